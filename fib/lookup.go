@@ -1,0 +1,84 @@
+package fib
+
+import (
+	"net/netip"
+	"sync/atomic"
+	"unsafe"
+)
+
+// Lookup returns the group of the longest prefix that covers the address, 0
+// when there is none or the address is not valid or IPv4-mapped. Readers may
+// call it.
+func (t Table) Lookup(a netip.Addr) GroupID {
+	if a.Is4() {
+		k, _ := keyOf(a)
+		return t.im.walk(t.im.load32(t.readerRoot(ipv4)), k.hi, 0)
+	}
+	k, _, err := addrKey(a)
+	if err != nil {
+		return 0
+	}
+	return t.im.walk(t.im.load32(t.readerRoot(ipv6)), k.hi, k.lo)
+}
+
+// Addr6 is an IPv6 address as two numbers, the first bits on top of Hi.
+type Addr6 struct{ Hi, Lo uint64 }
+
+// Lookup4 is Lookup of an IPv4 address given as a number, the first byte on top.
+func (t Table) Lookup4(a uint32) GroupID {
+	return t.im.walk(t.im.load32(t.readerRoot(ipv4)), uint64(a)<<32, 0)
+}
+
+// Lookup6 is Lookup of an IPv6 address.
+func (t Table) Lookup6(a Addr6) GroupID {
+	return t.im.walk(t.im.load32(t.readerRoot(ipv6)), a.Hi, a.Lo)
+}
+
+// readerRoot finds the root by the header, as BPF does: the table of VRFs may
+// be moving.
+func (t Table) readerRoot(f family) uint32 {
+	vrfs := t.im.load64(offVRFs)
+	return uint32(vrfs>>tableShift)<<unitShift + 8*t.vrf + 4*uint32(f)
+}
+
+// walk goes from an entry down to a leaf. Offsets in a published image are
+// always inside of it: there are no checks.
+func (im *Image) walk(e uint32, hi, lo uint64) GroupID {
+	base := im.base
+	for int32(e) < 0 {
+		node := unsafe.Add(base, uintptr(e&unitMask)<<unitShift)
+		switch e >> kindShift {
+		case kindWide:
+			c := e >> strideShift & 31
+			e = atomic.LoadUint32((*uint32)(unsafe.Add(node, uintptr(uint32(hi>>32)>>c)*4)))
+			hi <<= (32 - c) & 63
+		case kindNarrow:
+			i := uintptr(hi >> (64 - narrowStride))
+			return GroupID(leaf16(node, i))
+		case kindLine:
+			return GroupID(leaf16(unsafe.Add(node, lineLeafOffset), lineIndex(node, uint32(hi>>32))))
+		default:
+			e = atomic.LoadUint32((*uint32)(node))
+			hi = lo
+		}
+	}
+	return GroupID(e)
+}
+
+// leaf16 reads the word around leaf i: Go has no 16-bit atomics.
+func leaf16(leaves unsafe.Pointer, i uintptr) uint32 {
+	return atomic.LoadUint32((*uint32)(unsafe.Add(leaves, i>>1*4))) >> (i & 1 * 16) & 0xffff
+}
+
+// lineIndex counts the keys up to k. Published keys do not change. There is no
+// branch to guess wrong: a comparison is the borrow of a subtraction.
+func lineIndex(line unsafe.Pointer, k uint32) uintptr {
+	keys := (*[lineKeys]uint32)(line)
+	v := uint64(k)
+	above := (v-uint64(keys[0]))>>63 + (v-uint64(keys[1]))>>63 +
+		(v-uint64(keys[2]))>>63 + (v-uint64(keys[3]))>>63 +
+		(v-uint64(keys[4]))>>63 + (v-uint64(keys[5]))>>63 +
+		(v-uint64(keys[6]))>>63 + (v-uint64(keys[7]))>>63 +
+		(v-uint64(keys[8]))>>63 + (v-uint64(keys[9]))>>63
+	return uintptr(uint64(lineKeys) - above)
+}

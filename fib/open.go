@@ -1,0 +1,353 @@
+package fib
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
+
+// Open takes over an image that another writer, maybe one that died in the
+// middle of a change, has left in mem. Readers may be at work: what they see
+// stays right. Open rebuilds all that a writer keeps outside the image, makes
+// the tries agree with the route records where a change was under way, and
+// frees what was not linked.
+//
+// Errors: ErrNotImage, ErrByteOrder, ErrVersion, ErrTruncated, ErrSize,
+// ErrCorrupt: the image is as it was. ErrFull: a table was being loaded and
+// does not fit; the image is usable by readers but not by a writer: fill
+// another.
+func Open(mem []byte, opts Options) (*Image, error) {
+	if len(mem) < int(headerSize) {
+		return nil, fmt.Errorf("open image: %w: %d bytes", ErrTruncated, len(mem))
+	}
+	head := newHeader(mem)
+	switch size := head.Size; {
+	case head.Magic != magic && isForeignOrder(head.Magic):
+		return nil, fmt.Errorf("open image: %w", ErrByteOrder)
+	case head.Magic != magic:
+		return nil, fmt.Errorf("open image: %w: it starts with %#x", ErrNotImage, head.Magic)
+	case head.Version != version:
+		return nil, fmt.Errorf("open image: %w: %d, this program writes %d", ErrVersion, head.Version, version)
+	case size > uint64(len(mem)):
+		return nil, fmt.Errorf("open image: %w: %d bytes of %d", ErrTruncated, len(mem), size)
+	default:
+		mem = mem[:size]
+	}
+	if err := checkSize(mem); err != nil {
+		return nil, fmt.Errorf("open image: %w", err)
+	}
+	im := newImage(mem, opts)
+	s := survey{im: im, seen: make([]uint64, (im.alloc.units+63)/64)}
+	if err := s.run(); err != nil {
+		return nil, fmt.Errorf("open image: %w", err)
+	}
+	if err := im.adopt(); err != nil {
+		return nil, fmt.Errorf("open image: %w", err)
+	}
+	return im, nil
+}
+
+// survey walks an image without trusting it, and marks what is in use.
+type survey struct {
+	im   *Image
+	seen []uint64 // by unit
+}
+
+func (s *survey) run() error {
+	im := s.im
+	if err := s.mark(0, headerSize); err != nil {
+		return err
+	}
+	for _, t := range []*table{&im.vrfs, &im.groups, &im.adjacencies, &im.pages} {
+		word := im.load64(t.header)
+		count := uint32(word)
+		if word>>tableShift >= uint64(im.alloc.units) || uint64(count)*uint64(t.size) > uint64(im.Size()) || count == 0 {
+			return fmt.Errorf("%w: table at header offset %d", ErrCorrupt, t.header)
+		}
+		t.off, t.count = uint32(word>>tableShift)<<unitShift, count
+		if err := s.mark(t.off>>unitShift, count*t.size); err != nil {
+			return err
+		}
+	}
+	for i := range im.vrfs.count {
+		for f := range uint32(2) {
+			if err := s.trie(im.load32(im.vrfs.at(i)+4*f), 0, 32+96*int(f), 0); err != nil {
+				return fmt.Errorf("VRF %d: %w", i, err)
+			}
+		}
+	}
+	for id := range im.adjacencies.count {
+		if unit := im.load32(im.adjacencies.at(id)); unit != 0 {
+			if err := s.mark(unit, adjacencySize); err != nil {
+				return fmt.Errorf("adjacency %d: %w", id, err)
+			}
+		}
+	}
+	for id := range im.groups.count {
+		if err := s.group(groupWord(im.load64(im.groups.at(id)))); err != nil {
+			return fmt.Errorf("group %d: %w", id, err)
+		}
+	}
+	for page := range im.pages.count {
+		unit := im.load32(im.pages.at(page))
+		if unit == 0 {
+			break
+		}
+		if err := s.mark(unit, pageSize); err != nil {
+			return fmt.Errorf("page %d: %w", page, err)
+		}
+		im.routes.pages++
+	}
+	for unit := uint32(0); unit < im.alloc.units; unit++ {
+		if s.seen[unit>>6]&(1<<(unit&63)) == 0 {
+			im.alloc.releaseRange(unit, unit+1)
+		}
+	}
+	return nil
+}
+
+// mark counts a block in, which must be in the image, aligned as the allocator
+// does, and not counted before.
+func (s *survey) mark(unit, size uint32) error {
+	n := uint32(1) << orderFor(size)
+	if unit >= s.im.alloc.units || n > s.im.alloc.units-unit || unit&(n-1) != 0 {
+		return fmt.Errorf("%w: a block of %d units at unit %d", ErrCorrupt, n, unit)
+	}
+	for ; n > 0; n-- {
+		if w := &s.seen[unit>>6]; *w&(1<<(unit&63)) != 0 {
+			return fmt.Errorf("%w: unit %d is in use twice", ErrCorrupt, unit)
+		} else {
+			*w |= 1 << (unit & 63)
+		}
+		unit++
+	}
+	return nil
+}
+
+func (s *survey) trie(e uint32, d, width, steps int) error {
+	im := s.im
+	if isLeaf(e) {
+		return nil
+	}
+	if steps++; steps > int(layoutFibImageFIB_STEPS_MAX) {
+		return fmt.Errorf("%w: a path of over %d nodes", ErrCorrupt, steps-1)
+	}
+	off, unit := offset(e), e&unitMask
+	switch kind(e) {
+	case kindWide:
+		st := stride(e)
+		if st > maxStride || d+st > max(width, 64) {
+			return fmt.Errorf("%w: a node of stride %d at depth %d", ErrCorrupt, st, d)
+		}
+		if err := s.mark(unit, 4<<st); err != nil {
+			return err
+		}
+		for i := range uint32(1) << st {
+			if err := s.trie(im.load32(off+4*i), d+st, width, steps); err != nil {
+				return err
+			}
+		}
+		return nil
+	case kindNarrow:
+		return s.mark(unit, narrowSlots*2)
+	case kindLine:
+		if err := s.mark(unit, lineSize); err != nil {
+			return err
+		}
+		if n := im.load16(off + lineIvsOffset); n < 1 || n > uint32(lineSlots) {
+			return fmt.Errorf("%w: a line of %d intervals", ErrCorrupt, n)
+		}
+		return nil
+	}
+	if d != 64 || width != 128 {
+		return fmt.Errorf("%w: a link to the low half at depth %d", ErrCorrupt, d)
+	}
+	if err := s.mark(unit, unitSize); err != nil {
+		return err
+	}
+	return s.trie(im.load32(off), d, width, steps)
+}
+
+func (s *survey) group(w groupWord) error {
+	im := s.im
+	if w.kind() > layoutFibGroupKindFIB_GROUP_PUNT {
+		return fmt.Errorf("%w: kind %d", ErrCorrupt, w.kind())
+	}
+	if w.kind() == layoutFibGroupKindFIB_GROUP_BUCKETS {
+		end := uint64(w.value())<<unitShift + 4<<w.log() + 8
+		if w.log() < 1 || w.log() > maxLog || end > uint64(im.Size()) {
+			return fmt.Errorf("%w: buckets", ErrCorrupt)
+		}
+		n := im.load32(w.value()<<unitShift + 4<<w.log() + 4)
+		if n < 1 || n > MaxMembers {
+			return fmt.Errorf("%w: %d members", ErrCorrupt, n)
+		}
+		if err := s.mark(w.value(), uint32(unitSize)<<bucketsOrder(w.log(), int(n))); err != nil {
+			return err
+		}
+		for i := range uint32(1) << w.log() {
+			if id := im.load32(w.value()<<unitShift + 4*i); !im.hasAdjacency(AdjacencyID(id)) {
+				return fmt.Errorf("%w: bucket %d leads to adjacency %d, which is not there", ErrCorrupt, i, id)
+			}
+		}
+	}
+	for _, m := range im.groupOf(uint64(w)).Members {
+		if !im.hasAdjacency(m.Adjacency) {
+			return fmt.Errorf("%w: adjacency %d is not there", ErrCorrupt, m.Adjacency)
+		}
+	}
+	return nil
+}
+
+// adopt rebuilds the writer's state from a surveyed image.
+func (im *Image) adopt() error {
+	im.sizeState()
+	im.groupFree, im.adjacencyFree = im.groupFree[:0], im.adjacencyFree[:0]
+	for id := im.groups.count - 1; id > 0; id-- {
+		if !im.hasGroup(GroupID(id)) {
+			im.groupFree = append(im.groupFree, id)
+			continue
+		}
+		for _, m := range im.groupOf(im.load64(im.groups.at(id))).Members {
+			im.adjacencyUse[m.Adjacency]++
+		}
+	}
+	for id := im.adjacencies.count - 1; id > 0; id-- {
+		if !im.hasAdjacency(AdjacencyID(id)) {
+			im.adjacencyFree = append(im.adjacencyFree, id)
+		}
+	}
+	for page := im.routes.pages; page > 0; page-- {
+		im.routes.addFree(page - 1)
+	}
+	all := make([]route, 0, im.routes.pages*pageRoutes-uint32(len(im.routes.free)))
+	im.routes.resize(indexSize(cap(all)))
+	var bad error
+	im.routes.all(func(record uint32, r route) bool {
+		if bad = im.checkRecord(&r); bad != nil {
+			return false
+		}
+		all = append(all, r)
+		im.routes.enter(&r, record)
+		im.groupUse[r.group]++
+		t := Table{im, r.vrf}
+		t.lengths(r.family)[r.len]++
+		t.trie(r.family).routes++
+		return true
+	})
+	if bad != nil {
+		return bad
+	}
+	slices.SortFunc(all, func(a, b route) int {
+		if c := cmp.Compare(a.vrf, b.vrf); c != 0 {
+			return c
+		}
+		return compareRoutes(a, b)
+	})
+	for vrf := range im.vrfs.count {
+		for f := range family(2) {
+			t := Table{im, vrf}
+			tr := t.trie(f)
+			tr.shaped = tr.routes
+			r := repair{im, im.builder(tr.routes)}
+			if err := r.slot(t.root(f), sweep(all[:tr.routes]), 0, false); err != nil {
+				return fmt.Errorf("repair VRF %d: %w", vrf, err)
+			}
+			all = all[tr.routes:]
+		}
+	}
+	return nil
+}
+
+func (im *Image) checkRecord(r *route) error {
+	switch {
+	case r.len > r.family.width() || r.key != r.key.first(r.len):
+		return fmt.Errorf("%w: a record of %s", ErrCorrupt, r)
+	case r.vrf >= im.vrfs.count:
+		return fmt.Errorf("%w: route %s in VRF %d, which is not there", ErrCorrupt, r, r.vrf)
+	case !im.hasGroup(GroupID(r.group)):
+		return fmt.Errorf("%w: route %s names group %d, which is not there", ErrCorrupt, r, r.group)
+	}
+	return nil
+}
+
+// repair makes a trie agree with the intervals that its routes come to, and
+// learns the owners of its leaves. Where nothing was under way it only reads.
+type repair struct {
+	im *Image
+	b  builder
+}
+
+func (r *repair) slot(slot uint32, ivs []interval, d int, low bool) error {
+	im, e := r.im, r.im.load32(slot)
+	if len(ivs) == 1 || isLeaf(e) {
+		if len(ivs) == 1 && e == ivs[0].value {
+			im.owner[slot/2] = ivs[0].owner
+			return nil
+		}
+		return r.replace(slot, ivs, d, low)
+	}
+	off := offset(e)
+	switch kind(e) {
+	case kindWide:
+		s := stride(e)
+		return partition(ivs, d, s, func(i, n uint32, sub []interval) error {
+			for end := i + n; i < end; i++ {
+				if err := r.slot(off+4*i, sub, d+s, low); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	case kindLow:
+		return r.slot(off, ivs, 64, true)
+	}
+	if r.leaves(e, ivs, d) {
+		return nil
+	}
+	return r.replace(slot, ivs, d, low)
+}
+
+// leaves checks the leaves of a narrow node or a line; it returns false if
+// they are not what they should be.
+func (r *repair) leaves(e uint32, ivs []interval, d int) bool {
+	im, off, n := r.im, offset(e), uint32(narrowSlots)
+	start := func(i uint32) uint32 { return i << (32 - narrowStride) }
+	if kind(e) == kindLine {
+		n = uint32(lineSlots)
+		start = func(i uint32) uint32 {
+			if i == 0 {
+				return 0
+			}
+			return im.load32(off + 4*(i-1))
+		}
+	}
+	leaf := off
+	if kind(e) == kindLine {
+		leaf += lineLeafOffset
+	}
+	j := 0
+	for i := range n {
+		for at := start(i); j+1 < len(ivs) && uint32(ivs[j+1].start.bitsFrom(d)>>32) <= at; j++ {
+			if ivs[j+1].start.length() > d+32 || uint32(ivs[j+1].start.bitsFrom(d)>>32) != at {
+				return false // it starts between two leaves
+			}
+		}
+		if im.load16(leaf) != ivs[j].value {
+			return false
+		}
+		im.owner[leaf/2] = ivs[j].owner
+		leaf += 2
+	}
+	return j+1 == len(ivs)
+}
+
+func (r *repair) replace(slot uint32, ivs []interval, d int, low bool) error {
+	e, owner, err := r.b.build(ivs, d, low)
+	if err != nil {
+		r.im.dropBuilt()
+		return err
+	}
+	r.im.swing(slot, e, owner)
+	return nil
+}
