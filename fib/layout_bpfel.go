@@ -95,11 +95,12 @@ type layoutFibHeader struct {
 type layoutFibImage uint32
 
 const (
-	layoutFibImageFIB_VERSION     layoutFibImage = 1
-	layoutFibImageFIB_UNIT_SHIFT  layoutFibImage = 5
-	layoutFibImageFIB_CHUNK_SHIFT layoutFibImage = 22
-	layoutFibImageFIB_HEADER_SIZE layoutFibImage = 128
-	layoutFibImageFIB_STEPS_MAX   layoutFibImage = 40
+	layoutFibImageFIB_VERSION      layoutFibImage = 1
+	layoutFibImageFIB_UNIT_SHIFT   layoutFibImage = 5
+	layoutFibImageFIB_CHUNK_SHIFT  layoutFibImage = 22
+	layoutFibImageFIB_HEADER_SIZE  layoutFibImage = 128
+	layoutFibImageFIB_STEPS_MAX    layoutFibImage = 40
+	layoutFibImageFIB_STRIDE_LEAST layoutFibImage = 4
 )
 
 type layoutFibLine struct {

@@ -65,7 +65,7 @@ func (t Table) paint(r, answer, old *route) error {
 	if err != nil {
 		p.value, p.owner = old.group, uint8(old.len)
 		if undo := p.slot(t.root(r.family), 0, false); undo != nil {
-			panic(fmt.Sprintf("fib: undo %s: %v", r, undo)) // it needs no memory
+			panic(undo) // it needs no memory
 		}
 	}
 	return err

@@ -15,7 +15,8 @@ enum fib_image {
 	FIB_UNIT_SHIFT = 5,               /* blocks are counted in units of 32 bytes */
 	FIB_CHUNK_SHIFT = 22,             /* largest value of an array map before Linux 6.10 or so: 4 MiB */
 	FIB_HEADER_SIZE = 128,
-	FIB_STEPS_MAX = 40,               /* most nodes on the way to a leaf: 32 strides of 4 bits, and the links between */
+	FIB_STEPS_MAX = 40,               /* most nodes on the way to a leaf: 32 strides of 4 bits, and the link between */
+	FIB_STRIDE_LEAST = 4,             /* of a wide node, bits */
 };
 
 /*

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * fib.h: lookups in the FIB image. Twin of package fib's lookup.go, group.go
+ * and hash.go; a test makes both answer the same questions.
+ *
+ * No function here calls a helper or another BPF function: all is inlined, and
+ * the image is reached by loads from one address. Where the kernel limits an
+ * array map's value to 4 MiB (before 6.10 or so) the image is elements of 4 MiB:
+ * finding one is inlined by the verifier, which removes the way not taken.
+ *
+ * The loader puts the real map in the place of one of the two here, and real
+ * values in the place of the two constants (package bpf, Image).
+ */
+#ifndef WEFT_FIB_H
+#define WEFT_FIB_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include "weft/types.h"
+
+__u8 fib_image[8] SEC(".data.fib_image");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} fib_chunks SEC(".maps");
+
+/*
+ * A constant that the loader writes into the instruction. Unlike a variable in
+ * .rodata it costs no load, and the compiler may keep it in a register.
+ */
+#define FIB_CONST(number)                                                      \
+	({                                                                     \
+		__u64 value;                                                   \
+		asm("%0 = " #number " ll" : "=r"(value));                      \
+		value;                                                         \
+	})
+#define fib_size FIB_CONST(0x7765667453495a45)    /* of the image, bytes */
+#define fib_chunked FIB_CONST(0x7765667443484e4b) /* 1: in elements of 4 MiB */
+
+#define FIB_CHUNK_SIZE (1 << FIB_CHUNK_SHIFT)
+
+/* fib_chunk returns the address, in a chunked image, of an object aligned to its length. */
+static __always_inline void *fib_chunk(__u64 off, const __u32 len)
+{
+	__u32 chunk = off >> FIB_CHUNK_SHIFT;
+	__u64 rest = off & (FIB_CHUNK_SIZE - len);
+	void *at = bpf_map_lookup_elem(&fib_chunks, &chunk);
+
+	if (!at)
+		return NULL;
+	asm volatile("" : "+r"(at), "+r"(rest));
+	return at + rest;
+}
+
+/*
+ * FIB_LOAD reads what type says at an offset in the image; outside of it, 0. The
+ * empty asm statements hide values from the compiler, which would use the
+ * offset before it is checked, and thinks the image small.
+ */
+#define FIB_LOAD(type, offset)                                                 \
+	({                                                                     \
+		__u64 off_ = (offset);                                         \
+		void *at_;                                                     \
+		type value_ = 0;                                               \
+		if (__builtin_expect(fib_chunked, 0)) {                        \
+			at_ = fib_chunk(off_, sizeof(type));                   \
+			if (at_)                                               \
+				value_ = *(volatile type *)at_;                \
+		} else {                                                       \
+			at_ = fib_image;                                       \
+			asm volatile("" : "+r"(at_), "+r"(off_));              \
+			if (__builtin_expect(off_ <= fib_size - sizeof(type), 1)) \
+				value_ = *(volatile type *)(at_ + off_);       \
+		}                                                              \
+		value_;                                                        \
+	})
+
+/* fib_at returns the address of len bytes in the image, NULL when there is none. */
+static __always_inline void *fib_at(__u64 off, const __u32 len)
+{
+	void *at = fib_image;
+
+	if (__builtin_expect(fib_chunked, 0))
+		return fib_chunk(off, len);
+	asm volatile("" : "+r"(at), "+r"(off));
+	if (off > fib_size - len)
+		return NULL;
+	asm volatile("" : "+r"(off));
+	return at + off;
+}
+
+static __always_inline __u32 fib_load16(__u64 off)
+{
+	return FIB_LOAD(__u16, off);
+}
+
+static __always_inline __u32 fib_load32(__u64 off)
+{
+	return FIB_LOAD(__u32, off);
+}
+
+static __always_inline __u64 fib_load64(__u64 off)
+{
+	return FIB_LOAD(__u64, off);
+}
+
+/* fib_below is 1 if key < k: a borrow instead of a branch, which would be guessed wrong. */
+static __always_inline __u64 fib_below(__u64 key, __u64 k)
+{
+	__u64 d = key - k;
+
+	asm volatile("" : "+r"(d));
+	return d >> 63;
+}
+
+static __always_inline __u32 fib_line_leaf(__u32 off, __u64 k)
+{
+	struct fib_line *line = fib_at(off, sizeof(*line));
+	__u64 i;
+
+	if (!line)
+		return 0;
+	k++; /* keys up to and with it count */
+	i = fib_below(line->key[0], k) + fib_below(line->key[1], k) +
+	    fib_below(line->key[2], k) + fib_below(line->key[3], k) +
+	    fib_below(line->key[4], k) + fib_below(line->key[5], k) +
+	    fib_below(line->key[6], k) + fib_below(line->key[7], k) +
+	    fib_below(line->key[8], k) + fib_below(line->key[9], k);
+	return *(volatile __u16 *)((void *)line->leaf + 2 * i);
+}
+
+/* A shift looks at the last 5 bits of its count only (RFC 9669 4.1): no need to mask them. */
+static __always_inline __u32 fib_shift(__u32 v, __u32 count)
+{
+	asm("%0 >>= %1" : "+w"(v) : "w"(count));
+	return v;
+}
+
+/* An address on its way down, left-aligned, and the entry it has come to. */
+struct fib_cursor {
+	__u64 key;
+	__u32 entry;
+};
+
+static __always_inline __u32 fib_kind(__u32 entry)
+{
+	return entry >> FIB_KIND_SHIFT;
+}
+
+static __always_inline __u64 fib_node(__u32 entry)
+{
+	return (__u64)(entry & FIB_UNIT_MASK) << FIB_UNIT_SHIFT;
+}
+
+/* fib_walk goes through wide nodes, at most as many as bits allow. */
+static __always_inline void fib_walk(struct fib_cursor *c, const int bits)
+{
+#pragma clang loop unroll(disable)
+	for (int step = 0; step < bits / FIB_STRIDE_LEAST; step++) {
+		__u32 entry = c->entry, count = entry >> FIB_STRIDE_SHIFT;
+
+		if (fib_kind(entry) != FIB_KIND_WIDE)
+			return;
+		c->entry = fib_load32(fib_node(entry) + (__u64)fib_shift(c->key >> 32, count) * 4);
+		c->key <<= 32 - (count & 31);
+	}
+}
+
+/* fib_leaf returns the group that the entry after the last wide node leads to. */
+static __always_inline __u32 fib_leaf(const struct fib_cursor *c)
+{
+	if (fib_kind(c->entry) == FIB_KIND_NARROW)
+		return fib_load16(fib_node(c->entry) + (c->key >> (64 - FIB_NARROW_STRIDE)) * 2);
+	if (fib_kind(c->entry) == FIB_KIND_LINE)
+		return fib_line_leaf(fib_node(c->entry), c->key >> 32);
+	return c->entry;
+}
+
+/* fib_root returns the entry that all lookups in a VRF start from. family: 0 IPv4, 1 IPv6. */
+static __always_inline __u32 fib_root(__u32 vrf, const __u32 family)
+{
+	__u64 vrfs = fib_load64(__builtin_offsetof(struct fib_header, vrfs));
+
+	if (vrf >= (__u32)vrfs)
+		return 0;
+	return fib_load32(((__u32)(vrfs >> FIB_TABLE_UNIT_SHIFT) << FIB_UNIT_SHIFT) +
+			  vrf * sizeof(struct fib_vrf) + family * 4);
+}
+
+/* fib_lookup_ipv4 returns the group of the longest prefix that covers dst (host byte order), 0 for none. */
+static __always_inline __u32 fib_lookup_ipv4(__u32 vrf, __u32 dst)
+{
+	struct fib_cursor c = { .key = (__u64)dst << 32, .entry = fib_root(vrf, 0) };
+
+	fib_walk(&c, 32);
+	return fib_leaf(&c);
+}
+
+/* fib_lookup_ipv6 is the same for an address in two halves (host byte order). */
+static __always_inline __u32 fib_lookup_ipv6(__u32 vrf, __u64 hi, __u64 lo)
+{
+	struct fib_cursor c = { .key = hi, .entry = fib_root(vrf, 1) };
+
+	fib_walk(&c, 64);
+	if (__builtin_expect(fib_kind(c.entry) == FIB_KIND_LOW, 0)) {
+		c.entry = fib_load32(fib_node(c.entry));
+		c.key = lo;
+		fib_walk(&c, 64);
+	}
+	return fib_leaf(&c);
+}
+
+#define FIB_HASH_MUL1 0x9e3779b97f4a7c15ULL
+#define FIB_HASH_MUL2 0xd6e8feb86659fd93ULL
+
+static __always_inline __u64 fib_mix(__u64 h, __u64 word)
+{
+	h = (h ^ word) * FIB_HASH_MUL1;
+	return h ^ h >> 32;
+}
+
+/*
+ * The flow hashes take numbers in host byte order; ports is source << 16 |
+ * destination, and 0 for every fragment, so that a datagram stays together.
+ */
+static __always_inline __u32 fib_hash_ipv4(__u32 src, __u32 dst, __u32 ports, __u8 proto, __u32 seed)
+{
+	__u64 h = fib_mix(seed * FIB_HASH_MUL2, (__u64)src << 32 | dst);
+
+	h = fib_mix(h, (__u64)ports << 8 | proto);
+	return h * FIB_HASH_MUL2 >> 32;
+}
+
+static __always_inline __u32 fib_hash_ipv6(__u64 src_hi, __u64 src_lo, __u64 dst_hi, __u64 dst_lo,
+					   __u32 label, __u32 ports, __u8 proto, __u32 seed)
+{
+	__u64 h = fib_mix(seed * FIB_HASH_MUL2, src_hi);
+
+	h = fib_mix(h, src_lo);
+	h = fib_mix(h, dst_hi);
+	h = fib_mix(h, dst_lo);
+	h = fib_mix(h, (__u64)label << 40 | (__u64)ports << 8 | proto);
+	return h * FIB_HASH_MUL2 >> 32;
+}
+
+static __always_inline __u32 fib_hash_seed(void)
+{
+	return fib_load32(__builtin_offsetof(struct fib_header, hash_seed));
+}
+
+/* fib_group returns the word of a group: 0 when there is no such, as no route. */
+static __always_inline __u64 fib_group(__u32 group)
+{
+	__u64 groups = fib_load64(__builtin_offsetof(struct fib_header, groups));
+
+	if (group >= (__u32)groups)
+		return 0;
+	return fib_load64(((__u32)(groups >> FIB_TABLE_UNIT_SHIFT) << FIB_UNIT_SHIFT) + group * 8);
+}
+
+static __always_inline __u32 fib_group_kind(__u64 word)
+{
+	return word >> FIB_GROUP_KIND_SHIFT;
+}
+
+static __always_inline __u16 fib_group_aux(__u64 word)
+{
+	return word >> FIB_GROUP_AUX_SHIFT;
+}
+
+/*
+ * fib_member returns the adjacency that a group with members sends a flow to.
+ * Only for FIB_GROUP_BUCKETS does it look at the hash.
+ */
+static __always_inline __u32 fib_member(__u64 word, __u32 hash)
+{
+	__u32 log = word >> FIB_GROUP_LOG_SHIFT & 0xff;
+
+	if (fib_group_kind(word) == FIB_GROUP_SINGLE)
+		return (__u32)word;
+	return fib_load32(((__u32)word << FIB_UNIT_SHIFT) + (hash >> ((32 - log) & 31)) * 4);
+}
+
+/* fib_adjacency returns an adjacency, NULL when there is no such. */
+static __always_inline struct fib_adjacency *fib_adjacency(__u32 number)
+{
+	__u64 adjacencies = fib_load64(__builtin_offsetof(struct fib_header, adjacencies));
+	__u32 unit;
+
+	if (number >= (__u32)adjacencies)
+		return NULL;
+	unit = fib_load32(((__u32)(adjacencies >> FIB_TABLE_UNIT_SHIFT) << FIB_UNIT_SHIFT) + number * 4);
+	if (!unit)
+		return NULL;
+	return fib_at(unit << FIB_UNIT_SHIFT, sizeof(struct fib_adjacency));
+}
+
+#endif
