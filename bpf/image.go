@@ -17,9 +17,12 @@ const (
 	imageMap  = ".data.fib_image"
 	chunksMap = "fib_chunks"
 
-	// The constants that stand in the instructions until Use.
-	sizeConst    = 0x7765667453495a45
-	chunkedConst = 0x7765667443484e4b
+	// What stands in the instructions until Use: see fib_chunked and fib_check.
+	chunkedMark = 0x7765667443484e4b
+	limitMark   = 0x77654649
+
+	// tailSize is FIB_TAIL_SIZE.
+	tailSize = 64
 )
 
 // Image is memory for a FIB image: an array map, mapped into this process.
@@ -102,14 +105,11 @@ func (im *Image) Use(spec *ebpf.CollectionSpec) (map[string]*ebpf.Map, error) {
 	for _, prog := range spec.Programs {
 		for i := range prog.Instructions {
 			ins := &prog.Instructions[i]
-			if !ins.IsConstantLoad(asm.DWord) {
-				continue
-			}
-			switch ins.Constant {
-			case sizeConst:
-				ins.Constant = int64(len(im.mem))
-			case chunkedConst:
+			switch {
+			case ins.IsConstantLoad(asm.DWord) && ins.Constant == chunkedMark:
 				ins.Constant = chunked
+			case ins.OpCode.Class().IsJump() && ins.OpCode.JumpOp() == asm.JGT && ins.Constant == limitMark:
+				ins.Constant = int64(len(im.mem) - tailSize)
 			}
 		}
 	}

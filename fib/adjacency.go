@@ -103,9 +103,9 @@ func (im *Image) writeAdjacency(id uint32, a *Adjacency) error {
 	}
 	at := im.adjacencies.at(id)
 	old := im.load32(at)
-	im.store32(at, b.unit)
+	im.store32(at, b.offset())
 	if old != 0 {
-		im.discard(block{old, b.order})
+		im.discard(newBlock(old, adjacencySize))
 	}
 	return nil
 }
@@ -121,7 +121,7 @@ func (im *Image) DeleteAdjacency(id AdjacencyID) error {
 		return fmt.Errorf("delete adjacency %d: %w: members of groups: %d", id, ErrInUse, im.adjacencyUse[id])
 	}
 	at := im.adjacencies.at(uint32(id))
-	b := block{im.load32(at), uint8(orderFor(adjacencySize))}
+	b := newBlock(im.load32(at), adjacencySize)
 	im.store32(at, 0)
 	im.discard(b)
 	im.retire(retired{block{unit: uint32(id)}, retiredAdjacency})
@@ -139,11 +139,11 @@ func (im *Image) Adjacency(id AdjacencyID) (a Adjacency, ok bool) {
 	if uint32(id) >= uint32(t) {
 		return Adjacency{}, false
 	}
-	unit := im.load32(uint32(t>>tableShift)<<unitShift + 4*uint32(id))
-	if unit == 0 {
+	off := im.load32(uint32(t>>tableShift) + 4*uint32(id))
+	if off == 0 {
 		return Adjacency{}, false
 	}
-	l := (*layoutFibAdjacency)(im.ptr(unit << unitShift))
+	l := (*layoutFibAdjacency)(im.ptr(off))
 	a = Adjacency{
 		Port: l.Port, MTU: l.Mtu, RewriteLen: l.RewriteLen, Rewrite: l.Rewrite,
 		Complete: l.State == uint8(layoutFibAdjacencyStateFIB_ADJACENCY_COMPLETE),

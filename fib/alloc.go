@@ -23,7 +23,7 @@ func newAllocator(units uint32) *allocator {
 
 // orderFor returns the order of the smallest block that holds size bytes.
 func orderFor(size uint32) int {
-	units := (size + unitSize - 1) >> unitShift
+	units := (size + uint32(unitSize) - 1) / uint32(unitSize)
 	return bits.Len32(units - 1)
 }
 

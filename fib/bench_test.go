@@ -42,31 +42,37 @@ func BenchmarkLoad(b *testing.B) {
 func BenchmarkReplaceOne(b *testing.B) {
 	v4, v6 := fullRoutes(b)
 	all := append(v4, v6...)
-		im := newTestImage(b, 96<<20, 255, Options{})
-		tab, _ := im.Table(0)
-		if _, err := tab.Replace(all); err != nil {
-			b.Fatal(err)
-		}
+	im := newTestImage(b, 96<<20, 255, Options{})
+	tab, _ := im.Table(0)
+	if _, err := tab.Replace(all); err != nil {
+		b.Fatal(err)
+	}
 	r := rand.New(rand.NewPCG(1, 2))
 	b.ReportAllocs()
 	for b.Loop() {
 		i := r.IntN(len(all))
-		if err := tab.Insert(all[i].Prefix, GroupID(1+r.IntN(255))); err != nil { b.Fatal(err) }
+		if err := tab.Insert(all[i].Prefix, GroupID(1+r.IntN(255))); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 func BenchmarkDeleteInsertOne(b *testing.B) {
 	v4, v6 := fullRoutes(b)
 	all := append(v4, v6...)
-		im := newTestImage(b, 96<<20, 255, Options{})
-		tab, _ := im.Table(0)
-		if _, err := tab.Replace(all); err != nil {
-			b.Fatal(err)
-		}
+	im := newTestImage(b, 96<<20, 255, Options{})
+	tab, _ := im.Table(0)
+	if _, err := tab.Replace(all); err != nil {
+		b.Fatal(err)
+	}
 	r := rand.New(rand.NewPCG(1, 2))
 	b.ReportAllocs()
 	for b.Loop() {
 		i := r.IntN(len(all))
-		if err := tab.Delete(all[i].Prefix); err != nil { b.Fatal(err) }
-		if err := tab.Insert(all[i].Prefix, GroupID(1+r.IntN(255))); err != nil { b.Fatal(err) }
+		if err := tab.Delete(all[i].Prefix); err != nil {
+			b.Fatal(err)
+		}
+		if err := tab.Insert(all[i].Prefix, GroupID(1+r.IntN(255))); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -222,7 +222,7 @@ func (im *Image) groupOf(word uint64) Group {
 	case layoutFibGroupKindFIB_GROUP_SINGLE:
 		g.Members = []Member{{AdjacencyID(w.value()), int(w.aux()) + 1}}
 	case layoutFibGroupKindFIB_GROUP_BUCKETS:
-		off := w.value()<<unitShift + 4<<w.log()
+		off := w.value() + 4<<w.log()
 		g.Mode = Mode(im.load32(off))
 		g.Members = make([]Member, im.load32(off+4))
 		for i := range g.Members {
@@ -239,7 +239,7 @@ func (im *Image) groupOf(word uint64) Group {
 	return g
 }
 
-func bucketsOrder(log, members int) int { return orderFor(4<<log + 8 + 8*uint32(members)) }
+func bucketsSize(log, members int) uint32 { return 4<<log + 8 + 8*uint32(members) }
 
 // writeGroup publishes a group whose content has been checked.
 func (im *Image) writeGroup(id uint32, g *Group) error {
@@ -281,7 +281,7 @@ func (im *Image) publishGroup(id uint32, word uint64) {
 		im.adjacencyUse[m.Adjacency]--
 	}
 	if old.kind() == layoutFibGroupKindFIB_GROUP_BUCKETS {
-		im.discard(block{old.value(), uint8(bucketsOrder(old.log(), len(g.Members)))})
+		im.discard(newBlock(old.value(), bucketsSize(old.log(), len(g.Members))))
 	}
 }
 
@@ -290,7 +290,7 @@ func (im *Image) publishGroup(id uint32, word uint64) {
 func (im *Image) writeBuckets(id uint32, g *Group) (groupWord, error) {
 	buckets := im.fillBuckets(id, g)
 	log := bits.Len(uint(len(buckets))) - 1
-	b, err := im.allocate(bucketsOrder(log, len(g.Members)))
+	b, err := im.allocate(orderFor(bucketsSize(log, len(g.Members))))
 	if err != nil {
 		return 0, err
 	}
@@ -305,7 +305,7 @@ func (im *Image) writeBuckets(id uint32, g *Group) (groupWord, error) {
 		im.put32(off+8+8*uint32(i), uint32(m.Adjacency))
 		im.put32(off+12+8*uint32(i), uint32(m.Weight-1))
 	}
-	return newGroupWord(layoutFibGroupKindFIB_GROUP_BUCKETS, log, 0, b.unit), nil
+	return newGroupWord(layoutFibGroupKindFIB_GROUP_BUCKETS, log, 0, b.offset()), nil
 }
 
 // fillBuckets gives each bucket its member. Buckets are a power of two, as
@@ -383,7 +383,7 @@ func (im *Image) moveBuckets(w groupWord, g *Group, log int) []int {
 	for i := range buckets {
 		// More buckets than before: each stands where the old one did.
 		old := uint32(i >> (log - w.log()))
-		m, ok := member[im.load32(w.value()<<unitShift+4*old)]
+		m, ok := member[im.load32(w.value()+4*old)]
 		if !ok || room[m] == 0 {
 			m = orphan
 		} else {
@@ -421,13 +421,13 @@ func (im *Image) Next(id GroupID, hash uint32) Next {
 	if uint32(id) >= uint32(t) {
 		return Next{}
 	}
-	w := groupWord(im.load64(uint32(t>>tableShift)<<unitShift + 8*uint32(id)))
+	w := groupWord(im.load64(uint32(t>>tableShift) + 8*uint32(id)))
 	n := Next{Kind: w.goKind()}
 	switch w.kind() {
 	case layoutFibGroupKindFIB_GROUP_SINGLE:
 		n.Adjacency = AdjacencyID(w.value())
 	case layoutFibGroupKindFIB_GROUP_BUCKETS:
-		n.Adjacency = AdjacencyID(im.load32(w.value()<<unitShift + 4*(hash>>(32-w.log()))))
+		n.Adjacency = AdjacencyID(im.load32(w.value() + 4*(hash>>(32-w.log()))))
 	case layoutFibGroupKindFIB_GROUP_GLEAN:
 		n.Port = w.value()
 	case layoutFibGroupKindFIB_GROUP_REJECT:

@@ -11,7 +11,7 @@ const (
 	// MinSize and MaxSize bound an image, in bytes. An entry has 24 bits for a
 	// unit of 32 bytes, and BPF reaches 512 MiB behind one address.
 	MinSize = 64 << 10
-	MaxSize = 1 << (24 + unitShift)
+	MaxSize = 512 << 20
 
 	magic = uint64('w') | 'e'<<8 | 'f'<<16 | 't'<<24 | '-'<<32 | 'f'<<40 | 'i'<<48 | 'b'<<56
 
@@ -81,7 +81,7 @@ func Create(mem []byte, opts Options) (*Image, error) {
 	im.put64(offSize, uint64(len(mem)))
 	im.put32(offVersion, version)
 	im.put32(offHashSeed, opts.HashSeed)
-	im.alloc.releaseRange(headerSize>>unitShift, im.alloc.units)
+	im.alloc.releaseRange(headerSize/uint32(unitSize), im.alloc.units-tailSize/uint32(unitSize))
 	for _, t := range []struct {
 		table *table
 		count uint32
@@ -115,7 +115,7 @@ func newImage(mem []byte, opts Options) *Image {
 		mem:   mem,
 		base:  unsafe.Pointer(unsafe.SliceData(mem)),
 		opts:  opts,
-		alloc: newAllocator(uint32(len(mem) >> unitShift)),
+		alloc: newAllocator(uint32(len(mem) / unitSize)),
 		owner: make([]uint8, len(mem)/2),
 	}
 	im.routes.im = im
@@ -150,7 +150,7 @@ func (im *Image) Size() int { return len(im.mem) }
 
 // Used returns how many bytes of the image are taken, route records included.
 // Memory that waits for a grace period counts as taken.
-func (im *Image) Used() int { return int(im.alloc.used) << unitShift }
+func (im *Image) Used() int { return int(im.alloc.used) * unitSize }
 
 // HashSeed returns the seed of the flow hash. Readers may call it.
 func (im *Image) HashSeed() uint32 { return im.load32(offHashSeed) }
@@ -182,7 +182,7 @@ func (t *table) at(i uint32) uint32 { return t.off + i*t.size }
 // growTable moves a table to a place with room for at least count elements.
 func (im *Image) growTable(t *table, count uint32) error {
 	order := orderFor(count * t.size)
-	count = uint32(unitSize) << order / t.size
+	count = uint32(unitSize<<order) / t.size
 	b, err := im.allocate(order)
 	if err != nil {
 		return err
@@ -198,9 +198,9 @@ func (im *Image) growTable(t *table, count uint32) error {
 	if t.owned {
 		copy(im.owner[off/2:], im.owner[t.off/2:(t.off+t.count*t.size)/2])
 	}
-	im.store64(t.header, uint64(b.unit)<<tableShift|uint64(count))
+	im.store64(t.header, uint64(off)<<tableShift|uint64(count))
 	if t.count > 0 {
-		im.discard(block{t.off >> unitShift, uint8(orderFor(t.count * t.size))})
+		im.discard(newBlock(t.off, t.count*t.size))
 	}
 	t.off, t.count = off, count
 	return nil
@@ -212,7 +212,12 @@ type block struct {
 	order uint8
 }
 
-func (b block) offset() uint32 { return b.unit << unitShift }
+// newBlock returns the block that was allocated at off for size bytes.
+func newBlock(off, size uint32) block {
+	return block{off / uint32(unitSize), uint8(orderFor(size))}
+}
+
+func (b block) offset() uint32 { return b.unit * uint32(unitSize) }
 
 // allocate takes a block, waiting for readers to leave freed ones if that is
 // the only way.

@@ -10,24 +10,27 @@ import (
 // from bpf/include/weft/types.h by way of bpf2go.
 const (
 	version    = uint32(layoutFibImageFIB_VERSION)
-	unitShift  = int(layoutFibImageFIB_UNIT_SHIFT)
-	unitSize   = 1 << unitShift
+	unitSize   = int(layoutFibImageFIB_UNIT)
 	headerSize = uint32(layoutFibImageFIB_HEADER_SIZE)
+	tailSize   = uint32(layoutFibImageFIB_TAIL_SIZE)
+	stepsMax   = int(layoutFibImageFIB_STEPS_MAX)
 
-	kindShift   = uint32(layoutFibEntryFIB_KIND_SHIFT)
-	kindWide    = uint32(layoutFibEntryFIB_KIND_WIDE)
-	kindNarrow  = uint32(layoutFibEntryFIB_KIND_NARROW)
-	kindLine    = uint32(layoutFibEntryFIB_KIND_LINE)
-	kindLow     = uint32(layoutFibEntryFIB_KIND_LOW)
-	strideShift = uint32(layoutFibEntryFIB_STRIDE_SHIFT)
-	unitMask    = uint32(layoutFibEntryFIB_UNIT_MASK)
+	kindShift      = uint32(layoutFibEntryFIB_KIND_SHIFT)
+	kindWide       = uint32(layoutFibEntryFIB_KIND_WIDE)
+	kindNarrow     = uint32(layoutFibEntryFIB_KIND_NARROW)
+	kindLine       = uint32(layoutFibEntryFIB_KIND_LINE)
+	kindLow        = uint32(layoutFibEntryFIB_KIND_LOW)
+	offsetMask     = uint32(layoutFibEntryFIB_OFFSET_MASK)
+	wideOffsetMask = uint32(layoutFibEntryFIB_WIDE_OFFSET_MASK)
+	strideMask     = uint32(layoutFibEntryFIB_STRIDE_MASK)
+	stepStride     = int(layoutFibImageFIB_STRIDE_LEAST)
 
 	narrowStride = int(layoutFibEntryFIB_NARROW_STRIDE)
 	narrowSlots  = 1 << narrowStride
 	lineKeys     = int(layoutFibEntryFIB_LINE_KEYS)
 	lineSlots    = lineKeys + 1
 
-	tableShift = uint32(layoutFibTableFIB_TABLE_UNIT_SHIFT)
+	tableShift = uint32(layoutFibTableFIB_TABLE_SHIFT)
 
 	tailGroupShift = uint32(layoutFibRouteTailFIB_TAIL_GROUP_SHIFT)
 	tailVRFShift   = uint32(layoutFibRouteTailFIB_TAIL_VRF_SHIFT)

@@ -14,19 +14,19 @@ import (
 )
 
 type layoutFibAdjacency struct {
-	_          structs.HostLayout
-	Port       uint32
-	Mtu        uint32
-	State      uint8
-	RewriteLen uint8
-	Family     uint8
-	EncapKind  uint8
-	Rewrite    [24]uint8
-	Neighbor   [16]uint8
-	EncapUnit  uint32
-	EncapLen   uint16
-	Flags      uint16
-	Reserved   uint32
+	_           structs.HostLayout
+	Port        uint32
+	Mtu         uint32
+	State       uint8
+	RewriteLen  uint8
+	Family      uint8
+	EncapKind   uint8
+	Rewrite     [24]uint8
+	Neighbor    [16]uint8
+	EncapOffset uint32
+	EncapLen    uint16
+	Flags       uint16
+	Reserved    uint32
 }
 
 type layoutFibAdjacencyState uint32
@@ -39,15 +39,16 @@ const (
 type layoutFibEntry uint32
 
 const (
-	layoutFibEntryFIB_KIND_SHIFT    layoutFibEntry = 29
-	layoutFibEntryFIB_KIND_WIDE     layoutFibEntry = 4
-	layoutFibEntryFIB_KIND_NARROW   layoutFibEntry = 5
-	layoutFibEntryFIB_KIND_LINE     layoutFibEntry = 6
-	layoutFibEntryFIB_KIND_LOW      layoutFibEntry = 7
-	layoutFibEntryFIB_STRIDE_SHIFT  layoutFibEntry = 24
-	layoutFibEntryFIB_UNIT_MASK     layoutFibEntry = 16777215
-	layoutFibEntryFIB_NARROW_STRIDE layoutFibEntry = 4
-	layoutFibEntryFIB_LINE_KEYS     layoutFibEntry = 10
+	layoutFibEntryFIB_KIND_SHIFT       layoutFibEntry = 29
+	layoutFibEntryFIB_KIND_LOW         layoutFibEntry = 4
+	layoutFibEntryFIB_KIND_LINE        layoutFibEntry = 5
+	layoutFibEntryFIB_KIND_NARROW      layoutFibEntry = 6
+	layoutFibEntryFIB_KIND_WIDE        layoutFibEntry = 7
+	layoutFibEntryFIB_OFFSET_MASK      layoutFibEntry = 536870880
+	layoutFibEntryFIB_WIDE_OFFSET_MASK layoutFibEntry = 536870848
+	layoutFibEntryFIB_STRIDE_MASK      layoutFibEntry = 63
+	layoutFibEntryFIB_NARROW_STRIDE    layoutFibEntry = 4
+	layoutFibEntryFIB_LINE_KEYS        layoutFibEntry = 10
 )
 
 type layoutFibGroupKind uint32
@@ -96,9 +97,10 @@ type layoutFibImage uint32
 
 const (
 	layoutFibImageFIB_VERSION      layoutFibImage = 1
-	layoutFibImageFIB_UNIT_SHIFT   layoutFibImage = 5
+	layoutFibImageFIB_UNIT         layoutFibImage = 32
 	layoutFibImageFIB_CHUNK_SHIFT  layoutFibImage = 22
 	layoutFibImageFIB_HEADER_SIZE  layoutFibImage = 128
+	layoutFibImageFIB_TAIL_SIZE    layoutFibImage = 64
 	layoutFibImageFIB_STEPS_MAX    layoutFibImage = 40
 	layoutFibImageFIB_STRIDE_LEAST layoutFibImage = 4
 )
@@ -143,7 +145,7 @@ const (
 type layoutFibTable uint32
 
 const (
-	layoutFibTableFIB_TABLE_UNIT_SHIFT layoutFibTable = 32
+	layoutFibTableFIB_TABLE_SHIFT layoutFibTable = 32
 )
 
 type layoutFibVrf struct {

@@ -38,29 +38,28 @@ func (t Table) Lookup6(a Addr6) GroupID {
 // be moving.
 func (t Table) readerRoot(f family) uint32 {
 	vrfs := t.im.load64(offVRFs)
-	return uint32(vrfs>>tableShift)<<unitShift + 8*t.vrf + 4*uint32(f)
+	return uint32(vrfs>>tableShift) + 8*t.vrf + 4*uint32(f)
 }
 
 // walk goes from an entry down to a leaf. Offsets in a published image are
 // always inside of it: there are no checks.
 func (im *Image) walk(e uint32, hi, lo uint64) GroupID {
 	base := im.base
-	for int32(e) < 0 {
-		node := unsafe.Add(base, uintptr(e&unitMask)<<unitShift)
-		switch e >> kindShift {
-		case kindWide:
-			c := e >> strideShift & 31
-			e = atomic.LoadUint32((*uint32)(unsafe.Add(node, uintptr(uint32(hi>>32)>>c)*4)))
-			hi <<= (32 - c) & 63
-		case kindNarrow:
-			i := uintptr(hi >> (64 - narrowStride))
-			return GroupID(leaf16(node, i))
-		case kindLine:
-			return GroupID(leaf16(unsafe.Add(node, lineLeafOffset), lineIndex(node, uint32(hi>>32))))
-		default:
-			e = atomic.LoadUint32((*uint32)(node))
+	for e >= kindWide<<kindShift {
+		i := uintptr(hi >> (-e & 63))
+		hi <<= e & 63
+		e = atomic.LoadUint32((*uint32)(unsafe.Add(base, uintptr(e&wideOffsetMask)+4*i)))
+		if e>>kindShift == kindLow {
+			e = atomic.LoadUint32((*uint32)(unsafe.Add(base, e&offsetMask)))
 			hi = lo
 		}
+	}
+	node := unsafe.Add(base, uintptr(e&offsetMask))
+	switch e >> kindShift {
+	case kindNarrow:
+		return GroupID(leaf16(node, uintptr(hi>>(64-narrowStride))))
+	case kindLine:
+		return GroupID(leaf16(unsafe.Add(node, lineLeafOffset), lineIndex(node, uint32(hi>>32))))
 	}
 	return GroupID(e)
 }

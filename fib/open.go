@@ -58,14 +58,17 @@ func (s *survey) run() error {
 	if err := s.mark(0, headerSize); err != nil {
 		return err
 	}
+	if err := s.mark(uint32(im.Size())-tailSize, tailSize); err != nil {
+		return err
+	}
 	for _, t := range []*table{&im.vrfs, &im.groups, &im.adjacencies, &im.pages} {
 		word := im.load64(t.header)
 		count := uint32(word)
-		if word>>tableShift >= uint64(im.alloc.units) || uint64(count)*uint64(t.size) > uint64(im.Size()) || count == 0 {
+		if word>>tableShift >= uint64(im.Size()) || uint64(count)*uint64(t.size) > uint64(im.Size()) || count == 0 {
 			return fmt.Errorf("%w: table at header offset %d", ErrCorrupt, t.header)
 		}
-		t.off, t.count = uint32(word>>tableShift)<<unitShift, count
-		if err := s.mark(t.off>>unitShift, count*t.size); err != nil {
+		t.off, t.count = uint32(word>>tableShift), count
+		if err := s.mark(t.off, count*t.size); err != nil {
 			return err
 		}
 	}
@@ -77,8 +80,8 @@ func (s *survey) run() error {
 		}
 	}
 	for id := range im.adjacencies.count {
-		if unit := im.load32(im.adjacencies.at(id)); unit != 0 {
-			if err := s.mark(unit, adjacencySize); err != nil {
+		if off := im.load32(im.adjacencies.at(id)); off != 0 {
+			if err := s.mark(off, adjacencySize); err != nil {
 				return fmt.Errorf("adjacency %d: %w", id, err)
 			}
 		}
@@ -89,11 +92,11 @@ func (s *survey) run() error {
 		}
 	}
 	for page := range im.pages.count {
-		unit := im.load32(im.pages.at(page))
-		if unit == 0 {
+		off := im.load32(im.pages.at(page))
+		if off == 0 {
 			break
 		}
-		if err := s.mark(unit, pageSize); err != nil {
+		if err := s.mark(off, pageSize); err != nil {
 			return fmt.Errorf("page %d: %w", page, err)
 		}
 		im.routes.pages++
@@ -108,14 +111,14 @@ func (s *survey) run() error {
 
 // mark counts a block in, which must be in the image, aligned as the allocator
 // does, and not counted before.
-func (s *survey) mark(unit, size uint32) error {
-	n := uint32(1) << orderFor(size)
-	if unit >= s.im.alloc.units || n > s.im.alloc.units-unit || unit&(n-1) != 0 {
-		return fmt.Errorf("%w: a block of %d units at unit %d", ErrCorrupt, n, unit)
+func (s *survey) mark(off, size uint32) error {
+	unit, n := off/uint32(unitSize), uint32(1)<<orderFor(size)
+	if unit >= s.im.alloc.units || n > s.im.alloc.units-unit || off&(n*uint32(unitSize)-1) != 0 {
+		return fmt.Errorf("%w: a block of %d bytes at offset %d", ErrCorrupt, size, off)
 	}
 	for ; n > 0; n-- {
 		if w := &s.seen[unit>>6]; *w&(1<<(unit&63)) != 0 {
-			return fmt.Errorf("%w: unit %d is in use twice", ErrCorrupt, unit)
+			return fmt.Errorf("%w: what is at offset %d is in use twice", ErrCorrupt, off)
 		} else {
 			*w |= 1 << (unit & 63)
 		}
@@ -129,17 +132,17 @@ func (s *survey) trie(e uint32, d, width, steps int) error {
 	if isLeaf(e) {
 		return nil
 	}
-	if steps++; steps > int(layoutFibImageFIB_STEPS_MAX) {
+	if steps++; steps > stepsMax {
 		return fmt.Errorf("%w: a path of over %d nodes", ErrCorrupt, steps-1)
 	}
-	off, unit := offset(e), e&unitMask
+	off := offset(e)
 	switch kind(e) {
 	case kindWide:
 		st := stride(e)
-		if st > maxStride || d+st > max(width, 64) {
+		if st < stepStride || st > maxStride || d+st > max(width, 64) {
 			return fmt.Errorf("%w: a node of stride %d at depth %d", ErrCorrupt, st, d)
 		}
-		if err := s.mark(unit, 4<<st); err != nil {
+		if err := s.mark(off, 4<<st); err != nil {
 			return err
 		}
 		for i := range uint32(1) << st {
@@ -149,9 +152,9 @@ func (s *survey) trie(e uint32, d, width, steps int) error {
 		}
 		return nil
 	case kindNarrow:
-		return s.mark(unit, narrowSlots*2)
+		return s.mark(off, narrowSlots*2)
 	case kindLine:
-		if err := s.mark(unit, lineSize); err != nil {
+		if err := s.mark(off, lineSize); err != nil {
 			return err
 		}
 		if n := im.load16(off + lineIvsOffset); n < 1 || n > uint32(lineSlots) {
@@ -162,7 +165,7 @@ func (s *survey) trie(e uint32, d, width, steps int) error {
 	if d != 64 || width != 128 {
 		return fmt.Errorf("%w: a link to the low half at depth %d", ErrCorrupt, d)
 	}
-	if err := s.mark(unit, unitSize); err != nil {
+	if err := s.mark(off, uint32(unitSize)); err != nil {
 		return err
 	}
 	return s.trie(im.load32(off), d, width, steps)
@@ -174,19 +177,19 @@ func (s *survey) group(w groupWord) error {
 		return fmt.Errorf("%w: kind %d", ErrCorrupt, w.kind())
 	}
 	if w.kind() == layoutFibGroupKindFIB_GROUP_BUCKETS {
-		end := uint64(w.value())<<unitShift + 4<<w.log() + 8
+		end := uint64(w.value()) + 4<<w.log() + 8
 		if w.log() < 1 || w.log() > maxLog || end > uint64(im.Size()) {
 			return fmt.Errorf("%w: buckets", ErrCorrupt)
 		}
-		n := im.load32(w.value()<<unitShift + 4<<w.log() + 4)
+		n := im.load32(w.value() + 4<<w.log() + 4)
 		if n < 1 || n > MaxMembers {
 			return fmt.Errorf("%w: %d members", ErrCorrupt, n)
 		}
-		if err := s.mark(w.value(), uint32(unitSize)<<bucketsOrder(w.log(), int(n))); err != nil {
+		if err := s.mark(w.value(), bucketsSize(w.log(), int(n))); err != nil {
 			return err
 		}
 		for i := range uint32(1) << w.log() {
-			if id := im.load32(w.value()<<unitShift + 4*i); !im.hasAdjacency(AdjacencyID(id)) {
+			if id := im.load32(w.value() + 4*i); !im.hasAdjacency(AdjacencyID(id)) {
 				return fmt.Errorf("%w: bucket %d leads to adjacency %d, which is not there", ErrCorrupt, i, id)
 			}
 		}

@@ -42,7 +42,7 @@ func (r *route) tail() uint64 {
 
 // pageOff returns the offset of a page, 0 when there is none.
 func (s *routeStore) pageOff(page uint32) uint32 {
-	return s.im.load32(s.im.pages.at(page)) << unitShift
+	return s.im.load32(s.im.pages.at(page))
 }
 
 func (s *routeStore) off(record uint32) uint32 {
@@ -110,7 +110,7 @@ func (s *routeStore) reserve() error {
 	for i := uint32(0); i < pageSize; i += 8 {
 		im.put64(b.offset()+i, 0)
 	}
-	im.store32(im.pages.at(s.pages), b.unit)
+	im.store32(im.pages.at(s.pages), b.offset())
 	s.addFree(s.pages)
 	s.pages++
 	return nil

@@ -2,21 +2,24 @@ package fib
 
 // An entry of a node: see enum fib_entry.
 
-func isLeaf(e uint32) bool   { return int32(e) >= 0 }
-func kind(e uint32) uint32   { return e >> kindShift }
-func offset(e uint32) uint32 { return (e & unitMask) << unitShift }
-func stride(e uint32) int    { return int(32 - e>>strideShift&31) }
+func isLeaf(e uint32) bool { return int32(e) >= 0 }
+func kind(e uint32) uint32 { return e >> kindShift }
+func stride(e uint32) int  { return int(e & strideMask) }
 
-func wideEntry(b block, stride int) uint32 {
-	return kindWide<<kindShift | uint32(32-stride)<<strideShift | b.unit
+func offset(e uint32) uint32 {
+	if kind(e) == kindWide {
+		return e & wideOffsetMask
+	}
+	return e & offsetMask
 }
 
-func entry(kind uint32, b block) uint32 { return kind<<kindShift | b.unit }
+func entry(kind uint32, b block) uint32 { return kind<<kindShift | b.offset() }
+
+func wideEntry(b block, stride int) uint32 { return entry(kindWide, b) | uint32(stride) }
 
 const (
-	stepStride = 4  // strides are multiples of it
-	maxStride  = 20 // 4 MiB: what every kernel gives as one value
-	maxFloor   = 16
+	maxStride = 20 // 4 MiB: what every kernel gives as one value
+	maxFloor  = 16
 
 	// A wide node gets the longest stride at which this share of its slots has
 	// something deeper. Longer strides mean fewer steps and more memory:
@@ -109,7 +112,7 @@ func (b *builder) allocate(size uint32) (block, error) {
 }
 
 func (b *builder) buildLow(ivs []interval) (uint32, uint8, error) {
-	blk, err := b.allocate(unitSize)
+	blk, err := b.allocate(uint32(unitSize))
 	if err != nil {
 		return 0, 0, err
 	}
@@ -284,7 +287,7 @@ func (im *Image) discardTree(e uint32) {
 	case kindLow:
 		im.discardTree(im.load32(off))
 	}
-	im.discard(block{e & unitMask, uint8(orderFor(size))})
+	im.discard(newBlock(off, size))
 }
 
 // collect appends the intervals of a slot, and stops early when there are

@@ -30,16 +30,18 @@ struct {
 
 /*
  * A constant that the loader writes into the instruction. Unlike a variable in
- * .rodata it costs no load, and the compiler may keep it in a register.
+ * .rodata it costs no load.
  */
-#define FIB_CONST(number)                                                      \
+#define fib_chunked                                                            \
 	({                                                                     \
-		__u64 value;                                                   \
-		asm("%0 = " #number " ll" : "=r"(value));                      \
-		value;                                                         \
+		__u64 chunked_;                                                \
+		asm("%0 = 0x7765667443484e4b ll" : "=r"(chunked_));            \
+		chunked_;                                                      \
 	})
-#define fib_size FIB_CONST(0x7765667453495a45)    /* of the image, bytes */
-#define fib_chunked FIB_CONST(0x7765667443484e4b) /* 1: in elements of 4 MiB */
+
+/* Goes to a label unless an aligned object of at most 64 bytes may start at off. The loader writes the number. */
+#define fib_check(off, label)                                                  \
+	asm volatile goto("if %0 > 0x77654649 goto %l[" #label "]" : : "r"(off) : : label)
 
 #define FIB_CHUNK_SIZE (1 << FIB_CHUNK_SHIFT)
 
@@ -58,11 +60,11 @@ static __always_inline void *fib_chunk(__u64 off, const __u32 len)
 
 /*
  * FIB_LOAD reads what type says at an offset in the image; outside of it, 0. The
- * empty asm statements hide values from the compiler, which would use the
- * offset before it is checked, and thinks the image small.
+ * compiler must not know what the loader's map will be.
  */
 #define FIB_LOAD(type, offset)                                                 \
 	({                                                                     \
+		__label__ outside_;                                            \
 		__u64 off_ = (offset);                                         \
 		void *at_;                                                     \
 		type value_ = 0;                                               \
@@ -72,25 +74,26 @@ static __always_inline void *fib_chunk(__u64 off, const __u32 len)
 				value_ = *(volatile type *)at_;                \
 		} else {                                                       \
 			at_ = fib_image;                                       \
-			asm volatile("" : "+r"(at_), "+r"(off_));              \
-			if (__builtin_expect(off_ <= fib_size - sizeof(type), 1)) \
-				value_ = *(volatile type *)(at_ + off_);       \
+			asm volatile("" : "+r"(at_));                          \
+			fib_check(off_, outside_);                             \
+			value_ = *(volatile type *)(at_ + off_);               \
 		}                                                              \
+	outside_:                                                              \
 		value_;                                                        \
 	})
 
-/* fib_at returns the address of len bytes in the image, NULL when there is none. */
+/* fib_at returns the address of len bytes, at most 64, in the image; NULL when there is none. */
 static __always_inline void *fib_at(__u64 off, const __u32 len)
 {
 	void *at = fib_image;
 
 	if (__builtin_expect(fib_chunked, 0))
 		return fib_chunk(off, len);
-	asm volatile("" : "+r"(at), "+r"(off));
-	if (off > fib_size - len)
-		return NULL;
-	asm volatile("" : "+r"(off));
+	asm volatile("" : "+r"(at));
+	fib_check(off, outside);
 	return at + off;
+outside:
+	return NULL;
 }
 
 static __always_inline __u32 fib_load16(__u64 off)
@@ -117,7 +120,7 @@ static __always_inline __u64 fib_below(__u64 key, __u64 k)
 	return d >> 63;
 }
 
-static __always_inline __u32 fib_line_leaf(__u32 off, __u64 k)
+static __always_inline __u32 fib_line_leaf(__u64 off, __u64 k)
 {
 	struct fib_line *line = fib_at(off, sizeof(*line));
 	__u64 i;
@@ -133,10 +136,19 @@ static __always_inline __u32 fib_line_leaf(__u32 off, __u64 k)
 	return *(volatile __u16 *)((void *)line->leaf + 2 * i);
 }
 
-/* A shift looks at the last 5 bits of its count only (RFC 9669 4.1): no need to mask them. */
-static __always_inline __u32 fib_shift(__u32 v, __u32 count)
+/*
+ * A shift looks at the last 6 bits of its count only (RFC 9669 4.1): an entry of a
+ * wide node, which ends in its stride, is a count as it is.
+ */
+static __always_inline __u64 fib_shift_left(__u64 v, __u64 count)
 {
-	asm("%0 >>= %1" : "+w"(v) : "w"(count));
+	asm("%0 <<= %1" : "+r"(v) : "r"(count));
+	return v;
+}
+
+static __always_inline __u64 fib_shift_right(__u64 v, __u64 count)
+{
+	asm("%0 >>= %1" : "+r"(v) : "r"(count));
 	return v;
 }
 
@@ -151,44 +163,47 @@ static __always_inline __u32 fib_kind(__u32 entry)
 	return entry >> FIB_KIND_SHIFT;
 }
 
-static __always_inline __u64 fib_node(__u32 entry)
-{
-	return (__u64)(entry & FIB_UNIT_MASK) << FIB_UNIT_SHIFT;
-}
-
 /* fib_walk goes through wide nodes, at most as many as bits allow. */
 static __always_inline void fib_walk(struct fib_cursor *c, const int bits)
 {
 #pragma clang loop unroll(disable)
 	for (int step = 0; step < bits / FIB_STRIDE_LEAST; step++) {
-		__u32 entry = c->entry, count = entry >> FIB_STRIDE_SHIFT;
+		__u64 entry = c->entry;
 
 		if (fib_kind(entry) != FIB_KIND_WIDE)
 			return;
-		c->entry = fib_load32(fib_node(entry) + (__u64)fib_shift(c->key >> 32, count) * 4);
-		c->key <<= 32 - (count & 31);
+		c->entry = fib_load32((entry & FIB_WIDE_OFFSET_MASK) + fib_shift_right(c->key, -entry) * 4);
+		c->key = fib_shift_left(c->key, entry);
 	}
 }
 
 /* fib_leaf returns the group that the entry after the last wide node leads to. */
 static __always_inline __u32 fib_leaf(const struct fib_cursor *c)
 {
+	__u64 node = c->entry & FIB_OFFSET_MASK;
+
 	if (fib_kind(c->entry) == FIB_KIND_NARROW)
-		return fib_load16(fib_node(c->entry) + (c->key >> (64 - FIB_NARROW_STRIDE)) * 2);
+		return fib_load16(node + (c->key >> (64 - FIB_NARROW_STRIDE)) * 2);
 	if (fib_kind(c->entry) == FIB_KIND_LINE)
-		return fib_line_leaf(fib_node(c->entry), c->key >> 32);
+		return fib_line_leaf(node, c->key >> 32);
 	return c->entry;
+}
+
+/* fib_header reads one of the words that the header has of its tables. */
+#define fib_header(field) fib_load64(__builtin_offsetof(struct fib_header, field))
+
+/* fib_element returns the offset of an element of a table; beyond the table, one outside of the image. */
+static __always_inline __u64 fib_element(__u64 table, __u32 n, const __u32 size)
+{
+	if (n >= (__u32)table)
+		return 1ULL << 32;
+	return (table >> FIB_TABLE_SHIFT) + (__u64)n * size;
 }
 
 /* fib_root returns the entry that all lookups in a VRF start from. family: 0 IPv4, 1 IPv6. */
 static __always_inline __u32 fib_root(__u32 vrf, const __u32 family)
 {
-	__u64 vrfs = fib_load64(__builtin_offsetof(struct fib_header, vrfs));
-
-	if (vrf >= (__u32)vrfs)
-		return 0;
-	return fib_load32(((__u32)(vrfs >> FIB_TABLE_UNIT_SHIFT) << FIB_UNIT_SHIFT) +
-			  vrf * sizeof(struct fib_vrf) + family * 4);
+	return fib_load32(fib_element(fib_header(vrfs), vrf, sizeof(struct fib_vrf)) + family * 4);
 }
 
 /* fib_lookup_ipv4 returns the group of the longest prefix that covers dst (host byte order), 0 for none. */
@@ -207,7 +222,7 @@ static __always_inline __u32 fib_lookup_ipv6(__u32 vrf, __u64 hi, __u64 lo)
 
 	fib_walk(&c, 64);
 	if (__builtin_expect(fib_kind(c.entry) == FIB_KIND_LOW, 0)) {
-		c.entry = fib_load32(fib_node(c.entry));
+		c.entry = fib_load32(c.entry & FIB_OFFSET_MASK);
 		c.key = lo;
 		fib_walk(&c, 64);
 	}
@@ -255,11 +270,7 @@ static __always_inline __u32 fib_hash_seed(void)
 /* fib_group returns the word of a group: 0 when there is no such, as no route. */
 static __always_inline __u64 fib_group(__u32 group)
 {
-	__u64 groups = fib_load64(__builtin_offsetof(struct fib_header, groups));
-
-	if (group >= (__u32)groups)
-		return 0;
-	return fib_load64(((__u32)(groups >> FIB_TABLE_UNIT_SHIFT) << FIB_UNIT_SHIFT) + group * 8);
+	return fib_load64(fib_element(fib_header(groups), group, 8));
 }
 
 static __always_inline __u32 fib_group_kind(__u64 word)
@@ -282,21 +293,15 @@ static __always_inline __u32 fib_member(__u64 word, __u32 hash)
 
 	if (fib_group_kind(word) == FIB_GROUP_SINGLE)
 		return (__u32)word;
-	return fib_load32(((__u32)word << FIB_UNIT_SHIFT) + (hash >> ((32 - log) & 31)) * 4);
+	return fib_load32((__u32)word + (__u64)(hash >> ((32 - log) & 31)) * 4);
 }
 
 /* fib_adjacency returns an adjacency, NULL when there is no such. */
 static __always_inline struct fib_adjacency *fib_adjacency(__u32 number)
 {
-	__u64 adjacencies = fib_load64(__builtin_offsetof(struct fib_header, adjacencies));
-	__u32 unit;
+	__u64 off = fib_load32(fib_element(fib_header(adjacencies), number, 4));
 
-	if (number >= (__u32)adjacencies)
-		return NULL;
-	unit = fib_load32(((__u32)(adjacencies >> FIB_TABLE_UNIT_SHIFT) << FIB_UNIT_SHIFT) + number * 4);
-	if (!unit)
-		return NULL;
-	return fib_at(unit << FIB_UNIT_SHIFT, sizeof(struct fib_adjacency));
+	return off ? fib_at(off, sizeof(struct fib_adjacency)) : NULL;
 }
 
 #endif

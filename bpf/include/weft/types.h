@@ -12,26 +12,28 @@
 /* The FIB image: what it is made of is told in package fib's doc.go. */
 enum fib_image {
 	FIB_VERSION = 1,
-	FIB_UNIT_SHIFT = 5,               /* blocks are counted in units of 32 bytes */
+	FIB_UNIT = 32,                    /* blocks start at multiples of it, bytes */
 	FIB_CHUNK_SHIFT = 22,             /* largest value of an array map before Linux 6.10 or so: 4 MiB */
 	FIB_HEADER_SIZE = 128,
+	FIB_TAIL_SIZE = 64,               /* unused at the end: a load checks only where it starts */
 	FIB_STEPS_MAX = 40,               /* most nodes on the way to a leaf: 32 strides of 4 bits, and the link between */
 	FIB_STRIDE_LEAST = 4,             /* of a wide node, bits */
 };
 
 /*
  * An entry is the 32-bit word that a node is made of. Bit 31 clear: a leaf, the
- * number of a next-hop group (0: no route). Bit 31 set: bits 30..29 say what the
- * entry leads to, bits 23..0 where (in units).
+ * number of a next-hop group (0: no route). Bit 31 set: bits 31..29 say what the
+ * entry leads to, bits 28..5 where: the offset in the image without its low bits.
  */
 enum fib_entry {
 	FIB_KIND_SHIFT = 29,
-	FIB_KIND_WIDE = 4,                /* 2^stride entries; 32 - stride stands in bits 28..24 */
-	FIB_KIND_NARROW = 5,              /* 16 leaves of 16 bits, one for each value of the next 4 bits */
-	FIB_KIND_LINE = 6,                /* struct fib_line: a search over the next 32 bits */
-	FIB_KIND_LOW = 7,                 /* one entry: go on with the low 64 bits of an IPv6 address */
-	FIB_STRIDE_SHIFT = 24,
-	FIB_UNIT_MASK = 0xffffff,
+	FIB_KIND_LOW = 4,                 /* one entry: go on with the low 64 bits of an IPv6 address */
+	FIB_KIND_LINE = 5,                /* struct fib_line: a search over the next 32 bits */
+	FIB_KIND_NARROW = 6,              /* 16 leaves of 16 bits, one for each value of the next 4 bits */
+	FIB_KIND_WIDE = 7,                /* 2^stride entries; the stride stands in bits 5..0 */
+	FIB_OFFSET_MASK = 0x1fffffe0,
+	FIB_WIDE_OFFSET_MASK = 0x1fffffc0,
+	FIB_STRIDE_MASK = 63,
 	FIB_NARROW_STRIDE = 4,
 	FIB_LINE_KEYS = 10,
 };
@@ -45,7 +47,7 @@ struct fib_line {
 
 /* A table's place and length in one word, so that both change at once. */
 enum fib_table {
-	FIB_TABLE_UNIT_SHIFT = 32,        /* bits 63..32: first unit; bits 31..0: elements */
+	FIB_TABLE_SHIFT = 32,             /* bits 63..32: offset, bytes; bits 31..0: elements */
 };
 
 struct fib_header {
@@ -56,8 +58,8 @@ struct fib_header {
 	__u64 generation;                 /* counts publications */
 	__u64 vrfs;                       /* table of struct fib_vrf */
 	__u64 groups;                     /* table of 64-bit group words */
-	__u64 adjacencies;                /* table of 32-bit units of struct fib_adjacency, 0: none */
-	__u64 pages;                      /* table of 32-bit units of route pages; not for readers */
+	__u64 adjacencies;                /* table of 32-bit offsets of struct fib_adjacency, 0: none */
+	__u64 pages;                      /* table of 32-bit offsets of route pages; not for readers */
 	__u64 reserved[8];
 };
 
@@ -90,7 +92,7 @@ enum fib_group_word {
 enum fib_group_kind {
 	FIB_GROUP_NONE = 0,               /* no such group: as no route */
 	FIB_GROUP_SINGLE = 1,             /* value: adjacency; aux: weight - 1 */
-	FIB_GROUP_BUCKETS = 2,            /* value: unit of 2^log adjacency numbers, then struct fib_members */
+	FIB_GROUP_BUCKETS = 2,            /* value: offset of 2^log adjacency numbers, then struct fib_members */
 	FIB_GROUP_LOCAL = 3,              /* to this machine */
 	FIB_GROUP_GLEAN = 4,              /* attached subnet; value: port */
 	FIB_GROUP_BLACKHOLE = 5,          /* discard silently */
@@ -130,7 +132,7 @@ struct fib_adjacency {
 	__u8 encap_kind;                  /* 0: none. Room for tunnels. */
 	__u8 rewrite[24];                 /* new L2 header: MACs, VLAN tags, EtherType */
 	__u8 neighbor[16];                /* IPv4 in the first 4 bytes */
-	__u32 encap_unit;                 /* outer header bytes */
+	__u32 encap_offset;               /* of the outer header bytes */
 	__u16 encap_len;
 	__u16 flags;
 	__u32 reserved;
