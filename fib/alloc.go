@@ -23,9 +23,11 @@ func newAllocator(units uint32) *allocator {
 
 // orderFor returns the order of the smallest block that holds size bytes.
 func orderFor(size uint32) int {
-	units := (size + uint32(unitSize) - 1) / uint32(unitSize)
-	return bits.Len32(units - 1)
+	return bits.Len32(units(size) - 1)
 }
+
+// units returns how many units hold size bytes.
+func units(size uint32) uint32 { return (size + uint32(unitSize) - 1) / uint32(unitSize) }
 
 // alloc returns the first unit of a free block, aligned to its size.
 func (a *allocator) alloc(order int) (unit uint32, ok bool) {

@@ -2,6 +2,7 @@ package fib
 
 import (
 	"math/rand/v2"
+	"net/netip"
 	"testing"
 
 	"weft/test/fulltable"
@@ -74,5 +75,41 @@ func BenchmarkDeleteInsertOne(b *testing.B) {
 		if err := tab.Insert(all[i].Prefix, GroupID(1+r.IntN(255))); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+func BenchmarkLookup(b *testing.B) {
+	v4, v6, _ := fulltable.Prefixes()
+	routes4, routes6 := fullRoutes(b)
+	im := newTestImage(b, 96<<20, 255, Options{})
+	tab, _ := im.Table(0)
+	if _, err := tab.Replace(append(routes4, routes6...)); err != nil {
+		b.Fatal(err)
+	}
+	for _, tr := range fulltable.Traces(v4, v6, 1) {
+		var six []Addr6
+		for _, a := range tr.IPv6 {
+			k, _ := keyOf(netip.AddrFrom16(a))
+			six = append(six, Addr6{k.hi, k.lo})
+		}
+		out := make([]GroupID, fulltable.TraceLen)
+		b.Run(tr.Family+"/"+tr.Name+"/single", func(b *testing.B) {
+			for b.Loop() {
+				for i, a := range tr.IPv4 {
+					out[i] = tab.Lookup4(a)
+				}
+				for i, a := range six {
+					out[i] = tab.Lookup6(a)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/fulltable.TraceLen, "ns/lookup")
+		})
+		b.Run(tr.Family+"/"+tr.Name+"/batch", func(b *testing.B) {
+			for b.Loop() {
+				tab.LookupBatch4(tr.IPv4, out[:len(tr.IPv4)])
+				tab.LookupBatch6(six, out[:len(six)])
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/fulltable.TraceLen, "ns/lookup")
+		})
 	}
 }

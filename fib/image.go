@@ -15,7 +15,7 @@ const (
 
 	magic = uint64('w') | 'e'<<8 | 'f'<<16 | 't'<<24 | '-'<<32 | 'f'<<40 | 'i'<<48 | 'b'<<56
 
-	defaultVRFs        = 256
+	defaultVRFs        = 1024
 	defaultGroups      = 256
 	defaultAdjacencies = 256
 	maxVRFs            = 1 << 16
@@ -27,6 +27,9 @@ type Options struct {
 	// Compact prefers a small image to the fastest lookups: about two thirds of
 	// the memory on the Internet table.
 	Compact bool
+	// VRFs is how many VRFs there is room for, at 8 bytes each: 0 means 1,024,
+	// 65,536 is the most. Open keeps the image's own.
+	VRFs int
 	// HashSeed goes into every flow hash, so that routers in a row do not all
 	// choose alike (RFC 2992). Open keeps the image's own.
 	HashSeed uint32
@@ -51,7 +54,8 @@ type Image struct {
 	// kept outside the image.
 	owner []uint8
 
-	vrfs, groups, adjacencies, pages table
+	vrfs                       uint32
+	groups, adjacencies, pages table
 
 	routes routeStore
 	tries  []trie // by 2 * VRF + family
@@ -74,18 +78,30 @@ type Image struct {
 //
 // Errors: ErrSize.
 func Create(mem []byte, opts Options) (*Image, error) {
-	if err := checkSize(mem); err != nil {
+	if opts.VRFs == 0 {
+		opts.VRFs = defaultVRFs
+	}
+	err := checkSize(mem)
+	if err == nil && (opts.VRFs < 1 || opts.VRFs > maxVRFs) {
+		err = fmt.Errorf("%w: room for %d VRFs, want 1 to %d", ErrSize, opts.VRFs, maxVRFs)
+	}
+	if err == nil && headerSize+uint32(opts.VRFs)*vrfSize > uint32(len(mem))/2 {
+		err = fmt.Errorf("%w: %d bytes for %d VRFs", ErrSize, len(mem), opts.VRFs)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("create image: %w", err)
 	}
 	im := newImage(mem, opts)
+	im.vrfs = uint32(opts.VRFs)
 	im.put64(offSize, uint64(len(mem)))
 	im.put32(offVersion, version)
 	im.put32(offHashSeed, opts.HashSeed)
-	im.alloc.releaseRange(headerSize/uint32(unitSize), im.alloc.units-tailSize/uint32(unitSize))
+	im.put64(offVRFs, uint64(im.vrfs))
+	im.alloc.releaseRange(units(im.rootsEnd()), im.alloc.units-units(tailSize))
 	for _, t := range []struct {
 		table *table
 		count uint32
-	}{{&im.vrfs, defaultVRFs}, {&im.groups, defaultGroups}, {&im.adjacencies, defaultAdjacencies}, {&im.pages, 8}} {
+	}{{&im.groups, defaultGroups}, {&im.adjacencies, defaultAdjacencies}, {&im.pages, 8}} {
 		if err := im.growTable(t.table, t.count); err != nil {
 			return nil, fmt.Errorf("create image of %d bytes: %w", len(mem), err)
 		}
@@ -119,7 +135,6 @@ func newImage(mem []byte, opts Options) *Image {
 		owner: make([]uint8, len(mem)/2),
 	}
 	im.routes.im = im
-	im.vrfs = table{header: offVRFs, size: uint32(unsafe.Sizeof(layoutFibVrf{})), owned: true}
 	im.groups = table{header: offGroups, size: 8}
 	im.adjacencies = table{header: offAdjacencies, size: 4}
 	im.pages = table{header: offPages, size: 4}
@@ -129,12 +144,18 @@ func newImage(mem []byte, opts Options) *Image {
 // sizeState makes the writer's own state as long as the tables of the image.
 // New numbers are handed out lowest first.
 func (im *Image) sizeState() {
-	for n := uint32(len(im.tries)); n < 2*im.vrfs.count; n++ {
-		im.tries = append(im.tries, trie{})
+	if im.tries == nil {
+		im.tries = make([]trie, 2*im.vrfs)
 	}
 	im.groupFree = sizeNumbers(&im.groupUse, im.groupFree, im.groups.count)
 	im.adjacencyFree = sizeNumbers(&im.adjacencyUse, im.adjacencyFree, im.adjacencies.count)
 }
+
+// rootOff returns the offset of a root: roots follow the header and never move.
+func rootOff(vrf uint32, f family) uint32 { return headerSize + vrf*vrfSize + 4*uint32(f) }
+
+// rootsEnd returns where blocks may begin.
+func (im *Image) rootsEnd() uint32 { return rootOff(im.vrfs, ipv4) }
 
 func sizeNumbers(use *[]uint32, free []uint32, count uint32) []uint32 {
 	old := uint32(len(*use))
@@ -172,7 +193,6 @@ func (im *Image) Publish() uint64 {
 type table struct {
 	header uint32 // offset of its word in the header
 	size   uint32 // of an element, bytes
-	owned  bool   // elements are trie slots: their owners move along
 	off    uint32
 	count  uint32
 }
@@ -194,9 +214,6 @@ func (im *Image) growTable(t *table, count uint32) error {
 			v = im.load32(t.off + i)
 		}
 		im.put32(off+i, v)
-	}
-	if t.owned {
-		copy(im.owner[off/2:], im.owner[t.off/2:(t.off+t.count*t.size)/2])
 	}
 	im.store64(t.header, uint64(off)<<tableShift|uint64(count))
 	if t.count > 0 {

@@ -44,6 +44,8 @@ const (
 	groupLogShift  = uint32(layoutFibGroupWordFIB_GROUP_LOG_SHIFT)
 	groupAuxShift  = uint32(layoutFibGroupWordFIB_GROUP_AUX_SHIFT)
 
+	vrfSize = uint32(unsafe.Sizeof(layoutFibVrf{}))
+
 	lineLeafOffset = uint32(unsafe.Offsetof(layoutFibLine{}.Leaf))
 	lineIvsOffset  = uint32(unsafe.Offsetof(layoutFibLine{}.Intervals))
 

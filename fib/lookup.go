@@ -12,13 +12,13 @@ import (
 func (t Table) Lookup(a netip.Addr) GroupID {
 	if a.Is4() {
 		k, _ := keyOf(a)
-		return t.im.walk(t.im.load32(t.readerRoot(ipv4)), k.hi, 0)
+		return t.im.walk(t.im.load32(t.root(ipv4)), k.hi, 0)
 	}
 	k, _, err := addrKey(a)
 	if err != nil {
 		return 0
 	}
-	return t.im.walk(t.im.load32(t.readerRoot(ipv6)), k.hi, k.lo)
+	return t.im.walk(t.im.load32(t.root(ipv6)), k.hi, k.lo)
 }
 
 // Addr6 is an IPv6 address as two numbers, the first bits on top of Hi.
@@ -26,36 +26,30 @@ type Addr6 struct{ Hi, Lo uint64 }
 
 // Lookup4 is Lookup of an IPv4 address given as a number, the first byte on top.
 func (t Table) Lookup4(a uint32) GroupID {
-	return t.im.walk(t.im.load32(t.readerRoot(ipv4)), uint64(a)<<32, 0)
+	return t.im.walk(t.im.load32(t.root(ipv4)), uint64(a)<<32, 0)
 }
 
 // Lookup6 is Lookup of an IPv6 address.
 func (t Table) Lookup6(a Addr6) GroupID {
-	return t.im.walk(t.im.load32(t.readerRoot(ipv6)), a.Hi, a.Lo)
-}
-
-// readerRoot finds the root by the header, as BPF does: the table of VRFs may
-// be moving.
-func (t Table) readerRoot(f family) uint32 {
-	vrfs := t.im.load64(offVRFs)
-	return uint32(vrfs>>tableShift) + 8*t.vrf + 4*uint32(f)
+	return t.im.walk(t.im.load32(t.root(ipv6)), a.Hi, a.Lo)
 }
 
 // walk goes from an entry down to a leaf. Offsets in a published image are
 // always inside of it: there are no checks.
 func (im *Image) walk(e uint32, hi, lo uint64) GroupID {
-	base := im.base
-	for e >= kindWide<<kindShift {
-		i := uintptr(hi >> (-e & 63))
-		hi <<= e & 63
-		e = atomic.LoadUint32((*uint32)(unsafe.Add(base, uintptr(e&wideOffsetMask)+4*i)))
-		if e>>kindShift == kindLow {
-			e = atomic.LoadUint32((*uint32)(unsafe.Add(base, e&offsetMask)))
-			hi = lo
+	for {
+		for e >= kindWide<<kindShift {
+			i := uint32(hi >> (-e & 63))
+			hi <<= e & 63
+			e = im.load32(e&wideOffsetMask + 4*i)
 		}
+		if kind(e) != kindLow {
+			break
+		}
+		e, hi = im.load32(e&offsetMask), lo
 	}
-	node := unsafe.Add(base, uintptr(e&offsetMask))
-	switch e >> kindShift {
+	node := unsafe.Add(im.base, e&offsetMask)
+	switch kind(e) {
 	case kindNarrow:
 		return GroupID(leaf16(node, uintptr(hi>>(64-narrowStride))))
 	case kindLine:

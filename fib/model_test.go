@@ -94,6 +94,8 @@ func check(t testing.TB, tab Table, m *model) {
 	if v4, v6 := tab.Len(); n != m.Size() || v4 != m.Size4() || v6 != m.Size6() {
 		t.Fatalf("routes: All has %d, Len says %d and %d, want %d and %d", n, v4, v6, m.Size4(), m.Size6())
 	}
+	var four []uint32
+	var six []Addr6
 	for p, want := range m.All() {
 		if g, err := tab.Get(p); err != nil || g != want {
 			t.Fatalf("Get(%s) = %d, %v, want %d", p, g, err, want)
@@ -102,6 +104,30 @@ func check(t testing.TB, tab Table, m *model) {
 			if got, want := tab.Lookup(a), m.lookup(a); got != want {
 				t.Fatalf("Lookup(%s) = %d, want %d\n%s", a, got, want, tab.Explain(a))
 			}
+			if k, f := keyOf(a); f == ipv4 {
+				four = append(four, uint32(k.hi>>32))
+			} else {
+				six = append(six, Addr6{k.hi, k.lo})
+			}
+		}
+	}
+	checkBatches(t, tab, four, six)
+	withoutAVX512(func() { checkBatches(t, tab, four, six) })
+}
+
+func checkBatches(t testing.TB, tab Table, four []uint32, six []Addr6) {
+	t.Helper()
+	out := make([]GroupID, max(len(four), len(six)))
+	tab.LookupBatch4(four, out[:len(four)])
+	for i, a := range four {
+		if want := tab.Lookup4(a); out[i] != want {
+			t.Fatalf("LookupBatch4: %#x is %d, want %d", a, out[i], want)
+		}
+	}
+	tab.LookupBatch6(six, out[:len(six)])
+	for i, a := range six {
+		if want := tab.Lookup6(a); out[i] != want {
+			t.Fatalf("LookupBatch6: %#x is %d, want %d", a, out[i], want)
 		}
 	}
 }
@@ -123,7 +149,7 @@ func checkOwners(t testing.TB, im *Image) {
 	if err != nil {
 		t.Fatalf("open a copy: %v", err)
 	}
-	for vrf := range im.vrfs.count {
+	for vrf := range im.vrfs {
 		for f := range family(2) {
 			tab := Table{im, vrf}
 			got := im.collect(nil, noLimit, tab.root(f), key{}, 0, false)

@@ -55,13 +55,14 @@ type survey struct {
 
 func (s *survey) run() error {
 	im := s.im
-	if err := s.mark(0, headerSize); err != nil {
-		return err
+	vrfs := im.load64(offVRFs)
+	if vrfs < 1 || vrfs > maxVRFs || headerSize+uint32(vrfs)*vrfSize > uint32(im.Size())/2 {
+		return fmt.Errorf("%w: %d VRFs", ErrCorrupt, vrfs)
 	}
-	if err := s.mark(uint32(im.Size())-tailSize, tailSize); err != nil {
-		return err
-	}
-	for _, t := range []*table{&im.vrfs, &im.groups, &im.adjacencies, &im.pages} {
+	im.vrfs = uint32(vrfs)
+	s.reserve(0, units(im.rootsEnd()))
+	s.reserve(im.alloc.units-units(tailSize), im.alloc.units)
+	for _, t := range []*table{&im.groups, &im.adjacencies, &im.pages} {
 		word := im.load64(t.header)
 		count := uint32(word)
 		if word>>tableShift >= uint64(im.Size()) || uint64(count)*uint64(t.size) > uint64(im.Size()) || count == 0 {
@@ -72,9 +73,9 @@ func (s *survey) run() error {
 			return err
 		}
 	}
-	for i := range im.vrfs.count {
-		for f := range uint32(2) {
-			if err := s.trie(im.load32(im.vrfs.at(i)+4*f), 0, 32+96*int(f), 0); err != nil {
+	for i := range im.vrfs {
+		for f := range family(2) {
+			if err := s.trie(im.load32(rootOff(i, f)), 0, f.width(), 0); err != nil {
 				return fmt.Errorf("VRF %d: %w", i, err)
 			}
 		}
@@ -107,6 +108,13 @@ func (s *survey) run() error {
 		}
 	}
 	return nil
+}
+
+// reserve counts the units from first up to but not including end in.
+func (s *survey) reserve(first, end uint32) {
+	for unit := first; unit < end; unit++ {
+		s.seen[unit>>6] |= 1 << (unit & 63)
+	}
 }
 
 // mark counts a block in, which must be in the image, aligned as the allocator
@@ -205,6 +213,48 @@ func (s *survey) group(w groupWord) error {
 // adopt rebuilds the writer's state from a surveyed image.
 func (im *Image) adopt() error {
 	im.sizeState()
+	im.countGroups()
+	for page := im.routes.pages; page > 0; page-- {
+		im.routes.addFree(page - 1)
+	}
+	all := make([]route, 0, im.routes.pages*pageRoutes-uint32(len(im.routes.free)))
+	im.routes.resize(indexSize(cap(all)))
+	var bad error
+	im.routes.all(func(record uint32, r route) bool {
+		if bad = im.checkRecord(&r); bad != nil {
+			return false
+		}
+		all = append(all, r)
+		im.routes.enter(&r, record)
+		im.countRoute(&r)
+		return true
+	})
+	if bad != nil {
+		return bad
+	}
+	slices.SortFunc(all, func(a, b route) int {
+		if c := cmp.Compare(a.vrf, b.vrf); c != 0 {
+			return c
+		}
+		return compareRoutes(a, b)
+	})
+	for vrf := range im.vrfs {
+		for f := range family(2) {
+			t := Table{im, vrf}
+			tr := t.trie(f)
+			tr.shaped = tr.routes
+			r := repair{im, im.builder(tr.routes)}
+			if err := r.slot(t.root(f), sweep(all[:tr.routes]), 0, false); err != nil {
+				return fmt.Errorf("repair VRF %d: %w", vrf, err)
+			}
+			all = all[tr.routes:]
+		}
+	}
+	return nil
+}
+
+// countGroups finds which numbers are free, and who uses the others.
+func (im *Image) countGroups() {
 	im.groupFree, im.adjacencyFree = im.groupFree[:0], im.adjacencyFree[:0]
 	for id := im.groups.count - 1; id > 0; id-- {
 		if !im.hasGroup(GroupID(id)) {
@@ -220,53 +270,21 @@ func (im *Image) adopt() error {
 			im.adjacencyFree = append(im.adjacencyFree, id)
 		}
 	}
-	for page := im.routes.pages; page > 0; page-- {
-		im.routes.addFree(page - 1)
-	}
-	all := make([]route, 0, im.routes.pages*pageRoutes-uint32(len(im.routes.free)))
-	im.routes.resize(indexSize(cap(all)))
-	var bad error
-	im.routes.all(func(record uint32, r route) bool {
-		if bad = im.checkRecord(&r); bad != nil {
-			return false
-		}
-		all = append(all, r)
-		im.routes.enter(&r, record)
-		im.groupUse[r.group]++
-		t := Table{im, r.vrf}
-		t.lengths(r.family)[r.len]++
-		t.trie(r.family).routes++
-		return true
-	})
-	if bad != nil {
-		return bad
-	}
-	slices.SortFunc(all, func(a, b route) int {
-		if c := cmp.Compare(a.vrf, b.vrf); c != 0 {
-			return c
-		}
-		return compareRoutes(a, b)
-	})
-	for vrf := range im.vrfs.count {
-		for f := range family(2) {
-			t := Table{im, vrf}
-			tr := t.trie(f)
-			tr.shaped = tr.routes
-			r := repair{im, im.builder(tr.routes)}
-			if err := r.slot(t.root(f), sweep(all[:tr.routes]), 0, false); err != nil {
-				return fmt.Errorf("repair VRF %d: %w", vrf, err)
-			}
-			all = all[tr.routes:]
-		}
-	}
-	return nil
+}
+
+// countRoute counts a route in whose record is there.
+func (im *Image) countRoute(r *route) {
+	t := Table{im, r.vrf}
+	im.groupUse[r.group]++
+	t.lengths(r.family)[r.len]++
+	t.trie(r.family).routes++
 }
 
 func (im *Image) checkRecord(r *route) error {
 	switch {
 	case r.len > r.family.width() || r.key != r.key.first(r.len):
 		return fmt.Errorf("%w: a record of %s", ErrCorrupt, r)
-	case r.vrf >= im.vrfs.count:
+	case r.vrf >= im.vrfs:
 		return fmt.Errorf("%w: route %s in VRF %d, which is not there", ErrCorrupt, r, r.vrf)
 	case !im.hasGroup(GroupID(r.group)):
 		return fmt.Errorf("%w: route %s names group %d, which is not there", ErrCorrupt, r, r.group)

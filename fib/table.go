@@ -20,16 +20,11 @@ type Table struct {
 // Table returns the table of a VRF: 0 is the default one. All exist, empty,
 // from the start: one that holds nothing costs 8 bytes.
 //
-// Errors: ErrNoVRF for a number over 65,535, ErrFull.
+// Errors: ErrNoVRF for a number that the image has no room for: CopyTo makes
+// one that has more (Options.VRFs).
 func (im *Image) Table(vrf int) (Table, error) {
-	if vrf < 0 || vrf >= maxVRFs {
-		return Table{}, fmt.Errorf("%w: %d, want 0 to %d", ErrNoVRF, vrf, maxVRFs-1)
-	}
-	for uint32(vrf) >= im.vrfs.count {
-		if err := im.growTable(&im.vrfs, 2*im.vrfs.count); err != nil {
-			return Table{}, fmt.Errorf("make room for VRF %d: %w", vrf, err)
-		}
-		im.sizeState()
+	if vrf < 0 || vrf >= int(im.vrfs) {
+		return Table{}, fmt.Errorf("%w: %d, the image has room for 0 to %d", ErrNoVRF, vrf, im.vrfs-1)
 	}
 	return Table{im, uint32(vrf)}, nil
 }
@@ -40,10 +35,8 @@ type Route struct {
 	Group  GroupID
 }
 
-func (t Table) trie(f family) *trie { return &t.im.tries[2*t.vrf+uint32(f)] }
-func (t Table) root(f family) uint32 {
-	return t.im.vrfs.at(t.vrf) + 4*uint32(f)
-}
+func (t Table) trie(f family) *trie  { return &t.im.tries[2*t.vrf+uint32(f)] }
+func (t Table) root(f family) uint32 { return rootOff(t.vrf, f) }
 
 // Len returns how many routes of each family are installed.
 func (t Table) Len() (v4, v6 int) { return t.trie(ipv4).routes, t.trie(ipv6).routes }

@@ -24,7 +24,7 @@ const (
 	// A wide node gets the longest stride at which this share of its slots has
 	// something deeper. Longer strides mean fewer steps and more memory:
 	// doc.go has the measurements.
-	fillFast    = 1. / 32
+	fillFast    = 1. / 128
 	fillCompact = 1. / 2
 )
 

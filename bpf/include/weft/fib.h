@@ -182,9 +182,9 @@ static __always_inline __u32 fib_leaf(const struct fib_cursor *c)
 {
 	__u64 node = c->entry & FIB_OFFSET_MASK;
 
-	if (fib_kind(c->entry) == FIB_KIND_NARROW)
+	if (fib_kind(c->entry) >= FIB_KIND_NARROW)
 		return fib_load16(node + (c->key >> (64 - FIB_NARROW_STRIDE)) * 2);
-	if (fib_kind(c->entry) == FIB_KIND_LINE)
+	if (fib_kind(c->entry) >= FIB_KIND_LINE)
 		return fib_line_leaf(node, c->key >> 32);
 	return c->entry;
 }
@@ -200,10 +200,13 @@ static __always_inline __u64 fib_element(__u64 table, __u32 n, const __u32 size)
 	return (table >> FIB_TABLE_SHIFT) + (__u64)n * size;
 }
 
-/* fib_root returns the entry that all lookups in a VRF start from. family: 0 IPv4, 1 IPv6. */
+/*
+ * fib_root returns the entry that all lookups in a VRF start from. family: 0 IPv4,
+ * 1 IPv6. The caller answers for vrf: the header says how many there are.
+ */
 static __always_inline __u32 fib_root(__u32 vrf, const __u32 family)
 {
-	return fib_load32(fib_element(fib_header(vrfs), vrf, sizeof(struct fib_vrf)) + family * 4);
+	return fib_load32(sizeof(struct fib_header) + (__u64)vrf * sizeof(struct fib_vrf) + family * 4);
 }
 
 /* fib_lookup_ipv4 returns the group of the longest prefix that covers dst (host byte order), 0 for none. */

@@ -56,7 +56,7 @@ struct fib_header {
 	__u32 hash_seed;
 	__u64 size;                       /* of the image, bytes */
 	__u64 generation;                 /* counts publications */
-	__u64 vrfs;                       /* table of struct fib_vrf */
+	__u64 vrfs;                       /* how many struct fib_vrf follow the header: they never move */
 	__u64 groups;                     /* table of 64-bit group words */
 	__u64 adjacencies;                /* table of 32-bit offsets of struct fib_adjacency, 0: none */
 	__u64 pages;                      /* table of 32-bit offsets of route pages; not for readers */

@@ -1,0 +1,5 @@
+//go:build !amd64
+
+package fib
+
+func withoutAVX512(f func()) { f() }

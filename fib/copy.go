@@ -1,0 +1,93 @@
+package fib
+
+import (
+	"fmt"
+	"unsafe"
+)
+
+// CopyTo makes, in mem, an image of another size with all that this one holds:
+// groups and adjacencies keep their numbers, resilient groups their buckets,
+// and the generation goes on. This is how an image grows and how memory is
+// given back: the owner fills the copy beside, lets all readers change to it,
+// and drops this one, which is not changed. mem is as for Create; opts are
+// those of the copy, but the hash seed stays, and VRFs is at least what it was.
+//
+// Errors: ErrSize, ErrFull: mem must be cleared before it is used again.
+func (im *Image) CopyTo(mem []byte, opts Options) (*Image, error) {
+	opts.VRFs, opts.HashSeed = max(opts.VRFs, int(im.vrfs)), im.HashSeed()
+	to, err := Create(mem, opts)
+	if err == nil {
+		err = im.copyTo(to)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("copy image of %d bytes: %w", im.Size(), err)
+	}
+	return to, nil
+}
+
+func (im *Image) copyTo(to *Image) error {
+	for _, t := range [][2]*table{{&to.groups, &im.groups}, {&to.adjacencies, &im.adjacencies}} {
+		if t[0].count < t[1].count {
+			if err := to.growTable(t[0], t[1].count); err != nil {
+				return err
+			}
+		}
+	}
+	to.sizeState()
+	for id := range im.adjacencies.count {
+		if off := im.load32(im.adjacencies.at(id)); off != 0 {
+			b, err := to.allocate(orderFor(adjacencySize))
+			if err != nil {
+				return err
+			}
+			copyBytes(to, b.offset(), im, off, adjacencySize)
+			to.store32(to.adjacencies.at(id), b.offset())
+		}
+	}
+	for id := range im.groups.count {
+		w := groupWord(im.load64(im.groups.at(id)))
+		if w.kind() == layoutFibGroupKindFIB_GROUP_BUCKETS {
+			size := bucketsSize(w.log(), len(im.groupOf(uint64(w)).Members))
+			b, err := to.allocate(orderFor(size))
+			if err != nil {
+				return err
+			}
+			copyBytes(to, b.offset(), im, w.value(), size)
+			w = newGroupWord(w.kind(), w.log(), w.aux(), b.offset())
+		}
+		to.store64(to.groups.at(id), uint64(w))
+	}
+	to.countGroups()
+	to.routes.resize(indexSize(im.routes.count))
+	var err error
+	im.routes.all(func(_ uint32, r route) bool {
+		if err = to.routes.reserve(); err == nil {
+			to.routes.add(&r)
+			to.countRoute(&r)
+		}
+		return err == nil
+	})
+	if err != nil {
+		return err
+	}
+	for vrf := range im.vrfs {
+		for f := range family(2) {
+			from, t := Table{im, vrf}, Table{to, vrf}
+			tr := t.trie(f)
+			tr.shaped = tr.routes
+			b := to.builder(tr.routes)
+			ivs := im.collect(im.left[:0], noLimit, from.root(f), key{}, 0, false)
+			e, owner, err := b.build(ivs, 0, false)
+			if err != nil {
+				return err
+			}
+			to.swing(t.root(f), e, owner)
+		}
+	}
+	to.store64(offGeneration, im.Generation())
+	return nil
+}
+
+func copyBytes(to *Image, at uint32, from *Image, off, size uint32) {
+	copy(unsafe.Slice((*byte)(to.ptr(at)), size), unsafe.Slice((*byte)(from.ptr(off)), size))
+}
