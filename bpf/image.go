@@ -70,7 +70,7 @@ func newImage(valueSize, elements int) (*Image, error) {
 // then on.
 func OpenImage(m *ebpf.Map) (*Image, error) {
 	size := int(m.ValueSize()) * int(m.MaxEntries())
-	mem, err := unix.Mmap(m.FD(), 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	mem, err := unix.Mmap(m.FD(), 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
 	if err != nil {
 		return nil, fmt.Errorf("map image of %d bytes: %w", size, err)
 	}

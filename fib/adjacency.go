@@ -49,16 +49,20 @@ func (im *Image) AddAdjacency(a Adjacency) (AdjacencyID, error) {
 		im.reclaim(false)
 	}
 	if len(im.adjacencyFree) == 0 {
-		if err := im.growTable(&im.adjacencies, 2*im.adjacencies.count); err != nil {
+		// For memory it waits for readers: then a number may have come free instead.
+		if err := im.growTable(&im.adjacencies, 2*im.adjacencies.count); err == nil {
+			im.sizeState()
+		} else if len(im.adjacencyFree) == 0 {
 			return 0, fmt.Errorf("add adjacency: %w", err)
 		}
-		im.sizeState()
 	}
+	// Off the list first: writing may reclaim other numbers onto it.
 	id := im.adjacencyFree[len(im.adjacencyFree)-1]
+	im.adjacencyFree = im.adjacencyFree[:len(im.adjacencyFree)-1]
 	if err := im.writeAdjacency(id, &a); err != nil {
+		im.adjacencyFree = append(im.adjacencyFree, id)
 		return 0, fmt.Errorf("add adjacency: %w", err)
 	}
-	im.adjacencyFree = im.adjacencyFree[:len(im.adjacencyFree)-1]
 	return AdjacencyID(id), nil
 }
 

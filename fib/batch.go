@@ -47,7 +47,7 @@ func (im *Image) vector4(root uint32, dst []uint32, out []GroupID) {
 			continue
 		}
 		node := uint32(int32(e) >> 31) // all ones, or 0 for a leaf: it reads the header and forgets it
-		off := (e&offsetMask + rest>>(32-narrowStride)*2) & node
+		off := (e&offsetMask + rest>>(-e&narrowMask)*2) & node
 		leaf := im.load16(off)
 		out[i] = GroupID(leaf&node | e&^node)
 	}
@@ -112,7 +112,7 @@ func (im *Image) vector6(root uint32, dst []Addr6, out []GroupID) {
 		case kindLine:
 			c.entry = leaf16(unsafe.Add(node, lineLeafOffset), lineIndex(node, uint32(c.key>>32)))
 		case kindNarrow:
-			c.entry = leaf16(node, uintptr(c.key>>(64-narrowStride)))
+			c.entry = leaf16(node, uintptr(uint32(c.key>>32)>>(-c.entry&narrowMask)))
 		case kindLow:
 			c.entry = uint32(im.walk(c.entry, c.key, dst[c.lane].Lo))
 		}

@@ -17,7 +17,7 @@ const (
 )
 
 //go:noescape
-func walk4AVX512(base unsafe.Pointer, root uint32, dst *uint32, n int, out *GroupID) (any bool)
+func walk4AVX512(base unsafe.Pointer, root uint32, dst *uint32, n int, out *GroupID)
 
 //go:noescape
 func walk6AVX512(base unsafe.Pointer, root uint32, dst *Addr6, n int, out *GroupID) (any bool)
@@ -28,28 +28,17 @@ func (im *Image) lanes4(root uint32, dst []uint32, out []GroupID) int {
 	if !haveAVX512 {
 		return 0
 	}
-	if n > 0 && walk4AVX512(im.base, root, &dst[0], n, &out[0]) {
-		im.finish4(root, dst[:n], out)
+	if n > 0 {
+		walk4AVX512(im.base, root, &dst[0], n, &out[0])
 	}
 	if rest := dst[n:]; len(rest) >= lanesLeast {
 		var in [lanes]uint32
 		var groups [lanes]GroupID
 		copy(in[:], rest)
-		if walk4AVX512(im.base, root, &in[0], lanes, &groups[0]) {
-			im.finish4(root, rest, groups[:])
-		}
+		walk4AVX512(im.base, root, &in[0], lanes, &groups[0])
 		n += copy(out[n:], groups[:len(rest)])
 	}
 	return n
-}
-
-// finish4 looks up again what the assembly step has left.
-func (im *Image) finish4(root uint32, dst []uint32, out []GroupID) {
-	for i, a := range dst {
-		if !isLeaf(uint32(out[i])) {
-			out[i] = im.walk(root, uint64(a)<<32, 0)
-		}
-	}
 }
 
 // lanes6 is lanes4 for IPv6.

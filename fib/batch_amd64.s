@@ -2,17 +2,18 @@
 
 // Twins of vector4 and vector6 in batch.go: 64 lookups at a time, as 4 groups of
 // 16 that take turns, so that the cache misses of one group pass while the
-// others work. An entry that they do not follow (a link to the low half; for
-// IPv4 also a line) is left in out as it is, with bit 31 set, and any is true.
+// others work. walk6AVX512 does not follow links to the low half: such an entry
+// is left in out as it is, with bit 31 set, and any is true.
 //
 // Registers: AX image, SI dst, DI out, CX addresses left
 //   Z0, Z3, Z6, Z9        entries of the groups
 //   Z1, Z4, Z7, Z10       their keys (IPv6: of lanes 0 to 7)
 //   Z2, Z5, Z8, Z11       IPv6: keys of lanes 8 to 15
-//   Z12..Z15, Z28..Z31    scratch
+//   Z12..Z15              scratch
 //   Z16 root  Z17 first wide entry  Z18 stride mask  Z19 wide offset mask
 //   Z20 offset mask  Z21 bits of a key  Z22 kind narrow  Z23 0xffff
 //   Z24 first node entry  Z25 mask of a word's offset  Z26 2  Z27 high halves
+//   Z28 kind line  Z29 stride mask of narrow nodes  Z30 32
 //   K1 lanes at work  K6 any lane at work  K7 any lane left as it is
 
 #define BROADCAST(value, z) \
@@ -30,6 +31,9 @@
 	BROADCAST($0x80000000, Z24) \
 	BROADCAST($0xfffffffc, Z25) \
 	BROADCAST($2, Z26) \
+	BROADCAST($5, Z28) \
+	BROADCAST($31, Z29) \
+	BROADCAST($32, Z30) \
 	KXORW K7, K7, K7
 
 // WIDE4 takes the lanes of e that are at a wide node one further.
@@ -80,7 +84,9 @@
 	VPCMPEQD Z22, Z12, K1 \
 	KORTESTW K1, K1 \
 	JZ done \
-	VPSRLD $28, next, Z12 \
+	VPANDD Z29, e, Z12 \
+	VPSUBD Z12, Z30, Z12 \
+	VPSRLVD Z12, next, Z12 \
 	VPADDD Z12, Z12, Z12 \
 	VPANDD Z20, e, Z13 \
 	VPADDD Z13, Z12, Z12 \
@@ -92,13 +98,55 @@
 	VPSRLVD Z12, Z14, Z14 \
 	VPANDD Z23, Z14, K1, e
 
+// KEEP puts a group's entries and the next 32 bits of its keys where the search
+// in lines finds them, and a bit for each line into r.
+#define KEEP(at, kept, e, next, r) \
+	VPSRLD $29, e, Z12 \
+	VPCMPEQD Z28, Z12, K1 \
+	KMOVW K1, r \
+	VMOVDQU32 e, at \
+	VMOVDQU32 next, kept
+
+// LINES follows the entries that are lines: one comparison with all keys of a
+// line, and those up to the address count.
+#define LINES(next0, next1, next2, next3, again, done) \
+	KEEP(entries-256(SP), keys-512(SP), Z0, next0, R8) \
+	KEEP(entries-192(SP), keys-448(SP), Z3, next1, R9) \
+	KEEP(entries-128(SP), keys-384(SP), Z6, next2, R10) \
+	KEEP(entries-64(SP), keys-320(SP), Z9, next3, R11) \
+	SHLQ $16, R9 \
+	SHLQ $32, R10 \
+	SHLQ $48, R11 \
+	ORQ R9, R8 \
+	ORQ R10, R8 \
+	ORQ R11, R8 \
+	JZ done \
+again: \
+	TZCNTQ R8, R9 \
+	MOVL entries-256(SP)(R9*4), R10 \
+	ANDL $0x1fffffe0, R10 \
+	ADDQ AX, R10 \
+	VPBROADCASTD keys-512(SP)(R9*4), Z12 \
+	VPCMPUD $5, (R10), Z12, K5 \
+	KMOVW K5, R11 \
+	ANDL $0x3ff, R11 \
+	POPCNTL R11, R11 \
+	MOVWLZX 40(R10)(R11*2), R12 \
+	MOVL R12, entries-256(SP)(R9*4) \
+	BLSRQ R8, R8 \
+	JNZ again \
+	VMOVDQU32 entries-256(SP), Z0 \
+	VMOVDQU32 entries-192(SP), Z3 \
+	VMOVDQU32 entries-128(SP), Z6 \
+	VMOVDQU32 entries-64(SP), Z9
+
 #define STORE(e, off) \
 	VPCMPUD $5, Z24, e, K3 \
 	KORW K3, K7, K7 \
 	VMOVDQU32 e, off(DI)
 
-// func walk4AVX512(base unsafe.Pointer, root uint32, dst *uint32, n int, out *GroupID) (any bool)
-TEXT ·walk4AVX512(SB), NOSPLIT, $0-41
+// func walk4AVX512(base unsafe.Pointer, root uint32, dst *uint32, n int, out *GroupID)
+TEXT ·walk4AVX512(SB), NOSPLIT, $512-40
 	MOVQ base+0(FP), AX
 	CONSTANTS
 	BROADCAST($32, Z21)
@@ -137,16 +185,16 @@ narrow2:
 narrow3:
 	NARROW(Z9, Z10, narrow4)
 narrow4:
-	STORE(Z0, 0)
-	STORE(Z3, 64)
-	STORE(Z6, 128)
-	STORE(Z9, 192)
+	LINES(Z1, Z4, Z7, Z10, line, store)
+store:
+	VMOVDQU32 Z0, 0(DI)
+	VMOVDQU32 Z3, 64(DI)
+	VMOVDQU32 Z6, 128(DI)
+	VMOVDQU32 Z9, 192(DI)
 	ADDQ $256, SI
 	ADDQ $256, DI
 	SUBQ $64, CX
 	JNZ begin
-	KORTESTW K7, K7
-	SETNE any+40(FP)
 	VZEROUPPER
 	RET
 
@@ -179,15 +227,6 @@ GLOBL high<>(SB), RODATA|NOPTR, $64
 	VPMOVQD high, Y13 \
 	VINSERTI64X4 $1, Y13, Z12, low
 
-// LINES6 puts a group's entries and keys where the search in lines finds them,
-// and a bit for each line into r.
-#define LINES6(at, kept, e, next, r) \
-	VPSRLD $29, e, Z12 \
-	VPCMPEQD Z28, Z12, K1 \
-	KMOVW K1, r \
-	VMOVDQU32 e, at \
-	VMOVDQU32 next, kept
-
 // func walk6AVX512(base unsafe.Pointer, root uint32, dst *Addr6, n int, out *GroupID) (any bool)
 TEXT ·walk6AVX512(SB), NOSPLIT, $512-41
 	MOVQ base+0(FP), AX
@@ -195,7 +234,6 @@ TEXT ·walk6AVX512(SB), NOSPLIT, $512-41
 	MOVQ $64, DX
 	VPBROADCASTQ DX, Z21
 	VMOVDQU64 high<>(SB), Z27
-	BROADCAST($5, Z28)
 	MOVQ dst+16(FP), SI
 	MOVQ n+24(FP), CX
 	MOVQ out+32(FP), DI
@@ -231,38 +269,7 @@ narrow2:
 narrow3:
 	NARROW(Z9, Z10, narrow4)
 narrow4:
-	LINES6(entries-256(SP), keys-512(SP), Z0, Z1, R8)
-	LINES6(entries-192(SP), keys-448(SP), Z3, Z4, R9)
-	LINES6(entries-128(SP), keys-384(SP), Z6, Z7, R10)
-	LINES6(entries-64(SP), keys-320(SP), Z9, Z10, R11)
-	SHLQ $16, R9
-	SHLQ $32, R10
-	SHLQ $48, R11
-	ORQ R9, R8
-	ORQ R10, R8
-	ORQ R11, R8
-	JZ store
-
-line:
-	// One comparison with all keys of the line; those up to the address count.
-	TZCNTQ R8, R9
-	MOVL entries-256(SP)(R9*4), R10
-	ANDL $0x1fffffe0, R10
-	ADDQ AX, R10
-	VPBROADCASTD keys-512(SP)(R9*4), Z12
-	VPCMPUD $5, (R10), Z12, K5
-	KMOVW K5, R11
-	ANDL $0x3ff, R11
-	POPCNTL R11, R11
-	MOVWLZX 40(R10)(R11*2), R12
-	MOVL R12, entries-256(SP)(R9*4)
-	BLSRQ R8, R8
-	JNZ line
-	VMOVDQU32 entries-256(SP), Z0
-	VMOVDQU32 entries-192(SP), Z3
-	VMOVDQU32 entries-128(SP), Z6
-	VMOVDQU32 entries-64(SP), Z9
-
+	LINES(Z1, Z4, Z7, Z10, line, store)
 store:
 	STORE(Z0, 0)
 	STORE(Z3, 64)

@@ -58,7 +58,7 @@ func (im *Image) copyTo(to *Image) error {
 		to.store64(to.groups.at(id), uint64(w))
 	}
 	to.countGroups()
-	to.routes.resize(indexSize(im.routes.count))
+	to.routes.expect(im.routes.count)
 	var err error
 	im.routes.all(func(_ uint32, r route) bool {
 		if err = to.routes.reserve(); err == nil {

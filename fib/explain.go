@@ -48,7 +48,7 @@ func (t Table) Explain(a netip.Addr) Explanation {
 			slot = off
 			continue
 		case kindNarrow:
-			s := Step{"narrow", d, narrowStride, off, k.index(d, narrowStride)}
+			s := Step{"narrow", d, stride(e), off, k.index(d, stride(e))}
 			x.Steps = append(x.Steps, s)
 			slot = off + 2*s.Index
 		case kindLine:

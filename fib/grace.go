@@ -1,7 +1,6 @@
 package fib
 
 import (
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -72,6 +71,10 @@ type Reader struct {
 }
 
 const offline = ^uint64(0)
+
+// gracePoll is how often a writer that has to wait looks for the end of a
+// grace period.
+const gracePoll = 50 * time.Microsecond
 
 // Join makes a new reader, online.
 func (r *Readers) Join() *Reader {
@@ -183,8 +186,7 @@ func (im *Image) reclaim(wait bool) {
 				l.drop(done)
 				return
 			}
-			runtime.Gosched()
-			time.Sleep(50 * time.Microsecond)
+			time.Sleep(gracePoll)
 		}
 		for _, r := range p.retired {
 			im.reuse(r)

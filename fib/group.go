@@ -3,6 +3,7 @@ package fib
 import (
 	"fmt"
 	"iter"
+	"math"
 	"math/bits"
 )
 
@@ -110,16 +111,20 @@ func (im *Image) AddGroup(g Group) (GroupID, error) {
 		im.reclaim(false)
 	}
 	if len(im.groupFree) == 0 {
-		if err := im.growTable(&im.groups, 2*im.groups.count); err != nil {
+		// For memory it waits for readers: then a number may have come free instead.
+		if err := im.growTable(&im.groups, 2*im.groups.count); err == nil {
+			im.sizeState()
+		} else if len(im.groupFree) == 0 {
 			return 0, fmt.Errorf("add group: %w", err)
 		}
-		im.sizeState()
 	}
+	// Off the list first: writing may reclaim other numbers onto it.
 	id := im.groupFree[len(im.groupFree)-1]
+	im.groupFree = im.groupFree[:len(im.groupFree)-1]
 	if err := im.writeGroup(id, &g); err != nil {
+		im.groupFree = append(im.groupFree, id)
 		return 0, fmt.Errorf("add group: %w", err)
 	}
-	im.groupFree = im.groupFree[:len(im.groupFree)-1]
 	return GroupID(id), nil
 }
 
@@ -371,35 +376,88 @@ func isFair(members []Member, n int) bool {
 }
 
 // moveBuckets changes the members of a resilient group: a bucket stays with its
-// member, unless the member has gone or has more than its share.
+// member, unless the member has gone or has more than its share. Shares are
+// kept to 2 %, or one bucket where that is more, and not rounded anew: that
+// would move buckets between members that stay.
 func (im *Image) moveBuckets(w groupWord, g *Group, log int) []int {
-	member := make(map[uint32]int, len(g.Members))
+	members := make(map[uint32]int, len(g.Members))
+	total := 0
 	for i, m := range g.Members {
-		member[uint32(m.Adjacency)] = i
+		members[uint32(m.Adjacency)] = i
+		total += m.Weight
 	}
-	buckets := make([]int, 1<<log)
-	room := shares(g.Members, 1<<log)
 	const orphan = -1
+	buckets, orphans := make([]int, 1<<log), 0
+	has := make([]int, len(g.Members))
 	for i := range buckets {
 		// More buckets than before: each stands where the old one did.
 		old := uint32(i >> (log - w.log()))
-		m, ok := member[im.load32(w.value()+4*old)]
-		if !ok || room[m] == 0 {
-			m = orphan
+		m, ok := members[im.load32(w.value()+4*old)]
+		if ok {
+			has[m]++
 		} else {
-			room[m]--
+			m = orphan
+			orphans++
 		}
 		buckets[i] = m
 	}
+	came := make([]bool, len(has))
+	for m, n := range has {
+		came[m] = n == 0
+	}
+	// lacks is how far a member is below its share: from -1 to 1 is near enough.
+	lacks := func(m int) float64 {
+		if has[m] == 0 {
+			return math.Inf(1) // each has one at least
+		}
+		share := float64(g.Members[m].Weight<<log) / float64(total)
+		return (share - float64(has[m])) / max(share/50, 0.999)
+	}
+	gets, gives := make([]int, len(has)), make([]int, len(has))
+	for range 2 * len(buckets) {
+		to, from, newest := 0, orphan, orphan
+		for m := range has {
+			n := lacks(m)
+			if n > lacks(to) {
+				to = m
+			}
+			if has[m] > 1 && (from == orphan || n < lacks(from)) {
+				from = m
+			}
+			if came[m] && n > -1 && (newest == orphan || n > lacks(newest)) {
+				newest = m
+			}
+		}
+		if orphans == 0 {
+			if from == orphan || lacks(to) <= 1 && lacks(from) >= -1 {
+				break
+			}
+			if newest != orphan && (lacks(newest) > 0 || lacks(to) <= 1) {
+				to = newest
+			}
+			if to == from {
+				break
+			}
+			has[from]--
+			gives[from]++
+			orphans++
+		}
+		orphans--
+		has[to]++
+		gets[to]++
+	}
 	next := 0
 	for i, m := range buckets {
-		if m != orphan {
+		if m != orphan && gives[m] == 0 {
 			continue
 		}
-		for room[next] == 0 {
+		if m != orphan {
+			gives[m]--
+		}
+		for gets[next] == 0 {
 			next++
 		}
-		room[next]--
+		gets[next]--
 		buckets[i] = next
 	}
 	return buckets

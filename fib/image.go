@@ -169,9 +169,15 @@ func sizeNumbers(use *[]uint32, free []uint32, count uint32) []uint32 {
 // Size returns the size of the image in bytes.
 func (im *Image) Size() int { return len(im.mem) }
 
-// Used returns how many bytes of the image are taken, route records included.
-// Memory that waits for a grace period counts as taken.
-func (im *Image) Used() int { return int(im.alloc.used) * unitSize }
+// Used returns how many bytes of the image are taken. Memory that waits for a
+// grace period counts.
+func (im *Image) Used() int { return unitSize * int(im.alloc.used) }
+
+// UsedByRecords returns how many of them are for the records of routes, which
+// readers never touch.
+func (im *Image) UsedByRecords() int {
+	return unitSize * (int(im.routes.pages)<<orderFor(pageSize) + 1<<orderFor(im.pages.count*im.pages.size))
+}
 
 // HashSeed returns the seed of the flow hash. Readers may call it.
 func (im *Image) HashSeed() uint32 { return im.load32(offHashSeed) }

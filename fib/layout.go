@@ -23,12 +23,11 @@ const (
 	offsetMask     = uint32(layoutFibEntryFIB_OFFSET_MASK)
 	wideOffsetMask = uint32(layoutFibEntryFIB_WIDE_OFFSET_MASK)
 	strideMask     = uint32(layoutFibEntryFIB_STRIDE_MASK)
+	narrowMask     = uint32(layoutFibEntryFIB_NARROW_STRIDE_MASK)
 	stepStride     = int(layoutFibImageFIB_STRIDE_LEAST)
 
-	narrowStride = int(layoutFibEntryFIB_NARROW_STRIDE)
-	narrowSlots  = 1 << narrowStride
-	lineKeys     = int(layoutFibEntryFIB_LINE_KEYS)
-	lineSlots    = lineKeys + 1
+	lineKeys  = int(layoutFibEntryFIB_LINE_KEYS)
+	lineSlots = lineKeys + 1
 
 	tableShift = uint32(layoutFibTableFIB_TABLE_SHIFT)
 

@@ -39,16 +39,16 @@ const (
 type layoutFibEntry uint32
 
 const (
-	layoutFibEntryFIB_KIND_SHIFT       layoutFibEntry = 29
-	layoutFibEntryFIB_KIND_LOW         layoutFibEntry = 4
-	layoutFibEntryFIB_KIND_LINE        layoutFibEntry = 5
-	layoutFibEntryFIB_KIND_NARROW      layoutFibEntry = 6
-	layoutFibEntryFIB_KIND_WIDE        layoutFibEntry = 7
-	layoutFibEntryFIB_OFFSET_MASK      layoutFibEntry = 536870880
-	layoutFibEntryFIB_WIDE_OFFSET_MASK layoutFibEntry = 536870848
-	layoutFibEntryFIB_STRIDE_MASK      layoutFibEntry = 63
-	layoutFibEntryFIB_NARROW_STRIDE    layoutFibEntry = 4
-	layoutFibEntryFIB_LINE_KEYS        layoutFibEntry = 10
+	layoutFibEntryFIB_KIND_SHIFT         layoutFibEntry = 29
+	layoutFibEntryFIB_KIND_LOW           layoutFibEntry = 4
+	layoutFibEntryFIB_KIND_LINE          layoutFibEntry = 5
+	layoutFibEntryFIB_KIND_NARROW        layoutFibEntry = 6
+	layoutFibEntryFIB_KIND_WIDE          layoutFibEntry = 7
+	layoutFibEntryFIB_OFFSET_MASK        layoutFibEntry = 536870880
+	layoutFibEntryFIB_WIDE_OFFSET_MASK   layoutFibEntry = 536870848
+	layoutFibEntryFIB_STRIDE_MASK        layoutFibEntry = 63
+	layoutFibEntryFIB_NARROW_STRIDE_MASK layoutFibEntry = 31
+	layoutFibEntryFIB_LINE_KEYS          layoutFibEntry = 10
 )
 
 type layoutFibGroupKind uint32

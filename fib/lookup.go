@@ -1,6 +1,7 @@
 package fib
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"sync/atomic"
 	"unsafe"
@@ -11,14 +12,15 @@ import (
 // call it.
 func (t Table) Lookup(a netip.Addr) GroupID {
 	if a.Is4() {
-		k, _ := keyOf(a)
-		return t.im.walk(t.im.load32(t.root(ipv4)), k.hi, 0)
+		b := a.As4()
+		return t.Lookup4(binary.BigEndian.Uint32(b[:]))
 	}
-	k, _, err := addrKey(a)
-	if err != nil {
+	b := a.As16()
+	six := Addr6{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}
+	if !a.IsValid() || six.Hi == 0 && six.Lo>>32 == 0xffff {
 		return 0
 	}
-	return t.im.walk(t.im.load32(t.root(ipv6)), k.hi, k.lo)
+	return t.Lookup6(six)
 }
 
 // Addr6 is an IPv6 address as two numbers, the first bits on top of Hi.
@@ -51,7 +53,7 @@ func (im *Image) walk(e uint32, hi, lo uint64) GroupID {
 	node := unsafe.Add(im.base, e&offsetMask)
 	switch kind(e) {
 	case kindNarrow:
-		return GroupID(leaf16(node, uintptr(hi>>(64-narrowStride))))
+		return GroupID(leaf16(node, uintptr(uint32(hi>>32)>>(-e&narrowMask))))
 	case kindLine:
 		return GroupID(leaf16(unsafe.Add(node, lineLeafOffset), lineIndex(node, uint32(hi>>32))))
 	}

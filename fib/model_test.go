@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -68,7 +69,8 @@ func edges(p netip.Prefix) []netip.Addr {
 	if a := last.Next(); a.IsValid() {
 		out = append(out, a)
 	}
-	return out
+	// Lookup has no answer for IPv4-mapped ones.
+	return slices.DeleteFunc(out, netip.Addr.Is4In6)
 }
 
 type model struct {
@@ -145,7 +147,9 @@ func checkOwners(t testing.TB, im *Image) {
 	if linked.alloc.used != im.alloc.used {
 		t.Fatalf("used %d units, linked %d", im.alloc.used, linked.alloc.used)
 	}
-	again, err := Open(append([]byte(nil), im.mem...), im.opts)
+	opts := im.opts
+	opts.Grace = nil // nobody reads the copy
+	again, err := Open(append([]byte(nil), im.mem...), opts)
 	if err != nil {
 		t.Fatalf("open a copy: %v", err)
 	}
@@ -178,10 +182,11 @@ func TestRandomOperations(t *testing.T) {
 						t.Fatal(err)
 					}
 					var m model
-					for i := range 6000 {
+					steps := rounds(6000)
+					for i := range steps {
 						p, g := randomPrefix(r, v6), GroupID(1+r.IntN(groups))
 						// Grow for a while, then shrink.
-						if r.IntN(6000) > i/2 {
+						if r.IntN(steps) > i/2 {
 							if err := tab.Insert(p, g); err != nil {
 								t.Fatal(err)
 							}
@@ -203,7 +208,7 @@ func TestRandomOperations(t *testing.T) {
 								t.Fatalf("step %d: %s: Lookup(%s) = %d, want %d\n%s", i, p, a, got, want, tab.Explain(a))
 							}
 						}
-						if i%1000 == 999 {
+						if i%(steps/6) == 0 {
 							check(t, tab, &m)
 							checkOwners(t, im)
 						}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // Open takes over an image that another writer, maybe one that died in the
@@ -41,6 +42,12 @@ func Open(mem []byte, opts Options) (*Image, error) {
 	if err := s.run(); err != nil {
 		return nil, fmt.Errorf("open image: %w", err)
 	}
+	if opts.Grace != nil {
+		// Readers may still be in what the last writer unlinked.
+		for period := opts.Grace.Begin(); !opts.Grace.Over(period); {
+			time.Sleep(gracePoll)
+		}
+	}
 	if err := im.adopt(); err != nil {
 		return nil, fmt.Errorf("open image: %w", err)
 	}
@@ -75,7 +82,7 @@ func (s *survey) run() error {
 	}
 	for i := range im.vrfs {
 		for f := range family(2) {
-			if err := s.trie(im.load32(rootOff(i, f)), 0, f.width(), 0); err != nil {
+			if err := s.trie(im.load32(rootOff(i, f)), 0, f, false, 0); err != nil {
 				return fmt.Errorf("VRF %d: %w", i, err)
 			}
 		}
@@ -84,6 +91,9 @@ func (s *survey) run() error {
 		if off := im.load32(im.adjacencies.at(id)); off != 0 {
 			if err := s.mark(off, adjacencySize); err != nil {
 				return fmt.Errorf("adjacency %d: %w", id, err)
+			}
+			if a, _ := im.Adjacency(AdjacencyID(id)); a.check() != nil {
+				return fmt.Errorf("adjacency %d: %w: %w", id, ErrCorrupt, a.check())
 			}
 		}
 	}
@@ -95,7 +105,10 @@ func (s *survey) run() error {
 	for page := range im.pages.count {
 		off := im.load32(im.pages.at(page))
 		if off == 0 {
-			break
+			continue
+		}
+		if page != im.routes.pages {
+			return fmt.Errorf("%w: no page %d, but a page %d", ErrCorrupt, im.routes.pages, page)
 		}
 		if err := s.mark(off, pageSize); err != nil {
 			return fmt.Errorf("page %d: %w", page, err)
@@ -135,8 +148,11 @@ func (s *survey) mark(off, size uint32) error {
 	return nil
 }
 
-func (s *survey) trie(e uint32, d, width, steps int) error {
-	im := s.im
+func (s *survey) trie(e uint32, d int, f family, low bool, steps int) error {
+	im, end := s.im, 64
+	if low {
+		end = 128
+	}
 	if isLeaf(e) {
 		return nil
 	}
@@ -147,46 +163,70 @@ func (s *survey) trie(e uint32, d, width, steps int) error {
 	switch kind(e) {
 	case kindWide:
 		st := stride(e)
-		if st < stepStride || st > maxStride || d+st > max(width, 64) {
+		if st < stepStride || st > maxStride || d+st > end {
 			return fmt.Errorf("%w: a node of stride %d at depth %d", ErrCorrupt, st, d)
 		}
 		if err := s.mark(off, 4<<st); err != nil {
 			return err
 		}
 		for i := range uint32(1) << st {
-			if err := s.trie(im.load32(off+4*i), d+st, width, steps); err != nil {
+			if err := s.trie(im.load32(off+4*i), d+st, f, low, steps); err != nil {
 				return err
 			}
 		}
 		return nil
 	case kindNarrow:
-		return s.mark(off, narrowSlots*2)
+		st := stride(e)
+		if st != stepStride && st != 2*stepStride || d+st > end {
+			return fmt.Errorf("%w: a narrow node of stride %d at depth %d", ErrCorrupt, st, d)
+		}
+		return s.mark(off, 2<<st)
 	case kindLine:
+		if d >= end {
+			return fmt.Errorf("%w: a line at depth %d", ErrCorrupt, d)
+		}
 		if err := s.mark(off, lineSize); err != nil {
 			return err
 		}
-		if n := im.load16(off + lineIvsOffset); n < 1 || n > uint32(lineSlots) {
-			return fmt.Errorf("%w: a line of %d intervals", ErrCorrupt, n)
-		}
-		return nil
+		return s.line(off)
 	}
-	if d != 64 || width != 128 {
+	if d != 64 || f != ipv6 || low {
 		return fmt.Errorf("%w: a link to the low half at depth %d", ErrCorrupt, d)
 	}
 	if err := s.mark(off, uint32(unitSize)); err != nil {
 		return err
 	}
-	return s.trie(im.load32(off), d, width, steps)
+	return s.trie(im.load32(off), d, f, true, steps)
+}
+
+// line checks that a line's keys ascend, and that unused ones are the highest.
+func (s *survey) line(off uint32) error {
+	n := int(s.im.load16(off + lineIvsOffset))
+	if n < 1 || n > lineSlots {
+		return fmt.Errorf("%w: a line of %d intervals", ErrCorrupt, n)
+	}
+	last := uint32(0)
+	for i := range lineKeys {
+		k := s.im.load32(off + 4*uint32(i))
+		if i < n-1 && k <= last || i >= n-1 && k != ^uint32(0) {
+			return fmt.Errorf("%w: key %d of a line of %d intervals is %#x", ErrCorrupt, i, n, k)
+		}
+		last = k
+	}
+	return nil
 }
 
 func (s *survey) group(w groupWord) error {
 	im := s.im
+	if w == 0 {
+		return nil
+	}
 	if w.kind() > layoutFibGroupKindFIB_GROUP_PUNT {
 		return fmt.Errorf("%w: kind %d", ErrCorrupt, w.kind())
 	}
 	if w.kind() == layoutFibGroupKindFIB_GROUP_BUCKETS {
 		end := uint64(w.value()) + 4<<w.log() + 8
-		if w.log() < 1 || w.log() > maxLog || end > uint64(im.Size()) {
+		if w.log() < 1 || w.log() > maxLog || end > uint64(im.Size()) || w.value()%uint32(unitSize) != 0 {
 			return fmt.Errorf("%w: buckets", ErrCorrupt)
 		}
 		n := im.load32(w.value() + 4<<w.log() + 4)
@@ -202,10 +242,9 @@ func (s *survey) group(w groupWord) error {
 			}
 		}
 	}
-	for _, m := range im.groupOf(uint64(w)).Members {
-		if !im.hasAdjacency(m.Adjacency) {
-			return fmt.Errorf("%w: adjacency %d is not there", ErrCorrupt, m.Adjacency)
-		}
+	g := im.groupOf(uint64(w))
+	if err := im.checkGroup(&g); err != nil {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
 	return nil
 }
@@ -218,10 +257,10 @@ func (im *Image) adopt() error {
 		im.routes.addFree(page - 1)
 	}
 	all := make([]route, 0, im.routes.pages*pageRoutes-uint32(len(im.routes.free)))
-	im.routes.resize(indexSize(cap(all)))
+	im.routes.expect(cap(all))
 	var bad error
 	im.routes.all(func(record uint32, r route) bool {
-		if bad = im.checkRecord(&r); bad != nil {
+		if bad = im.checkRecord(record, &r); bad != nil {
 			return false
 		}
 		all = append(all, r)
@@ -238,6 +277,11 @@ func (im *Image) adopt() error {
 		}
 		return compareRoutes(a, b)
 	})
+	for i := 1; i < len(all); i++ {
+		if all[i-1].vrf == all[i].vrf && compareRoutes(all[i-1], all[i]) == 0 {
+			return fmt.Errorf("%w: two records of %s in VRF %d", ErrCorrupt, &all[i], all[i].vrf)
+		}
+	}
 	for vrf := range im.vrfs {
 		for f := range family(2) {
 			t := Table{im, vrf}
@@ -274,17 +318,18 @@ func (im *Image) countGroups() {
 
 // countRoute counts a route in whose record is there.
 func (im *Image) countRoute(r *route) {
-	t := Table{im, r.vrf}
+	t := Table{im, uint32(r.vrf)}
 	im.groupUse[r.group]++
 	t.lengths(r.family)[r.len]++
 	t.trie(r.family).routes++
 }
 
-func (im *Image) checkRecord(r *route) error {
+func (im *Image) checkRecord(record uint32, r *route) error {
+	mapped := r.family == ipv6 && r.key.hi == 0 && r.key.lo>>32 == 0xffff
 	switch {
-	case r.len > r.family.width() || r.key != r.key.first(r.len):
+	case r.len > r.family.width() || r.key != r.key.first(r.len) || mapped || r.tail() != im.load64(im.routes.off(record)+routeTail):
 		return fmt.Errorf("%w: a record of %s", ErrCorrupt, r)
-	case r.vrf >= im.vrfs:
+	case uint32(r.vrf) >= im.vrfs:
 		return fmt.Errorf("%w: route %s in VRF %d, which is not there", ErrCorrupt, r, r.vrf)
 	case !im.hasGroup(GroupID(r.group)):
 		return fmt.Errorf("%w: route %s names group %d, which is not there", ErrCorrupt, r, r.group)
@@ -332,8 +377,8 @@ func (r *repair) slot(slot uint32, ivs []interval, d int, low bool) error {
 // leaves checks the leaves of a narrow node or a line; it returns false if
 // they are not what they should be.
 func (r *repair) leaves(e uint32, ivs []interval, d int) bool {
-	im, off, n := r.im, offset(e), uint32(narrowSlots)
-	start := func(i uint32) uint32 { return i << (32 - narrowStride) }
+	im, off, n := r.im, offset(e), uint32(1)<<stride(e)
+	start := func(i uint32) uint32 { return i << (32 - stride(e)) }
 	if kind(e) == kindLine {
 		n = uint32(lineSlots)
 		start = func(i uint32) uint32 {

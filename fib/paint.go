@@ -48,11 +48,11 @@ func (p *paint) slot(slot uint32, d int, low bool) error {
 		}
 		return p.collapse(slot, d, low)
 	case kindNarrow:
-		if p.len > d+narrowStride || p.value > 0xffff {
+		s := stride(e)
+		if p.len > d+s || p.value > 0xffff {
 			return p.rebuild(slot, d, low)
 		}
-		i := p.key.index(d, narrowStride)
-		p.leaves(off+2*i, 1<<(d+narrowStride-p.len))
+		p.leaves(off+2*p.key.index(d, s), 1<<(d+s-p.len))
 		return p.collapse(slot, d, low)
 	case kindLine:
 		return p.rebuild(slot, d, low)
@@ -91,7 +91,7 @@ func (p *paint) all(slot uint32, d int, low bool) error {
 			return p.rebuild(slot, d, low)
 		}
 		if kind(e) == kindNarrow {
-			p.leaves(off, narrowSlots)
+			p.leaves(off, 1<<stride(e))
 		} else {
 			p.leaves(off+lineLeafOffset, uint32(lineSlots))
 		}

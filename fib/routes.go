@@ -20,9 +20,9 @@ type routeStore struct {
 type route struct {
 	key    key
 	len    int
-	family family
-	vrf    uint32
 	group  uint32
+	vrf    uint16
+	family family
 }
 
 func (r *route) hash() uint64 {
@@ -60,7 +60,7 @@ func (s *routeStore) read(record uint32) (r route, ok bool) {
 	r = route{
 		key:   key{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])},
 		len:   int(tail >> tailLenShift & 0xff),
-		vrf:   uint32(tail >> tailVRFShift & 0xffff),
+		vrf:   uint16(tail >> tailVRFShift),
 		group: uint32(tail >> tailGroupShift),
 	}
 	if tail&0xff == tailIPv6 {
@@ -141,9 +141,7 @@ func (s *routeStore) add(r *route) {
 
 // enter puts a record into the index.
 func (s *routeStore) enter(r *route, record uint32) {
-	if n := indexSize(s.count + 1); n > len(s.index) {
-		s.resize(n)
-	}
+	s.expect(1)
 	s.count++
 	s.place(r.hash(), record)
 }
@@ -159,6 +157,13 @@ func (s *routeStore) place(h uint64, record uint32) {
 		at = (at + 1) & mask
 	}
 	s.index[at] = h>>32<<32 | uint64(record+1)
+}
+
+// expect makes the index large enough for n more records.
+func (s *routeStore) expect(n int) {
+	if size := indexSize(s.count + n); size > len(s.index) {
+		s.resize(size)
+	}
 }
 
 func (s *routeStore) resize(n int) {

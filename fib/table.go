@@ -43,7 +43,7 @@ func (t Table) Len() (v4, v6 int) { return t.trie(ipv4).routes, t.trie(ipv6).rou
 
 func (t Table) route(p netip.Prefix, g GroupID) (route, error) {
 	k, f, err := prefixKey(p)
-	return route{k, p.Bits(), f, t.vrf, uint32(g)}, err
+	return route{k, p.Bits(), uint32(g), uint16(t.vrf), f}, err
 }
 
 // paint gives r's addresses an answer; when memory does not suffice they have
@@ -162,7 +162,11 @@ const shapeLeast = 64
 // the trie stays as it is, which is as right.
 func (t Table) shape(f family) {
 	tr := t.trie(f)
-	if tr.routes >= max(2*tr.shaped, shapeLeast) || tr.routes < tr.shaped/4 {
+	switch {
+	case tr.routes == 0:
+		tr.shaped = 0
+		t.im.swing(t.root(f), 0, 0) // an empty table takes nothing
+	case tr.routes >= max(2*tr.shaped, shapeLeast) || tr.routes < tr.shaped/4:
 		t.reshape(f)
 	}
 }
@@ -178,6 +182,32 @@ func (t Table) reshape(f family) {
 		return
 	}
 	im.swing(t.root(f), e, owner)
+}
+
+// Change is one step of a batch: a route to insert or replace, or to delete.
+type Change struct {
+	Route
+	Delete bool // Group does not matter then
+}
+
+// Apply makes the changes in order and publishes them as one generation. It
+// stops at the first that fails and returns how many it made; those stay.
+//
+// Errors: as Insert and Delete.
+func (t Table) Apply(changes []Change) (made int, err error) {
+	defer t.im.Publish()
+	for _, c := range changes {
+		if c.Delete {
+			err = t.Delete(c.Prefix)
+		} else {
+			err = t.Insert(c.Prefix, c.Group)
+		}
+		if err != nil {
+			return made, err
+		}
+		made++
+	}
+	return made, nil
 }
 
 // Get returns the group of exactly this prefix.
@@ -201,7 +231,7 @@ func (t Table) Get(p netip.Prefix) (GroupID, error) {
 func (t Table) All() iter.Seq2[netip.Prefix, GroupID] {
 	return func(yield func(netip.Prefix, GroupID) bool) {
 		t.im.routes.all(func(_ uint32, r route) bool {
-			return r.vrf != t.vrf || yield(netip.PrefixFrom(r.key.addr(r.family), r.len), GroupID(r.group))
+			return uint32(r.vrf) != t.vrf || yield(netip.PrefixFrom(r.key.addr(r.family), r.len), GroupID(r.group))
 		})
 	}
 }
@@ -212,9 +242,10 @@ type Difference struct {
 }
 
 // Replace makes the table hold exactly the given routes, writing only what
-// differs; of a prefix that stands twice the last counts. New routes come in
-// before old ones go, so that no address is without a route meanwhile that has
-// one before and after. An empty table is filled in one publication.
+// differs; of a prefix that stands twice the last counts. Each address goes from
+// its old answer to its new one and meets no other meanwhile: new routes come
+// in before old ones go, the longest first, and of those that go the longest
+// is the last. An empty table is filled in one publication.
 //
 // Errors: ErrPrefix, ErrNoGroup: nothing has changed then. ErrFull: routes that
 // did fit are installed and none is removed.
@@ -239,16 +270,21 @@ func (t Table) Replace(routes []Route) (Difference, error) {
 		}
 		return d, nil
 	}
+	var come []route
 	for i := range all {
-		record, _, ok := t.im.routes.find(&all[i])
-		if ok {
+		if record, _, ok := t.im.routes.find(&all[i]); ok {
 			if r, _ := t.im.routes.read(record); r.group == all[i].group {
 				d.Same++
 				continue
 			}
 		}
-		if err := t.insert(&all[i]); err != nil {
-			return d, fmt.Errorf("replace table %d: insert %s: %w", t.vrf, &all[i], err)
+		come = append(come, all[i])
+	}
+	slices.SortStableFunc(come, func(a, b route) int { return cmp.Compare(b.len, a.len) })
+	for i := range come {
+		_, _, ok := t.im.routes.find(&come[i])
+		if err := t.insert(&come[i]); err != nil {
+			return d, fmt.Errorf("replace table %d: insert %s: %w", t.vrf, &come[i], err)
 		}
 		if ok {
 			d.Changed++
@@ -258,13 +294,14 @@ func (t Table) Replace(routes []Route) (Difference, error) {
 	}
 	var gone []route
 	t.im.routes.all(func(_ uint32, r route) bool {
-		if r.vrf == t.vrf {
+		if uint32(r.vrf) == t.vrf {
 			if _, ok := slices.BinarySearchFunc(all, r, compareRoutes); !ok {
 				gone = append(gone, r)
 			}
 		}
 		return true
 	})
+	slices.SortStableFunc(gone, func(a, b route) int { return cmp.Compare(a.len, b.len) })
 	for i := range gone {
 		if err := t.delete(&gone[i]); err != nil {
 			return d, fmt.Errorf("replace table %d: delete %s: %w", t.vrf, &gone[i], err)
@@ -311,6 +348,7 @@ func (t Table) load(all []route) error {
 	im := t.im
 	split, _ := slices.BinarySearchFunc(all, ipv6, func(r route, f family) int { return cmp.Compare(r.family, f) })
 	added := 0
+	im.routes.expect(len(all))
 	for i := range all {
 		if err := im.routes.reserve(); err != nil {
 			t.unload(all[:added])
@@ -355,7 +393,7 @@ func (t Table) unload(all []route) {
 // sweep turns sorted routes of one family into intervals that cover all
 // addresses.
 func sweep(routes []route) []interval {
-	ivs := make([]interval, 1, 2*len(routes)+1)
+	ivs := make([]interval, 1, len(routes)+len(routes)/4+16)
 	emit := func(iv interval) {
 		if n := len(ivs); ivs[n-1].start == iv.start {
 			ivs = ivs[:n-1]

@@ -4,7 +4,14 @@ package fib
 
 func isLeaf(e uint32) bool { return int32(e) >= 0 }
 func kind(e uint32) uint32 { return e >> kindShift }
-func stride(e uint32) int  { return int(e & strideMask) }
+
+// stride returns how many bits a wide or a narrow node looks at.
+func stride(e uint32) int {
+	if kind(e) == kindWide {
+		return int(e & strideMask)
+	}
+	return int(e & narrowMask)
+}
 
 func offset(e uint32) uint32 {
 	if kind(e) == kindWide {
@@ -15,17 +22,26 @@ func offset(e uint32) uint32 {
 
 func entry(kind uint32, b block) uint32 { return kind<<kindShift | b.offset() }
 
-func wideEntry(b block, stride int) uint32 { return entry(kindWide, b) | uint32(stride) }
+// indexEntry is the entry of a wide or a narrow node.
+func indexEntry(kind uint32, b block, stride int) uint32 { return entry(kind, b) | uint32(stride) }
 
 const (
 	maxStride = 20 // 4 MiB: what every kernel gives as one value
 	maxFloor  = 16
 
 	// A wide node gets the longest stride at which this share of its slots has
-	// something deeper. Longer strides mean fewer steps and more memory:
+	// something deeper. Longer strides mean fewer steps and more memory; only a
+	// root that stays in the second-level cache is a step that costs little.
 	// doc.go has the measurements.
+	fillRoot    = 1. / 4
 	fillFast    = 1. / 128
 	fillCompact = 1. / 2
+
+	// A narrow node of 8 bits takes the place of a line, or of a wide node of 4
+	// bits over narrow ones, when at least so many of its 16 parts have
+	// something deeper: one cache line that is not in the cache instead of two.
+	denseFast    = 3
+	denseCompact = 17 // never
 )
 
 // trie is what the writer keeps of one VRF and family.
@@ -61,13 +77,14 @@ func appendInterval(ivs []interval, iv interval) []interval {
 type builder struct {
 	im    *Image
 	fill  float64
+	dense int
 	floor int // least stride of a node at depth 0
 }
 
 func (im *Image) builder(routes int) builder {
-	b := builder{im: im, fill: fillFast, floor: stepStride}
+	b := builder{im: im, fill: fillFast, dense: denseFast, floor: stepStride}
 	if im.opts.Compact {
-		b.fill = fillCompact
+		b.fill, b.dense = fillCompact, denseCompact
 	}
 	for b.floor < maxFloor && routes>>(b.floor+stepStride) > 0 {
 		b.floor += stepStride
@@ -95,8 +112,10 @@ func (b *builder) build(ivs []interval, d int, low bool) (uint32, uint8, error) 
 	switch {
 	case d == 0 && b.floor > stepStride || !narrow:
 		return b.buildWide(ivs, d, low)
-	case end <= d+narrowStride:
-		return b.buildNarrow(ivs, d)
+	case end <= d+stepStride:
+		return b.buildNarrow(ivs, d, stepStride)
+	case end <= d+2*stepStride && b.deeper(ivs, d, stepStride) >= b.dense:
+		return b.buildNarrow(ivs, d, 2*stepStride)
 	case len(ivs) <= lineSlots && end <= d+32 && (low || end <= 64):
 		return b.buildLine(ivs, d)
 	}
@@ -121,18 +140,18 @@ func (b *builder) buildLow(ivs []interval) (uint32, uint8, error) {
 	return entry(kindLow, blk), 0, err
 }
 
-func (b *builder) buildNarrow(ivs []interval, d int) (uint32, uint8, error) {
-	blk, err := b.allocate(narrowSlots * 2)
+func (b *builder) buildNarrow(ivs []interval, d, s int) (uint32, uint8, error) {
+	blk, err := b.allocate(2 << s)
 	if err != nil {
 		return 0, 0, err
 	}
-	err = partition(ivs, d, narrowStride, func(i, n uint32, sub []interval) error {
+	err = partition(ivs, d, s, func(i, n uint32, sub []interval) error {
 		for end := i + n; i < end; i++ {
 			b.im.putLeaf16(blk.offset()+2*i, sub[0].value, sub[0].owner)
 		}
 		return nil
 	})
-	return entry(kindNarrow, blk), 0, err
+	return indexEntry(kindNarrow, blk, s), 0, err
 }
 
 func (b *builder) buildLine(ivs []interval, d int) (uint32, uint8, error) {
@@ -169,7 +188,7 @@ func (b *builder) buildWide(ivs []interval, d int, low bool) (uint32, uint8, err
 		}
 		return err
 	})
-	return wideEntry(blk, s), 0, err
+	return indexEntry(kindWide, blk, s), 0, err
 }
 
 // partition divides what a slot at depth d holds between the 2^s slots of a
@@ -220,24 +239,33 @@ func (b *builder) stride(ivs []interval, d int) int {
 	if d == 0 {
 		floor = b.floor
 	}
-	low, width := d >= 64, 64
-	if low {
+	width, fill := 64, b.fill
+	if d >= 64 {
 		width = 128
 	}
+	if d == 0 {
+		fill = fillRoot
+	}
 	for s := min(maxStride, width-d); s > floor; s -= stepStride {
-		deeper, last := 0, ^uint32(0)
-		for _, iv := range ivs[1:] {
-			i := iv.start.index(d, s)
-			if i != last && !isSlotStart(iv.start, d+s, low) {
-				deeper++
-				last = i
-			}
-		}
-		if float64(deeper) >= b.fill*float64(uint32(1)<<s) {
+		if float64(b.deeper(ivs, d, s)) >= fill*float64(uint32(1)<<s) {
 			return s
 		}
 	}
 	return floor
+}
+
+// deeper returns how many of the 2^s slots of a node at depth d would have more
+// than one answer.
+func (b *builder) deeper(ivs []interval, d, s int) int {
+	n, last := 0, ^uint32(0)
+	for _, iv := range ivs[1:] {
+		i := iv.start.index(d, s)
+		if i != last && !isSlotStart(iv.start, d+s, d >= 64) {
+			n++
+			last = i
+		}
+	}
+	return n
 }
 
 // putSlot writes an entry that no reader can reach yet.
@@ -282,6 +310,8 @@ func (im *Image) discardTree(e uint32) {
 				im.discardTree(child)
 			}
 		}
+	case kindNarrow:
+		size = 2 << stride(e)
 	case kindLine:
 		size = lineSize
 	case kindLow:
@@ -305,9 +335,10 @@ func (im *Image) collect(ivs []interval, most int, slot uint32, base key, d int,
 			ivs = im.collect(ivs, most, off+4*i, base.child(d, s, i), d+s, low)
 		}
 	case kindNarrow:
-		for i := range uint32(narrowSlots) {
+		s := stride(e)
+		for i := range uint32(1) << s {
 			leaf := off + 2*i
-			ivs = appendInterval(ivs, interval{base.child(d, narrowStride, i), im.load16(leaf), im.owner[leaf/2]})
+			ivs = appendInterval(ivs, interval{base.child(d, s, i), im.load16(leaf), im.owner[leaf/2]})
 		}
 	case kindLine:
 		for i := range im.load16(off + lineIvsOffset) {

@@ -3,7 +3,7 @@
 //
 // Usage, as root:
 //
-//	go run ./test/fibbench [-format table|json] [-rounds n] [-only regexp] [-cpu n] [-floor-mib n]
+//	go run ./test/fibbench [-format table|json] [-rounds n] [-only regexp] [-cpu n] [-floor-mib n] [-designs]
 //
 // A row is named side/family/mode/trace/engine. Sides: bpf and go. Modes: in dep each address waits for the result
 // before it (latency), in ind it does not (throughput); single is one call per address of a Go function, addresses
@@ -16,6 +16,7 @@
 //	bart_fast   gaissmai/bart Fast
 //	bart_table  gaissmai/bart Table
 //	rte_fib     DPDK's, with AVX-512 where the CPU has it, in DPDK's own program; also the peer of bpf's ind
+//	design_*    with -designs only: other structures that were tried, see bpf/designs.c
 //
 // Engines take turns: in each round, every engine looks up the whole trace, once to warm the caches and once for the
 // figure. A figure is the median of the rounds, and a ratio the median of the rounds' ratios. All of them share one CPU. Each engine's answers are added up and

@@ -19,8 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sources are all there are, in the order in which their rows are printed.
-var sources = []source{bpfFloor, bpfKernel, bpfLPMTrie, goFloor, goBart, dpdkFIB}
+// sources are all there are but designs, in the order in which their rows are printed.
+var sources = []source{weftBPF, bpfFloor, bpfKernel, bpfLPMTrie, weftGo, goFloor, goBart, dpdkFIB}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -47,6 +47,8 @@ type options struct {
 	only   *regexp.Regexp
 	cpu    int
 	floor  int // bytes
+
+	designs bool // measure those too
 }
 
 // parseFlags writes help to stdout if that is asked for, and returns flag.ErrHelp.
@@ -57,7 +59,8 @@ func parseFlags(args []string, stdout io.Writer) (options, error) {
 	rounds := f.Int("rounds", 5, "measure each row `n` times")
 	only := f.String("only", "", "measure only rows whose name matches `regexp`, such as ^bpf/ipv4/dep/zipf/")
 	cpu := f.Int("cpu", runtime.NumCPU()-1, "measure on this CPU")
-	floorMiB := f.Int("floor-mib", 32, "size of the floor's buffer in `MiB`, a power of two up to 64")
+	floorMiB := f.Int("floor-mib", 16, "size of the floor's buffer in `MiB`, a power of two up to 64")
+	withDesigns := f.Bool("designs", false, "measure also the designs that weft's FIB was chosen from, design_*")
 	if err := f.Parse(args); err != nil {
 		if !errors.Is(err, flag.ErrHelp) {
 			return options{}, usageError{err}
@@ -66,7 +69,7 @@ func parseFlags(args []string, stdout io.Writer) (options, error) {
 		f.Usage()
 		return options{}, err
 	}
-	o := options{json: *format == "json", rounds: *rounds, cpu: *cpu, floor: *floorMiB << 20}
+	o := options{json: *format == "json", rounds: *rounds, cpu: *cpu, floor: *floorMiB << 20, designs: *withDesigns}
 	var err error
 	switch {
 	case f.NArg() > 0:
@@ -92,6 +95,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	wanted := wantedSources(o.only)
+	if o.designs && slices.ContainsFunc(designs.rows, o.only.MatchString) {
+		wanted = append(wanted, designs)
+	}
 	if len(wanted) == 0 {
 		return usageError{fmt.Errorf("-only %s: no row matches", o.only)}
 	}

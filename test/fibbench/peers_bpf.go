@@ -48,7 +48,7 @@ func loadPeerPrograms(tune func(*ebpf.CollectionSpec) error, engines ...string) 
 	if err != nil {
 		var refused *ebpf.VerifierError
 		if errors.As(err, &refused) {
-			return nil, fmt.Errorf("load %v: %+v", engines, refused)
+			return nil, fmt.Errorf("load %v: %w\n%+v", engines, err, refused.Log)
 		}
 		return nil, fmt.Errorf("load %v: %w", engines, err)
 	}

@@ -20,9 +20,7 @@ const questions = 4096
 
 // reader is the BPF program that answers questions about one image.
 type reader struct {
-	coll      *ebpf.Collection
-	questions []lookupsQuestion
-	answers   []lookupsAnswer
+	coll *ebpf.Collection
 }
 
 func requireRoot(t testing.TB) {

@@ -32,16 +32,15 @@ struct {
  * A constant that the loader writes into the instruction. Unlike a variable in
  * .rodata it costs no load.
  */
-#define fib_chunked                                                            \
-	({                                                                     \
-		__u64 chunked_;                                                \
-		asm("%0 = 0x7765667443484e4b ll" : "=r"(chunked_));            \
-		chunked_;                                                      \
+#define fib_chunked                                                 \
+	({                                                          \
+		__u64 chunked_;                                     \
+		asm("%0 = 0x7765667443484e4b ll" : "=r"(chunked_)); \
+		chunked_;                                           \
 	})
 
 /* Goes to a label unless an aligned object of at most 64 bytes may start at off. The loader writes the number. */
-#define fib_check(off, label)                                                  \
-	asm volatile goto("if %0 > 0x77654649 goto %l[" #label "]" : : "r"(off) : : label)
+#define fib_check(off, label) asm volatile goto("if %0 > 0x77654649 goto %l[" #label "]" : : "r"(off) : : label)
 
 #define FIB_CHUNK_SIZE (1 << FIB_CHUNK_SHIFT)
 
@@ -62,24 +61,24 @@ static __always_inline void *fib_chunk(__u64 off, const __u32 len)
  * FIB_LOAD reads what type says at an offset in the image; outside of it, 0. The
  * compiler must not know what the loader's map will be.
  */
-#define FIB_LOAD(type, offset)                                                 \
-	({                                                                     \
-		__label__ outside_;                                            \
-		__u64 off_ = (offset);                                         \
-		void *at_;                                                     \
-		type value_ = 0;                                               \
-		if (__builtin_expect(fib_chunked, 0)) {                        \
-			at_ = fib_chunk(off_, sizeof(type));                   \
-			if (at_)                                               \
-				value_ = *(volatile type *)at_;                \
-		} else {                                                       \
-			at_ = fib_image;                                       \
-			asm volatile("" : "+r"(at_));                          \
-			fib_check(off_, outside_);                             \
-			value_ = *(volatile type *)(at_ + off_);               \
-		}                                                              \
-	outside_:                                                              \
-		value_;                                                        \
+#define FIB_LOAD(type, offset)                                   \
+	({                                                       \
+		__label__ outside_;                              \
+		__u64 off_ = (offset);                           \
+		void *at_;                                       \
+		type value_ = 0;                                 \
+		if (__builtin_expect(fib_chunked, 0)) {          \
+			at_ = fib_chunk(off_, sizeof(type));     \
+			if (at_)                                 \
+				value_ = *(volatile type *)at_;  \
+		} else {                                         \
+			at_ = fib_image;                         \
+			asm volatile("" : "+r"(at_));            \
+			fib_check(off_, outside_);               \
+			value_ = *(volatile type *)(at_ + off_); \
+		}                                                \
+	outside_:                                                \
+		value_;                                          \
 	})
 
 /* fib_at returns the address of len bytes, at most 64, in the image; NULL when there is none. */
@@ -128,65 +127,105 @@ static __always_inline __u32 fib_line_leaf(__u64 off, __u64 k)
 	if (!line)
 		return 0;
 	k++; /* keys up to and with it count */
-	i = fib_below(line->key[0], k) + fib_below(line->key[1], k) +
-	    fib_below(line->key[2], k) + fib_below(line->key[3], k) +
-	    fib_below(line->key[4], k) + fib_below(line->key[5], k) +
-	    fib_below(line->key[6], k) + fib_below(line->key[7], k) +
-	    fib_below(line->key[8], k) + fib_below(line->key[9], k);
+	i = fib_below(line->key[0], k) + fib_below(line->key[1], k) + fib_below(line->key[2], k) +
+	    fib_below(line->key[3], k) + fib_below(line->key[4], k) + fib_below(line->key[5], k) +
+	    fib_below(line->key[6], k) + fib_below(line->key[7], k) + fib_below(line->key[8], k) +
+	    fib_below(line->key[9], k);
 	return *(volatile __u16 *)((void *)line->leaf + 2 * i);
 }
 
 /*
- * A shift looks at the last 6 bits of its count only (RFC 9669 4.1): an entry of a
- * wide node, which ends in its stride, is a count as it is.
+ * A shift looks at the last 6 bits of its count only, at the last 5 where 32 bits
+ * are shifted (RFC 9669 4.1). So an entry, which ends in its node's stride, is a
+ * count as it is.
  */
-static __always_inline __u64 fib_shift_left(__u64 v, __u64 count)
-{
-	asm("%0 <<= %1" : "+r"(v) : "r"(count));
-	return v;
-}
-
-static __always_inline __u64 fib_shift_right(__u64 v, __u64 count)
-{
-	asm("%0 >>= %1" : "+r"(v) : "r"(count));
-	return v;
-}
-
-/* An address on its way down, left-aligned, and the entry it has come to. */
-struct fib_cursor {
-	__u64 key;
-	__u32 entry;
-};
+#define FIB_SHIFT(op, v, count)	  asm("%0 " op " %1" : "+r"(v) : "r"((__u64)(count)))
+#define FIB_SHIFT32(op, v, count) asm("%0 " op " %1" : "+w"(v) : "w"((__u32)(count)))
 
 static __always_inline __u32 fib_kind(__u32 entry)
 {
 	return entry >> FIB_KIND_SHIFT;
 }
 
-/* fib_walk goes through wide nodes, at most as many as bits allow. */
-static __always_inline void fib_walk(struct fib_cursor *c, const int bits)
+/* fib_wide4 follows the entry of a wide node, for an IPv4 address, and takes the bits used off its left. */
+static __always_inline __u32 fib_wide4(__u32 entry, __u32 *addr)
 {
-#pragma clang loop unroll(disable)
-	for (int step = 0; step < bits / FIB_STRIDE_LEAST; step++) {
-		__u64 entry = c->entry;
+	__u32 i = *addr;
 
-		if (fib_kind(entry) != FIB_KIND_WIDE)
-			return;
-		c->entry = fib_load32((entry & FIB_WIDE_OFFSET_MASK) + fib_shift_right(c->key, -entry) * 4);
-		c->key = fib_shift_left(c->key, entry);
-	}
+	FIB_SHIFT32(">>=", i, -entry);
+	FIB_SHIFT32("<<=", *addr, entry);
+	return fib_load32((entry & FIB_WIDE_OFFSET_MASK) + (__u64)i * 4);
 }
 
-/* fib_leaf returns the group that the entry after the last wide node leads to. */
-static __always_inline __u32 fib_leaf(const struct fib_cursor *c)
+/* fib_wide6 is the same for half an IPv6 address. */
+static __always_inline __u32 fib_wide6(__u32 entry, __u64 *half)
 {
-	__u64 node = c->entry & FIB_OFFSET_MASK;
+	__u64 i = *half;
 
-	if (fib_kind(c->entry) >= FIB_KIND_NARROW)
-		return fib_load16(node + (c->key >> (64 - FIB_NARROW_STRIDE)) * 2);
-	if (fib_kind(c->entry) >= FIB_KIND_LINE)
-		return fib_line_leaf(node, c->key >> 32);
-	return c->entry;
+	FIB_SHIFT(">>=", i, -(__u64)entry);
+	FIB_SHIFT("<<=", *half, entry);
+	return fib_load32((entry & FIB_WIDE_OFFSET_MASK) + i * 4);
+}
+
+/*
+ * The ways down are written out: a loop would be counted at each step, and the
+ * verifier of Linux 6.18 gives up on programs with many of them (EFAULT).
+ */
+#define FIB_STEP(entry, wide, addr)                   \
+	do {                                          \
+		if (fib_kind(entry) != FIB_KIND_WIDE) \
+			return entry;                 \
+		entry = wide(entry, addr);            \
+	} while (0)
+
+/* fib_walk4 goes through wide nodes: with strides of at least FIB_STRIDE_LEAST there are 8 at most. */
+static __always_inline __u32 fib_walk4(__u32 entry, __u32 *addr)
+{
+	FIB_STEP(entry, fib_wide4, addr);
+	FIB_STEP(entry, fib_wide4, addr);
+	FIB_STEP(entry, fib_wide4, addr);
+	FIB_STEP(entry, fib_wide4, addr);
+	FIB_STEP(entry, fib_wide4, addr);
+	FIB_STEP(entry, fib_wide4, addr);
+	FIB_STEP(entry, fib_wide4, addr);
+	FIB_STEP(entry, fib_wide4, addr);
+	return entry;
+}
+
+/* fib_walk6 is the same for half an IPv6 address: 16 at most. */
+static __always_inline __u32 fib_walk6(__u32 entry, __u64 *half)
+{
+	FIB_STEP(entry, fib_wide6, half);
+	FIB_STEP(entry, fib_wide6, half);
+	FIB_STEP(entry, fib_wide6, half);
+	FIB_STEP(entry, fib_wide6, half);
+	FIB_STEP(entry, fib_wide6, half);
+	FIB_STEP(entry, fib_wide6, half);
+	FIB_STEP(entry, fib_wide6, half);
+	FIB_STEP(entry, fib_wide6, half);
+	FIB_STEP(entry, fib_wide6, half);
+	FIB_STEP(entry, fib_wide6, half);
+	FIB_STEP(entry, fib_wide6, half);
+	FIB_STEP(entry, fib_wide6, half);
+	FIB_STEP(entry, fib_wide6, half);
+	FIB_STEP(entry, fib_wide6, half);
+	FIB_STEP(entry, fib_wide6, half);
+	FIB_STEP(entry, fib_wide6, half);
+	return entry;
+}
+
+/* fib_leaf returns the group that the entry after the last wide node leads to; next: 32 bits of the address. */
+static __always_inline __u32 fib_leaf(__u32 entry, __u32 next)
+{
+	__u64 node = entry & FIB_OFFSET_MASK;
+
+	if (fib_kind(entry) >= FIB_KIND_NARROW) {
+		FIB_SHIFT32(">>=", next, -entry);
+		return fib_load16(node + (__u64)next * 2);
+	}
+	if (fib_kind(entry) >= FIB_KIND_LINE)
+		return fib_line_leaf(node, next);
+	return entry;
 }
 
 /* fib_header reads one of the words that the header has of its tables. */
@@ -209,27 +248,27 @@ static __always_inline __u32 fib_root(__u32 vrf, const __u32 family)
 	return fib_load32(sizeof(struct fib_header) + (__u64)vrf * sizeof(struct fib_vrf) + family * 4);
 }
 
-/* fib_lookup_ipv4 returns the group of the longest prefix that covers dst (host byte order), 0 for none. */
+/*
+ * fib_lookup_ipv4 returns the group of the longest prefix that covers dst (host
+ * byte order), 0 for none.
+ */
 static __always_inline __u32 fib_lookup_ipv4(__u32 vrf, __u32 dst)
 {
-	struct fib_cursor c = { .key = (__u64)dst << 32, .entry = fib_root(vrf, 0) };
+	__u32 entry = fib_walk4(fib_root(vrf, 0), &dst);
 
-	fib_walk(&c, 32);
-	return fib_leaf(&c);
+	return fib_leaf(entry, dst);
 }
 
 /* fib_lookup_ipv6 is the same for an address in two halves (host byte order). */
 static __always_inline __u32 fib_lookup_ipv6(__u32 vrf, __u64 hi, __u64 lo)
 {
-	struct fib_cursor c = { .key = hi, .entry = fib_root(vrf, 1) };
+	__u32 entry = fib_walk6(fib_root(vrf, 1), &hi);
 
-	fib_walk(&c, 64);
-	if (__builtin_expect(fib_kind(c.entry) == FIB_KIND_LOW, 0)) {
-		c.entry = fib_load32(c.entry & FIB_OFFSET_MASK);
-		c.key = lo;
-		fib_walk(&c, 64);
+	if (__builtin_expect(fib_kind(entry) == FIB_KIND_LOW, 0)) {
+		hi = lo;
+		entry = fib_walk6(fib_load32(entry & FIB_OFFSET_MASK), &hi);
 	}
-	return fib_leaf(&c);
+	return fib_leaf(entry, hi >> 32);
 }
 
 #define FIB_HASH_MUL1 0x9e3779b97f4a7c15ULL
@@ -253,8 +292,8 @@ static __always_inline __u32 fib_hash_ipv4(__u32 src, __u32 dst, __u32 ports, __
 	return h * FIB_HASH_MUL2 >> 32;
 }
 
-static __always_inline __u32 fib_hash_ipv6(__u64 src_hi, __u64 src_lo, __u64 dst_hi, __u64 dst_lo,
-					   __u32 label, __u32 ports, __u8 proto, __u32 seed)
+static __always_inline __u32 fib_hash_ipv6(__u64 src_hi, __u64 src_lo, __u64 dst_hi, __u64 dst_lo, __u32 label,
+					   __u32 ports, __u8 proto, __u32 seed)
 {
 	__u64 h = fib_mix(seed * FIB_HASH_MUL2, src_hi);
 

@@ -12,12 +12,12 @@
 /* The FIB image: what it is made of is told in package fib's doc.go. */
 enum fib_image {
 	FIB_VERSION = 1,
-	FIB_UNIT = 32,                    /* blocks start at multiples of it, bytes */
-	FIB_CHUNK_SHIFT = 22,             /* largest value of an array map before Linux 6.10 or so: 4 MiB */
+	FIB_UNIT = 32,	      /* blocks start at multiples of it, bytes */
+	FIB_CHUNK_SHIFT = 22, /* largest value of an array map before Linux 6.10 or so: 4 MiB */
 	FIB_HEADER_SIZE = 128,
-	FIB_TAIL_SIZE = 64,               /* unused at the end: a load checks only where it starts */
-	FIB_STEPS_MAX = 40,               /* most nodes on the way to a leaf: 32 strides of 4 bits, and the link between */
-	FIB_STRIDE_LEAST = 4,             /* of a wide node, bits */
+	FIB_TAIL_SIZE = 64,   /* unused at the end: a load checks only where it starts */
+	FIB_STEPS_MAX = 40,   /* most nodes on the way to a leaf: 32 strides of 4 bits, and the link between */
+	FIB_STRIDE_LEAST = 4, /* of a wide node, bits */
 };
 
 /*
@@ -27,50 +27,50 @@ enum fib_image {
  */
 enum fib_entry {
 	FIB_KIND_SHIFT = 29,
-	FIB_KIND_LOW = 4,                 /* one entry: go on with the low 64 bits of an IPv6 address */
-	FIB_KIND_LINE = 5,                /* struct fib_line: a search over the next 32 bits */
-	FIB_KIND_NARROW = 6,              /* 16 leaves of 16 bits, one for each value of the next 4 bits */
-	FIB_KIND_WIDE = 7,                /* 2^stride entries; the stride stands in bits 5..0 */
+	FIB_KIND_LOW = 4,    /* one entry: go on with the low 64 bits of an IPv6 address */
+	FIB_KIND_LINE = 5,   /* struct fib_line: a search over the next 32 bits */
+	FIB_KIND_NARROW = 6, /* 2^stride leaves of 16 bits; the stride, 4 or 8, stands in bits 4..0 */
+	FIB_KIND_WIDE = 7,   /* 2^stride entries; the stride stands in bits 5..0 */
 	FIB_OFFSET_MASK = 0x1fffffe0,
 	FIB_WIDE_OFFSET_MASK = 0x1fffffc0,
 	FIB_STRIDE_MASK = 63,
-	FIB_NARROW_STRIDE = 4,
+	FIB_NARROW_STRIDE_MASK = 31,
 	FIB_LINE_KEYS = 10,
 };
 
 /* One cache line: interval i begins at key[i - 1] (interval 0 at 0) and ends before key[i]. */
 struct fib_line {
-	__u32 key[10];                    /* ascending; unused ones are 0xffffffff */
-	__u16 leaf[11];                   /* group numbers; unused ones repeat the last */
-	__u16 intervals;                  /* used, 1..11 */
+	__u32 key[10];	 /* ascending; unused ones are 0xffffffff */
+	__u16 leaf[11];	 /* group numbers; unused ones repeat the last */
+	__u16 intervals; /* used, 1..11 */
 };
 
 /* A table's place and length in one word, so that both change at once. */
 enum fib_table {
-	FIB_TABLE_SHIFT = 32,             /* bits 63..32: offset, bytes; bits 31..0: elements */
+	FIB_TABLE_SHIFT = 32, /* bits 63..32: offset, bytes; bits 31..0: elements */
 };
 
 struct fib_header {
-	__u64 magic;                      /* "weft-fib" read as a number in the writer's byte order */
+	__u64 magic; /* "weft-fib" read as a number in the writer's byte order */
 	__u32 version;
 	__u32 hash_seed;
-	__u64 size;                       /* of the image, bytes */
-	__u64 generation;                 /* counts publications */
-	__u64 vrfs;                       /* how many struct fib_vrf follow the header: they never move */
-	__u64 groups;                     /* table of 64-bit group words */
-	__u64 adjacencies;                /* table of 32-bit offsets of struct fib_adjacency, 0: none */
-	__u64 pages;                      /* table of 32-bit offsets of route pages; not for readers */
+	__u64 size;	   /* of the image, bytes */
+	__u64 generation;  /* counts publications */
+	__u64 vrfs;	   /* how many struct fib_vrf follow the header: they never move */
+	__u64 groups;	   /* table of 64-bit group words */
+	__u64 adjacencies; /* table of 32-bit offsets of struct fib_adjacency, 0: none */
+	__u64 pages;	   /* table of 32-bit offsets of route pages; not for readers */
 	__u64 reserved[8];
 };
 
 struct fib_vrf {
-	__u32 root[2];                    /* an entry: IPv4, IPv6 */
+	__u32 root[2]; /* an entry: IPv4, IPv6 */
 };
 
 /* A route as it was given: what a new writer starts from. Not for readers. */
 struct fib_route {
-	__u8 address[16];                 /* IPv4 in the first 4 bytes */
-	__u64 tail;                       /* group 63..32, VRF 31..16, length 15..8, family 7..0 (0: free slot) */
+	__u8 address[16]; /* IPv4 in the first 4 bytes */
+	__u64 tail;	  /* group 63..32, VRF 31..16, length 15..8, family 7..0 (0: free slot) */
 };
 
 enum fib_route_tail {
@@ -79,7 +79,7 @@ enum fib_route_tail {
 	FIB_TAIL_LEN_SHIFT = 8,
 	FIB_TAIL_IPV4 = 4,
 	FIB_TAIL_IPV6 = 6,
-	FIB_PAGE_ROUTES = 170,            /* in a page of 4096 bytes */
+	FIB_PAGE_ROUTES = 170, /* in a page of 4096 bytes */
 };
 
 /* A group word: kind 63..56, log2(buckets) 55..48, aux 47..32, value 31..0. */
@@ -90,19 +90,19 @@ enum fib_group_word {
 };
 
 enum fib_group_kind {
-	FIB_GROUP_NONE = 0,               /* no such group: as no route */
-	FIB_GROUP_SINGLE = 1,             /* value: adjacency; aux: weight - 1 */
-	FIB_GROUP_BUCKETS = 2,            /* value: offset of 2^log adjacency numbers, then struct fib_members */
-	FIB_GROUP_LOCAL = 3,              /* to this machine */
-	FIB_GROUP_GLEAN = 4,              /* attached subnet; value: port */
-	FIB_GROUP_BLACKHOLE = 5,          /* discard silently */
-	FIB_GROUP_REJECT = 6,             /* aux: code of ICMP(v6) destination unreachable */
-	FIB_GROUP_PUNT = 7,               /* aux: reason */
+	FIB_GROUP_NONE = 0,	 /* no such group: as no route */
+	FIB_GROUP_SINGLE = 1,	 /* value: adjacency; aux: weight - 1 */
+	FIB_GROUP_BUCKETS = 2,	 /* value: offset of 2^log adjacency numbers, then struct fib_members */
+	FIB_GROUP_LOCAL = 3,	 /* to this machine */
+	FIB_GROUP_GLEAN = 4,	 /* attached subnet; value: port */
+	FIB_GROUP_BLACKHOLE = 5, /* discard silently */
+	FIB_GROUP_REJECT = 6,	 /* aux: code of ICMP(v6) destination unreachable */
+	FIB_GROUP_PUNT = 7,	 /* aux: reason */
 };
 
 enum fib_group_mode {
-	FIB_MODE_HASH_THRESHOLD = 0,      /* RFC 2992 */
-	FIB_MODE_RESILIENT = 1,           /* buckets move only when they must */
+	FIB_MODE_HASH_THRESHOLD = 0, /* RFC 2992 */
+	FIB_MODE_RESILIENT = 1,	     /* buckets move only when they must */
 };
 
 struct fib_members {
@@ -113,29 +113,67 @@ struct fib_members {
 
 struct fib_member {
 	__u32 adjacency;
-	__u16 weight;                     /* - 1 */
+	__u16 weight; /* - 1 */
 	__u16 reserved;
 };
 
 enum fib_adjacency_state {
-	FIB_ADJACENCY_INCOMPLETE = 0,     /* no rewrite yet: the kernel has to resolve the neighbor */
+	FIB_ADJACENCY_INCOMPLETE = 0, /* no rewrite yet: the kernel has to resolve the neighbor */
 	FIB_ADJACENCY_COMPLETE = 1,
 };
 
 /* How to reach one attached peer: immutable once published; a change is a new block. */
 struct fib_adjacency {
-	__u32 port;                       /* number of the egress port */
-	__u32 mtu;                        /* of IP packets, bytes */
-	__u8 state;                       /* enum fib_adjacency_state */
-	__u8 rewrite_len;                 /* bytes of rewrite in use */
-	__u8 family;                      /* of neighbor: 4, 6 or 0 */
-	__u8 encap_kind;                  /* 0: none. Room for tunnels. */
-	__u8 rewrite[24];                 /* new L2 header: MACs, VLAN tags, EtherType */
-	__u8 neighbor[16];                /* IPv4 in the first 4 bytes */
-	__u32 encap_offset;               /* of the outer header bytes */
+	__u32 port;	    /* number of the egress port */
+	__u32 mtu;	    /* of IP packets, bytes */
+	__u8 state;	    /* enum fib_adjacency_state */
+	__u8 rewrite_len;   /* bytes of rewrite in use */
+	__u8 family;	    /* of neighbor: 4, 6 or 0 */
+	__u8 encap_kind;    /* 0: none. Room for tunnels. */
+	__u8 rewrite[24];   /* new L2 header: MACs, VLAN tags, EtherType */
+	__u8 neighbor[16];  /* IPv4 in the first 4 bytes */
+	__u32 encap_offset; /* of the outer header bytes */
 	__u16 encap_len;
 	__u16 flags;
 	__u32 reserved;
+};
+
+/* A port as the program knows it. Number 0 is what is no port: it forwards nothing. */
+struct weft_port {
+	__u8 mac[6];	/* with vrf one word, so that both change at once */
+	__u16 vrf;	/* one that the image has */
+	__u16 number;	/* its index */
+	__u16 flags;	/* enum weft_port_flags */
+	__u32 counters; /* where its rows of struct weft_counter begin, one row for each CPU; bytes */
+};
+
+enum weft_port_flags {
+	WEFT_PORT_IPV4 = 1, /* forwards it */
+	WEFT_PORT_IPV6 = 2,
+};
+
+enum weft_limits {
+	WEFT_PORTS = 4096,
+	WEFT_IFINDEXES = 65536,
+};
+
+struct weft_ports {
+	struct weft_port port[WEFT_PORTS];
+	__u16 by_ifindex[WEFT_IFINDEXES];
+};
+
+/* What a traced program says of its last packet, for the steps that it came to. */
+struct weft_trace {
+	__u32 group;
+	__u32 hash; /* of the flow; 0 when the group did not ask for it */
+	__u32 adjacency;
+	__u32 port; /* it leaves by */
+};
+
+/* What has ended for one reason. */
+struct weft_counter {
+	__u64 packets;
+	__u64 bytes; /* of frames as received */
 };
 
 _Static_assert(sizeof(struct fib_header) == FIB_HEADER_SIZE, "fib_header");
@@ -145,5 +183,7 @@ _Static_assert(sizeof(struct fib_route) == 24, "fib_route");
 _Static_assert(sizeof(struct fib_members) == 8, "fib_members");
 _Static_assert(sizeof(struct fib_member) == 8, "fib_member");
 _Static_assert(sizeof(struct fib_adjacency) == 64, "fib_adjacency");
+_Static_assert(sizeof(struct weft_port) == 16, "weft_port");
+_Static_assert(sizeof(struct weft_counter) == 16, "weft_counter");
 
 #endif

@@ -23,8 +23,8 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#define TRACE_LEN (1 << 20) /* fulltable.TraceLen */
-#define BENCH_UNROLL 16	    /* lookups in one loop step */
+#define TRACE_LEN    (1 << 20) /* fulltable.TraceLen */
+#define BENCH_UNROLL 16	       /* lookups in one loop step */
 
 /* An IPv6 address as two loads find it in a packet: network order, whatever the CPU's. */
 struct ipv6_dst {
@@ -51,16 +51,16 @@ __u64 bench_sum;
 volatile __u32 bench_zero;
 
 /* True until the kernel's patience with this program ends. It is what lets the verifier accept a long loop. */
-#define can_loop                                                                                                       \
-	({                                                                                                             \
-		__label__ l_break, l_continue;                                                                         \
-		int more = 1;                                                                                          \
-		asm volatile goto("may_goto %l[l_break]" ::: : l_break);                                               \
-		goto l_continue;                                                                                       \
-	l_break:                                                                                                       \
-		more = 0;                                                                                              \
-	l_continue:;                                                                                                   \
-		more;                                                                                                  \
+#define can_loop                                                         \
+	({                                                               \
+		__label__ l_break, l_continue;                           \
+		int more = 1;                                            \
+		asm volatile goto("may_goto %l[l_break]" ::: : l_break); \
+		goto l_continue;                                         \
+	l_break:                                                         \
+		more = 0;                                                \
+	l_continue:;                                                     \
+		more;                                                    \
 	})
 
 /* Keeps the compiler from weaving neighboring lookups into each other: a program that forwards has one address at a time. */
@@ -116,9 +116,15 @@ static __always_inline int bench_ipv6(struct xdp_md *ctx, __u32 (*lookup)(struct
 	return XDP_DROP;
 }
 
-#define BENCH_PROG(engine, family, lookup)                                                                             \
-	SEC("xdp") int engine##_##family##_dep(struct xdp_md *ctx) { return bench_##family(ctx, lookup, 1); }          \
-	SEC("xdp") int engine##_##family##_ind(struct xdp_md *ctx) { return bench_##family(ctx, lookup, 0); }
+#define BENCH_PROG(engine, family, lookup)                         \
+	SEC("xdp") int engine##_##family##_dep(struct xdp_md *ctx) \
+	{                                                          \
+		return bench_##family(ctx, lookup, 1);             \
+	}                                                          \
+	SEC("xdp") int engine##_##family##_ind(struct xdp_md *ctx) \
+	{                                                          \
+		return bench_##family(ctx, lookup, 0);             \
+	}
 
 #define BENCH_IPV4(engine, lookup) BENCH_PROG(engine, ipv4, lookup)
 #define BENCH_IPV6(engine, lookup) BENCH_PROG(engine, ipv6, lookup)

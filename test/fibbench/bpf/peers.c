@@ -11,7 +11,7 @@
 
 char _license[] SEC("license") = "GPL";
 
-#define AF_INET 2
+#define AF_INET	 2
 #define AF_INET6 10
 
 /* nop */
@@ -82,7 +82,7 @@ struct {
 
 static __always_inline __u32 lpm_ipv4(struct xdp_md *ctx, __u32 dst)
 {
-	struct lpm_ipv4_key key = { .prefix_len = 32, .addr = bpf_htonl(dst) };
+	struct lpm_ipv4_key key = {.prefix_len = 32, .addr = bpf_htonl(dst)};
 	__u32 *next_hop = bpf_map_lookup_elem(&lpm_ipv4_trie, &key);
 
 	return next_hop ? *next_hop : 0;
@@ -90,7 +90,7 @@ static __always_inline __u32 lpm_ipv4(struct xdp_md *ctx, __u32 dst)
 
 static __always_inline __u32 lpm_ipv6(struct xdp_md *ctx, struct ipv6_dst dst)
 {
-	struct lpm_ipv6_key key = { .prefix_len = 128 };
+	struct lpm_ipv6_key key = {.prefix_len = 128};
 	__u32 *next_hop;
 
 	__builtin_memcpy(key.addr, &dst, sizeof(dst));
@@ -114,7 +114,7 @@ const volatile __u32 fib_ifindex;
 
 static __always_inline __u32 fib_ipv4(struct xdp_md *ctx, __u32 dst)
 {
-	struct bpf_fib_lookup p = { .family = AF_INET, .ifindex = fib_ifindex, .ipv4_dst = bpf_htonl(dst) };
+	struct bpf_fib_lookup p = {.family = AF_INET, .ifindex = fib_ifindex, .ipv4_dst = bpf_htonl(dst)};
 
 	if (bpf_fib_lookup(ctx, &p, sizeof(p), FIB_FLAGS) != BPF_FIB_LKUP_RET_SUCCESS)
 		return 0;
@@ -126,7 +126,7 @@ static __always_inline __u32 fib_ipv4(struct xdp_md *ctx, __u32 dst)
 
 static __always_inline __u32 fib_ipv6(struct xdp_md *ctx, struct ipv6_dst dst)
 {
-	struct bpf_fib_lookup p = { .family = AF_INET6, .ifindex = fib_ifindex };
+	struct bpf_fib_lookup p = {.family = AF_INET6, .ifindex = fib_ifindex};
 
 	__builtin_memcpy(p.ipv6_dst, &dst, sizeof(dst));
 	if (bpf_fib_lookup(ctx, &p, sizeof(p), FIB_FLAGS) != BPF_FIB_LKUP_RET_SUCCESS)

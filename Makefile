@@ -1,0 +1,58 @@
+# weft: see README.md. Every target is one line of help here.
+
+GO ?= go
+FORMAT ?= table
+LINT = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+.DEFAULT_GOAL := help
+.PHONY: run help all deps build generate test race fuzz bench bench-fib bench-designs lint fmt clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+all: build lint test ## build, lint and test
+
+deps: ## install what generating, linting and testing need (Debian packages; as root)
+	@sh .ci/deps
+
+run: ## the Internet table in the FIB: loaded, looked up, changed; needs nothing but Go
+	@$(GO) run ./test/fibbench -rounds 3 -only '^(go/.*/(weft|weft_compact|bart_fast|bart_table)|load/.*|update/.*|switch/.*|memory/full/weft.*)$$'
+
+build: ## compile everything; needs nothing but Go
+	$(GO) build ./...
+
+generate: ## make Go and BPF objects from the C source again (clang-19)
+	$(GO) generate ./...
+
+test: deps ## run all tests, as root: the ones in the kernel too
+	$(GO) test ./...
+
+race: ## run the tests of the FIB under the race detector
+	$(GO) test -race ./fib/...
+
+fuzz: ## fuzz each parser and the FIB's operations for a minute
+	$(GO) test ./fib -run '^$$' -fuzz '^FuzzOpen$$' -fuzztime 1m -fuzzminimizetime 10x
+	$(GO) test ./fib -run '^$$' -fuzz '^FuzzOperations$$' -fuzztime 1m -fuzzminimizetime 10x
+
+bench: ## Go benchmarks, for benchstat
+	$(GO) test ./fib -run '^$$' -bench . -cpu 1
+
+bench-fib: ## the FIB beside its peers in one run, as root; FORMAT=table or json
+	@$(GO) run ./test/fibbench -format $(FORMAT)
+
+bench-designs: ## the designs that the FIB was chosen from, as root; FORMAT=table or json
+	@$(GO) run ./test/fibbench -designs -format $(FORMAT) -only '^bpf/.*/(weft|weft_compact|floor|design_.*)$$'
+
+lint: ## check the style of Go and C
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(LINT) run ./...
+	clang-format-19 --dry-run --Werror $$(git ls-files '*.c' '*.h')
+
+fmt: ## put Go and C into shape
+	gofmt -w $$(git ls-files '*.go')
+	clang-format-19 -i $$(git ls-files '*.c' '*.h')
+
+clean: ## remove what building and testing left
+	$(GO) clean ./...
+	rm -rf build
