@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * maps.h: all maps but the FIB image. ports and counters are global memory,
+ * reached without a helper call and mapped by Go. The loader puts its own maps
+ * in their place, so that they can be larger, pinned and shared.
+ */
+#ifndef WEFT_MAPS_H
+#define WEFT_MAPS_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include "weft/packet.h"
+#include "weft/reason.h"
+#include "weft/types.h"
+
+struct weft_ports ports SEC(".data.ports");
+
+/* One row for each port and CPU: a CPU writes its own row only. The loader makes as many as there are. */
+struct weft_counter counters[WEFT_REASONS] SEC(".data.counters");
+
+/* Where packets are sent to, by port number. An empty slot is a port that cannot be sent to. */
+struct {
+	__uint(type, BPF_MAP_TYPE_DEVMAP);
+	__uint(max_entries, WEFT_PORTS);
+	__type(key, __u32);
+	__type(value, __u32);
+} tx_ports SEC(".maps");
+
+/* Goes to a label unless a row may start at off. The loader writes the number (package bpf, Weft). */
+#define counters_check(off, label) asm volatile goto("if %0 > 0x77654643 goto %l[" #label "]" : : "r"(off) : : label)
+
+struct weft_trace trace SEC(".data.trace");
+
+/* Notes a step in a traced program. In others the verifier removes it: the loader writes the number. */
+#define TRACE(step, value)                                         \
+	({                                                         \
+		__u64 traced_;                                     \
+		asm("%0 = 0x7765667454524143 ll" : "=r"(traced_)); \
+		if (__builtin_expect(traced_, 0))                  \
+			trace.step = (value);                      \
+	})
+
+/* port_of returns the port that an interface is: number 0 when it is none. */
+static __always_inline struct weft_port *port_of(__u32 ifindex)
+{
+	__u32 number = 0;
+
+	if (likely(ifindex < WEFT_IFINDEXES))
+		number = ports.by_ifindex[ifindex];
+	return &ports.port[number & (WEFT_PORTS - 1)];
+}
+
+/* port_disabled says why packets of a family that its flags do not have end at a port. */
+static __always_inline enum weft_reason port_disabled(const struct weft_port *port)
+{
+	return port->number ? WEFT_IRIF_DISABLED : WEFT_PORT_UNKNOWN;
+}
+
+/* port_count counts one packet, of a port and on this CPU. */
+static __always_inline void port_count(const struct weft_port *port, __u32 reason, __u64 bytes)
+{
+	__u64 off = port->counters + (__u64)bpf_get_smp_processor_id() * sizeof(counters);
+	struct weft_counter *row = counters;
+
+	asm volatile("" : "+r"(row)); /* the compiler must not know how many there are */
+	counters_check(off, out);
+	row = (void *)row + off;
+	row[reason].packets++;
+	row[reason].bytes += bytes;
+out:
+	return;
+}
+
+#endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * packet.h: a packet on its way through the program. A step takes it, and
+ * returns 0 to go on or the reason why not.
+ */
+#ifndef WEFT_PACKET_H
+#define WEFT_PACKET_H
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <stddef.h>
+#include <bpf/bpf_helpers.h>
+#include "weft/reason.h"
+#include "weft/types.h"
+
+#define likely(x)   __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "words of headers are taken apart as a little-endian machine loads them"
+#endif
+
+/* Linux 5.18 takes frames in several pieces; on older ones the loader clears it. */
+const volatile _Bool pieces = 1;
+
+/*
+ * Ends a step with a reason, a constant that only this way out loads. Without the
+ * asm the compiler loads it before each branch, where all packets pass.
+ */
+#define STOP(reason)                                                   \
+	({                                                             \
+		__u64 reason_;                                         \
+		asm volatile("%0 = %1" : "=r"(reason_) : "i"(reason)); \
+		return reason_;                                        \
+	})
+
+struct packet {
+	struct xdp_md *ctx;
+	const struct weft_port *port; /* it came in by */
+	void *eth, *end;	      /* the first piece of the frame, which is all of it unless it is large */
+	__u64 bytes;		      /* from eth to end, as received */
+	_Bool link_group;	      /* sent to a multicast or broadcast MAC */
+};
+
+static __always_inline void packet_load(struct packet *p)
+{
+	p->eth = (void *)(long)p->ctx->data;
+	p->end = (void *)(long)p->ctx->data_end;
+}
+
+/* packet_bytes returns the length of the frame as received, all pieces of it. */
+static __always_inline __u64 packet_bytes(const struct packet *p)
+{
+	__u64 bytes = pieces ? bpf_xdp_get_buff_len(p->ctx) : 0;
+
+	return bytes > p->bytes ? bytes : p->bytes; /* it is less after packet_fit */
+}
+
+/*
+ * packet_fit is for a frame whose first piece does not end where its packet does,
+ * at len bytes from the Ethernet header on. Padding goes, as RFC 1812 5.2.2 wants
+ * it not to be forwarded, but for what the shortest Ethernet frame has.
+ */
+static __always_inline enum weft_reason packet_fit(struct packet *p, __u32 len)
+{
+	__u64 bytes = packet_bytes(p);
+
+	if (len > bytes)
+		STOP(WEFT_IP_LENGTH_WRONG);
+	p->bytes = bytes;
+	if (len < ETH_ZLEN)
+		len = ETH_ZLEN;
+	if (len >= bytes)
+		return 0;
+	if (bpf_xdp_adjust_tail(p->ctx, (int)len - (int)bytes))
+		STOP(WEFT_IP_LENGTH_WRONG);
+	packet_load(p);
+	if (p->eth + ETH_ZLEN > p->end) /* for the verifier: it has that */
+		STOP(WEFT_IP_LENGTH_WRONG);
+	return 0;
+}
+
+#endif

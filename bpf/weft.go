@@ -1,0 +1,187 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/btf"
+	"golang.org/x/sys/unix"
+)
+
+//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -type fib_header -type weft_port -type weft_ports -type weft_counter -type weft_trace -type weft_reason -type weft_reason_range -type weft_port_flags -type weft_limits weft weft.c -- -O2 -g -Wall -Werror -mcpu=v3 -Iinclude -idirafter /usr/include/x86_64-linux-gnu
+
+// Names of the layout as Go says them. The values come from types.h and
+// reason.h by way of bpf2go.
+const (
+	MaxPorts   = int(weftWeftLimitsWEFT_PORTS)        // port numbers are below it
+	MaxIfindex = int(weftWeftLimitsWEFT_IFINDEXES)    // ifindexes of ports are below it
+	Reasons    = int(weftWeftReasonRangeWEFT_REASONS) // so many counters are a row
+	FirstPunt  = int(weftWeftReasonRangeWEFT_PUNT)
+	FirstDrop  = int(weftWeftReasonRangeWEFT_DROP)
+
+	PortIPv4 = uint16(weftWeftPortFlagsWEFT_PORT_IPV4)
+	PortIPv6 = uint16(weftWeftPortFlagsWEFT_PORT_IPV6)
+)
+
+type (
+	// Port is a port as the program sees it: two aligned 64-bit words.
+	Port = weftWeftPort
+	// Ports is the memory of the map of ports.
+	Ports = weftWeftPorts
+	// Counter is one element of the memory of the map of counters.
+	Counter = weftWeftCounter
+	// Row is the counters of one port on one CPU, by reason. A port's rows, one
+	// for each CPU, begin at Port.Counters.
+	Row = [Reasons]Counter
+	// Trace is what a traced program notes.
+	Trace = weftWeftTrace
+)
+
+// The layouts are those of C: a build on which they differ does not compile.
+var (
+	_ [16]byte                         = [unsafe.Sizeof(Port{})]byte{}
+	_ [16]byte                         = [unsafe.Sizeof(Counter{})]byte{}
+	_ [16*MaxPorts + 2*MaxIfindex]byte = [unsafe.Sizeof(Ports{})]byte{}
+)
+
+const (
+	portsMap    = ".data.ports"
+	countersMap = ".data.counters"
+	traceMap    = ".data.trace"
+	txPortsMap  = weftMapTxPorts
+
+	// What stands in the instructions until Load: see counters_check and TRACE.
+	countersMark = 0x77654643
+	tracedMark   = 0x7765667454524143
+)
+
+// ReasonNames returns the names of enum weft_reason, in lower case, by number.
+// A number without a name is not in use.
+func ReasonNames() ([Reasons]string, error) {
+	var names [Reasons]string
+	spec, err := loadWeft()
+	if err != nil {
+		return names, err
+	}
+	var enum *btf.Enum
+	if err := spec.Types.TypeByName("weft_reason", &enum); err != nil {
+		return names, fmt.Errorf("find enum weft_reason: %w", err)
+	}
+	for _, v := range enum.Values {
+		names[v.Value] = strings.ToLower(strings.TrimPrefix(v.Name, "WEFT_"))
+	}
+	return names, nil
+}
+
+// VRFs returns how many VRFs the FIB in an image has room for: those that a
+// Port may name.
+func (im *Image) VRFs() int {
+	return int(*(*uint64)(unsafe.Pointer(&im.mem[unsafe.Offsetof(weftFibHeader{}.Vrfs)])))
+}
+
+// State is the maps that XDP programs work on besides an image. They outlive a
+// program: the next one takes them over.
+type State struct {
+	Ports    *ebpf.Map // one value, a Ports
+	Counters *ebpf.Map // one value, Rows
+	Trace    *ebpf.Map // one value, a Trace
+	TxPorts  *ebpf.Map // port number to ifindex
+}
+
+// NewState makes empty maps with the given number of rows of counters. Needs
+// Linux 5.5 and CAP_BPF.
+func NewState(rows int) (_ *State, err error) {
+	s := new(State)
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
+	spec, err := loadWeft()
+	if err != nil {
+		return nil, err
+	}
+	spec.Maps[countersMap].ValueSize = uint32(rows) * uint32(unsafe.Sizeof(Row{}))
+	for name, m := range s.maps() {
+		ms := spec.Maps[name]
+		if ms.Type == ebpf.Array {
+			ms.Flags, ms.Contents, ms.Key, ms.Value = unix.BPF_F_MMAPABLE, nil, nil, nil
+		}
+		ms.Name = strings.TrimPrefix(name, ".data.")
+		if *m, err = ebpf.NewMap(ms); err != nil {
+			return nil, fmt.Errorf("create map %s: %w", ms.Name, err)
+		}
+	}
+	return s, nil
+}
+
+func (s *State) maps() map[string]**ebpf.Map {
+	return map[string]**ebpf.Map{portsMap: &s.Ports, countersMap: &s.Counters, traceMap: &s.Trace, txPortsMap: &s.TxPorts}
+}
+
+// Close closes the maps. They go when no program and no pin holds them.
+func (s *State) Close() error {
+	var errs []error
+	for _, m := range s.maps() {
+		errs = append(errs, (*m).Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Load loads the XDP program for an image and maps; it does not attach it. A
+// traced program notes its steps in State.Trace.
+func Load(im *Image, s *State, traced bool) (*ebpf.Program, error) {
+	prog, err := load(im, s, traced, true)
+	if errors.Is(err, unix.EINVAL) { // perhaps a kernel before 5.18: it knows frames of one piece only
+		if p, err := load(im, s, traced, false); err == nil {
+			return p, nil
+		}
+	}
+	return prog, err
+}
+
+func load(im *Image, s *State, traced, pieces bool) (*ebpf.Program, error) {
+	spec, err := loadWeft()
+	if err != nil {
+		return nil, err
+	}
+	maps, err := im.Use(spec)
+	if err != nil {
+		return nil, err
+	}
+	for name, m := range s.maps() {
+		ms := spec.Maps[name]
+		ms.ValueSize, ms.MaxEntries, ms.Flags = (*m).ValueSize(), (*m).MaxEntries(), (*m).Flags()
+		ms.Contents, ms.Key, ms.Value = nil, nil, nil
+		maps[name] = *m
+	}
+	prog := spec.Programs[weftProgWeft]
+	for i := range prog.Instructions {
+		ins := &prog.Instructions[i]
+		switch {
+		case ins.OpCode.Class().IsJump() && ins.OpCode.JumpOp() == asm.JGT && ins.Constant == countersMark:
+			ins.Constant = int64(s.Counters.ValueSize()) - int64(unsafe.Sizeof(Row{}))
+		case ins.IsConstantLoad(asm.DWord) && ins.Constant == tracedMark:
+			ins.Constant = 0
+			if traced {
+				ins.Constant = 1
+			}
+		}
+	}
+	if !pieces {
+		prog.Flags &^= unix.BPF_F_XDP_HAS_FRAGS
+	}
+	if err := spec.Variables[weftVarPieces].Set(pieces); err != nil {
+		return nil, err
+	}
+	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: maps})
+	if err != nil {
+		return nil, fmt.Errorf("load XDP program: %w", err)
+	}
+	defer coll.Close()
+	return coll.DetachProgram(weftProgWeft), nil
+}

@@ -1,0 +1,106 @@
+package dataplane
+
+// MAC is an Ethernet address.
+type MAC [6]byte
+
+// Port is a forwarding interface of ours.
+type Port struct {
+	Number  uint32 // weft's own, from 1 on; small, for it indexes tables
+	Ifindex int    // the kernel's number for it, in the engine's network namespace
+	Name    string // for people; the kernel's
+	MAC     MAC    // frames to it are the port's
+	VRF     int    // the table that its packets are looked up in
+	IPv4    bool   // it forwards packets of the family that come in by it
+	IPv6    bool
+}
+
+// Mode is how an engine takes packets from a port.
+type Mode string
+
+// Modes.
+const (
+	NativeXDP  Mode = "native"  // in the driver
+	GenericXDP Mode = "generic" // behind it, where it has no XDP of its own: slower
+)
+
+// PortStatus is a port as an engine has it.
+type PortStatus struct {
+	Port
+	Mode Mode
+}
+
+// Counter counts packets and the bytes of their frames, as received.
+type Counter struct {
+	Packets uint64
+	Bytes   uint64
+}
+
+// Add adds n.
+func (c *Counter) Add(n Counter) {
+	c.Packets += n.Packets
+	c.Bytes += n.Bytes
+}
+
+// Counters is what came in by one port, by the reason it ended for.
+type Counters [NumReasons]Counter
+
+// Of returns the sum of the reasons of a verdict.
+func (c *Counters) Of(v Verdict) Counter {
+	var sum Counter
+	for r := range c {
+		if Reason(r).Verdict() == v {
+			sum.Add(c[r])
+		}
+	}
+	return sum
+}
+
+// Received returns the sum of all reasons.
+func (c *Counters) Received() Counter {
+	var sum Counter
+	for r := range c {
+		sum.Add(c[r])
+	}
+	return sum
+}
+
+// Since returns what was counted after an earlier reading.
+func (c *Counters) Since(before *Counters) Counters {
+	d := *c
+	for r := range d {
+		d[r].Packets -= before[r].Packets
+		d[r].Bytes -= before[r].Bytes
+	}
+	return d
+}
+
+// Result is what an engine did with one packet.
+type Result struct {
+	Reason    Reason
+	Packet    []byte // the frame as it leaves the engine
+	Group     uint32 // the next-hop group looked up; 0: it did not come to that, or no route
+	Hash      uint32 // of the flow; 0: the group has no choice to make
+	Adjacency uint32 // 0: none
+	Egress    uint32 // number of the port it leaves by; 0: none
+}
+
+// Engine forwards packets between ports. Its methods are for one goroutine,
+// except Counters.
+type Engine interface {
+	// SetPort makes a port one of the engine's, or changes it.
+	SetPort(Port) error
+	// RemovePort gives a port back. Its counters are gone.
+	RemovePort(number uint32) error
+	// Ports returns the engine's ports, by number.
+	Ports() []PortStatus
+	// Counters reads what came in by a port. Port 0 stands for interfaces
+	// that are no port. Counters of a port never go back. Any goroutine.
+	Counters(number uint32) Counters
+	// Run does with a made frame, said to come in by a port, what the engine
+	// would do, without sending or counting it.
+	Run(frame []byte, ingress uint32) (Result, error)
+	// Close leaves the engine at work without this process.
+	Close() error
+	// Stop gives all ports back.
+	Stop() error
+}

@@ -1,0 +1,204 @@
+package xdp
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+
+	"weft/bpf"
+	"weft/dataplane"
+)
+
+const defaultPorts = 256
+
+// Options are chosen when an engine is made. The zero value is usable.
+type Options struct {
+	// Dir is where everything is pinned: a directory on a bpffs, for this
+	// engine alone, that does not exist yet; its parents are made. See Dir.
+	// With "", what the engine does ends with the process.
+	Dir string
+	// Ports bounds port numbers: 0 means 256, bpf.MaxPorts is the most. Each
+	// costs 1.5 KiB for each CPU.
+	Ports int
+}
+
+// Engine is a dataplane.Engine. Make it by New or Open.
+type Engine struct {
+	pins  pins
+	state *bpf.State
+	mem   *memory
+	image *bpf.Image // not ours to close
+	prog  *ebpf.Program
+
+	mu    sync.Mutex // guards what follows
+	ports map[uint32]*port
+	probe *probe // made by the first Run
+}
+
+type port struct {
+	dataplane.PortStatus
+	link link.Link
+}
+
+var _ dataplane.Engine = (*Engine)(nil)
+
+// New makes an engine that forwards by the FIB in an image, and has no ports
+// yet. The image stays the caller's, who keeps it open while the engine is in
+// use. Needs CAP_BPF and CAP_NET_ADMIN.
+//
+// Errors: ErrExists. Nothing is pinned then.
+func New(im *bpf.Image, o Options) (*Engine, error) {
+	if o.Ports == 0 {
+		o.Ports = defaultPorts
+	}
+	if o.Ports < 1 || o.Ports > bpf.MaxPorts {
+		return nil, fmt.Errorf("make engine: %w: %d ports, want 1 to %d", ErrPort, o.Ports, bpf.MaxPorts)
+	}
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return nil, fmt.Errorf("count CPUs: %w", err)
+	}
+	s, err := bpf.NewState(o.Ports * cpus)
+	if err != nil {
+		return nil, fmt.Errorf("make engine: %w", err)
+	}
+	e, err := newEngine(im, s, pins{o.Dir})
+	if err == nil {
+		if err = e.pins.create(im, s); err != nil {
+			e.release()
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("make engine: %w", err)
+	}
+	return e, nil
+}
+
+// Open adopts the engine that is pinned in dir, with its ports and counters,
+// and returns the image that it forwards by, which is the caller's to close.
+// The program of this binary takes the place of the one that runs. Ports that
+// are gone are removed.
+//
+// Errors: ErrNotFound, ErrLayout. What runs goes on running then.
+func Open(dir string) (*Engine, *bpf.Image, error) {
+	im, s, err := pins{dir}.open()
+	if err != nil {
+		return nil, nil, fmt.Errorf("open engine: %w", err)
+	}
+	e, err := newEngine(im, s, pins{dir})
+	if err == nil {
+		if err = e.adopt(); err != nil {
+			e.release()
+		}
+	}
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("open engine: %w", err), im.Close())
+	}
+	return e, im, nil
+}
+
+// newEngine owns s, also when it fails.
+func newEngine(im *bpf.Image, s *bpf.State, p pins) (*Engine, error) {
+	mem, err := mapMemory(s)
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	e := &Engine{pins: p, state: s, mem: mem, image: im, ports: map[uint32]*port{}}
+	if e.prog, err = bpf.Load(im, s, false); err != nil {
+		return nil, errors.Join(err, mem.close(), s.Close())
+	}
+	return e, nil
+}
+
+// Replace takes all ports to another image: a larger one, say, that the caller
+// has filled beside. No packet is lost; each sees one image only. The old image
+// may be closed then, after a grace period if its memory is used again.
+func (e *Engine) Replace(im *bpf.Image) error {
+	prog, err := bpf.Load(im, e.state, false)
+	if err != nil {
+		return fmt.Errorf("replace image: %w", err)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	err = e.pins.replaceImage(im, func() error { return e.updateLinks(prog) })
+	if err != nil {
+		return errors.Join(fmt.Errorf("replace image: %w", err), prog.Close())
+	}
+	old := e.prog
+	e.prog, e.image = prog, im
+	return errors.Join(old.Close(), e.dropProbe())
+}
+
+// updateLinks makes prog the program of all ports, or of none.
+func (e *Engine) updateLinks(prog *ebpf.Program) error {
+	var done []*port
+	for _, p := range e.ports {
+		if err := p.link.Update(prog); err != nil {
+			for _, d := range done {
+				err = errors.Join(err, d.link.Update(e.prog))
+			}
+			return fmt.Errorf("update program of port %s: %w", p.Name, err)
+		}
+		done = append(done, p)
+	}
+	return nil
+}
+
+// Ports implements dataplane.Engine.
+func (e *Engine) Ports() []dataplane.PortStatus {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var all []dataplane.PortStatus
+	for _, p := range e.ports {
+		all = append(all, p.PortStatus)
+	}
+	slices.SortFunc(all, func(a, b dataplane.PortStatus) int { return int(a.Number) - int(b.Number) })
+	return all
+}
+
+// Counters implements dataplane.Engine. It costs some 100 loads for each CPU,
+// and no system call.
+func (e *Engine) Counters(number uint32) dataplane.Counters {
+	if number >= e.mem.limit() {
+		return dataplane.Counters{}
+	}
+	return e.mem.counters(number)
+}
+
+// Image returns the image that the engine forwards by.
+func (e *Engine) Image() *bpf.Image { return e.image }
+
+// Program returns the program that runs at the ports. It stays the engine's.
+func (e *Engine) Program() *ebpf.Program { return e.prog }
+
+// Close ends the use of the engine by this process. What is pinned goes on
+// forwarding.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.release()
+}
+
+// Stop gives all ports back and removes what is pinned. The engine is closed.
+func (e *Engine) Stop() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var errs []error
+	for _, p := range e.ports {
+		errs = append(errs, e.detach(p))
+	}
+	return errors.Join(append(errs, e.pins.remove(), e.release())...)
+}
+
+func (e *Engine) release() error {
+	errs := []error{e.dropProbe()}
+	for _, p := range e.ports {
+		errs = append(errs, p.link.Close())
+	}
+	e.ports = map[uint32]*port{}
+	return errors.Join(append(errs, e.prog.Close(), e.mem.close(), e.state.Close())...)
+}

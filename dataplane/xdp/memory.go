@@ -1,0 +1,105 @@
+package xdp
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"weft/bpf"
+	"weft/dataplane"
+)
+
+// memory is the maps that programs and this process share, mapped.
+type memory struct {
+	mapped [][]byte
+	ports  *bpf.Ports
+	rows   []bpf.Row // port * cpus + cpu
+	trace  *bpf.Trace
+	cpus   int
+}
+
+func mapMemory(s *bpf.State) (*memory, error) {
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return nil, fmt.Errorf("count CPUs: %w", err)
+	}
+	m := &memory{cpus: cpus}
+	for _, one := range []struct {
+		m    *ebpf.Map
+		name string
+		size uint32
+		at   func(unsafe.Pointer)
+	}{
+		{s.Ports, "ports", uint32(unsafe.Sizeof(bpf.Ports{})), func(p unsafe.Pointer) { m.ports = (*bpf.Ports)(p) }},
+		{s.Trace, "trace", uint32(unsafe.Sizeof(bpf.Trace{})), func(p unsafe.Pointer) { m.trace = (*bpf.Trace)(p) }},
+		{s.Counters, "counters", s.Counters.ValueSize(), func(p unsafe.Pointer) {
+			m.rows = unsafe.Slice((*bpf.Row)(p), s.Counters.ValueSize()/uint32(unsafe.Sizeof(bpf.Row{})))
+		}},
+	} {
+		if one.m.ValueSize() != one.size || len(m.rows)%cpus != 0 {
+			m.close()
+			return nil, fmt.Errorf("map %s: %w", one.name, ErrLayout)
+		}
+		page := uint32(unix.Getpagesize())
+		mem, err := unix.Mmap(one.m.FD(), 0, int((one.size+page-1)&^(page-1)), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+		if err != nil {
+			m.close()
+			return nil, fmt.Errorf("map memory of %s: %w", one.name, err)
+		}
+		m.mapped = append(m.mapped, mem)
+		one.at(unsafe.Pointer(&mem[0]))
+	}
+	return m, nil
+}
+
+func (m *memory) close() error {
+	var errs []error
+	for _, mem := range m.mapped {
+		errs = append(errs, unix.Munmap(mem))
+	}
+	m.mapped = nil
+	return errors.Join(errs...)
+}
+
+// portRows returns the rows of counters of a port, one for each CPU.
+func (m *memory) portRows(number uint32) []bpf.Row {
+	return m.rows[int(number)*m.cpus:][:m.cpus]
+}
+
+// limit is how many port numbers there are counters for; 0 is the first.
+func (m *memory) limit() uint32 { return uint32(len(m.rows) / m.cpus) }
+
+// counters sums over CPUs. Each counter is one load: a program may be counting.
+func (m *memory) counters(number uint32) dataplane.Counters {
+	var sum dataplane.Counters
+	rows := m.portRows(number)
+	for cpu := range rows {
+		for r := range sum {
+			c := &rows[cpu][r]
+			sum[r].Packets += atomic.LoadUint64(&c.Packets)
+			sum[r].Bytes += atomic.LoadUint64(&c.Bytes)
+		}
+	}
+	runtime.KeepAlive(m)
+	return sum
+}
+
+// setPort writes a port's entry in two stores: what the hot path compares (MAC
+// and VRF) in one, so that a packet sees either before or after.
+func (m *memory) setPort(number uint32, p bpf.Port) {
+	to := (*[2]uint64)(unsafe.Pointer(&m.ports.Port[number]))
+	from := (*[2]uint64)(unsafe.Pointer(&p))
+	// A port that comes is complete before it has flags; one that goes loses them first.
+	if p.Flags == 0 {
+		atomic.StoreUint64(&to[1], from[1])
+		atomic.StoreUint64(&to[0], from[0])
+		return
+	}
+	atomic.StoreUint64(&to[0], from[0])
+	atomic.StoreUint64(&to[1], from[1])
+}

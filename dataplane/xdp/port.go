@@ -1,0 +1,231 @@
+package xdp
+
+import (
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"weft/bpf"
+	"weft/dataplane"
+)
+
+// SetPort implements dataplane.Engine. A port that is new is attached, natively
+// if its driver can; one that is known changes in place, and must keep its
+// ifindex.
+//
+// Errors: ErrPort, ErrForeign. Nothing has changed then.
+func (e *Engine) SetPort(p dataplane.Port) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	err := e.check(&p)
+	if err == nil {
+		if old := e.ports[p.Number]; old != nil {
+			old.Port = p
+			e.mem.setPort(p.Number, e.entry(&p))
+			return nil
+		}
+		err = e.attach(&p)
+	}
+	if err != nil {
+		return fmt.Errorf("set port %d (%s): %w", p.Number, p.Name, err)
+	}
+	return nil
+}
+
+func (e *Engine) check(p *dataplane.Port) error {
+	switch old := e.ports[p.Number]; {
+	case p.Number == 0 || p.Number >= e.mem.limit():
+		return fmt.Errorf("%w: number %d, want 1 to %d", ErrPort, p.Number, e.mem.limit()-1)
+	case p.Ifindex <= 0 || p.Ifindex >= bpf.MaxIfindex:
+		return fmt.Errorf("%w: ifindex %d, want 1 to %d", ErrPort, p.Ifindex, bpf.MaxIfindex-1)
+	case p.VRF < 0 || p.VRF >= e.image.VRFs():
+		return fmt.Errorf("%w: VRF %d, the image has %d", ErrPort, p.VRF, e.image.VRFs())
+	case p.MAC[0]&1 != 0:
+		return fmt.Errorf("%w: MAC %s is a group's", ErrPort, net.HardwareAddr(p.MAC[:]))
+	case old != nil && old.Ifindex != p.Ifindex:
+		return fmt.Errorf("%w: ifindex %d, but the port is attached to %d: remove it first", ErrPort, p.Ifindex, old.Ifindex)
+	}
+	for _, other := range e.ports {
+		if other.Ifindex == p.Ifindex && other.Number != p.Number {
+			return fmt.Errorf("%w: ifindex %d is port %d", ErrPort, p.Ifindex, other.Number)
+		}
+	}
+	return nil
+}
+
+// entry is a port as the program wants it.
+func (e *Engine) entry(p *dataplane.Port) bpf.Port {
+	b := bpf.Port{Mac: p.MAC, Vrf: uint16(p.VRF), Number: uint16(p.Number)}
+	b.Counters = p.Number * uint32(e.mem.cpus) * uint32(len(bpf.Row{})) * counterSize
+	if p.IPv4 {
+		b.Flags |= bpf.PortIPv4
+	}
+	if p.IPv6 {
+		b.Flags |= bpf.PortIPv6
+	}
+	return b
+}
+
+const counterSize = 16 // asserted by package bpf
+
+// attach makes a port in the order in which packets need it, and undoes all of
+// it when a step fails.
+func (e *Engine) attach(p *dataplane.Port) (err error) {
+	if err := refuseForeign(p.Ifindex); err != nil {
+		return err
+	}
+	clear(e.mem.portRows(p.Number))
+	if err := e.state.TxPorts.Put(p.Number, uint32(p.Ifindex)); err != nil {
+		return fmt.Errorf("open device map for it: %w", err)
+	}
+	e.mem.setPort(p.Number, e.entry(p))
+	e.mem.ports.ByIfindex[p.Ifindex] = uint16(p.Number)
+	l, mode, err := attach(e.prog, p.Ifindex)
+	if err == nil {
+		if err = e.pins.pinLink(p.Number, l); err != nil {
+			err = errors.Join(err, l.Close())
+		}
+	}
+	if err != nil {
+		return errors.Join(err, e.forget(p))
+	}
+	e.ports[p.Number] = &port{dataplane.PortStatus{Port: *p, Mode: mode}, l}
+	return nil
+}
+
+// attach tries the driver first.
+func attach(prog *ebpf.Program, ifindex int) (link.Link, dataplane.Mode, error) {
+	l, native := link.AttachXDP(link.XDPOptions{Program: prog, Interface: ifindex, Flags: link.XDPDriverMode})
+	if native == nil {
+		return l, dataplane.NativeXDP, nil
+	}
+	if errors.Is(native, unix.EBUSY) || errors.Is(native, unix.EEXIST) {
+		return nil, "", fmt.Errorf("attach XDP program: %w: %w", ErrForeign, native)
+	}
+	l, generic := link.AttachXDP(link.XDPOptions{Program: prog, Interface: ifindex, Flags: link.XDPGenericMode})
+	if generic != nil {
+		return nil, "", fmt.Errorf("attach XDP program: native: %w; generic: %w", native, generic)
+	}
+	return l, dataplane.GenericXDP, nil
+}
+
+// refuseForeign names the program that an interface has. Any is foreign: the
+// engine attaches to an interface once.
+func refuseForeign(ifindex int) error {
+	nl, err := netlink.LinkByIndex(ifindex)
+	if err != nil {
+		return fmt.Errorf("%w: ifindex %d: %w", ErrPort, ifindex, err)
+	}
+	x := nl.Attrs().Xdp
+	if x == nil || !x.Attached {
+		return nil
+	}
+	name := ""
+	if prog, err := ebpf.NewProgramFromID(ebpf.ProgramID(x.ProgId)); err == nil {
+		if info, err := prog.Info(); err == nil {
+			name = fmt.Sprintf(" (%s)", info.Name)
+		}
+		prog.Close()
+	}
+	return fmt.Errorf("%w: id %d%s on %s", ErrForeign, x.ProgId, name, nl.Attrs().Name)
+}
+
+// RemovePort implements dataplane.Engine. Adjacencies that still lead to it
+// punt from then on.
+//
+// Errors: ErrNoPort.
+func (e *Engine) RemovePort(number uint32) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p := e.ports[number]
+	if p == nil {
+		return fmt.Errorf("remove port %d: %w", number, ErrNoPort)
+	}
+	delete(e.ports, number)
+	if err := errors.Join(e.detach(p), e.forget(&p.Port)); err != nil {
+		return fmt.Errorf("remove port %d (%s): %w", number, p.Name, err)
+	}
+	return nil
+}
+
+// detach takes the program off a port. A link of an interface that is gone has
+// ended by itself.
+func (e *Engine) detach(p *port) error {
+	var err error
+	if e.pins.dir != "" {
+		err = p.link.Unpin()
+	}
+	return errors.Join(err, p.link.Close())
+}
+
+// forget removes a port's entries, in the reverse order of attach.
+func (e *Engine) forget(p *dataplane.Port) error {
+	e.mem.ports.ByIfindex[p.Ifindex] = 0
+	e.mem.setPort(p.Number, bpf.Port{})
+	if err := e.state.TxPorts.Delete(p.Number); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("close device map for it: %w", err)
+	}
+	return nil
+}
+
+// adopt takes over the ports that are pinned. Names and families stay as they
+// are in the entries until the caller sets the ports again.
+func (e *Engine) adopt() error {
+	links, err := e.pins.links()
+	if err != nil {
+		return err
+	}
+	for number, l := range links {
+		p, err := e.adoptPort(number, l)
+		if err != nil {
+			return fmt.Errorf("adopt port %d: %w", number, err)
+		}
+		if p != nil {
+			e.ports[number] = p
+		}
+	}
+	// Entries without a link: a process died on its way into or out of attach.
+	for ifindex, number := range e.mem.ports.ByIfindex {
+		if n := uint32(number); n != 0 && e.ports[n] == nil {
+			if err := e.forget(&dataplane.Port{Number: n, Ifindex: ifindex}); err != nil {
+				return err
+			}
+		}
+	}
+	return e.updateLinks(e.prog)
+}
+
+// adoptPort returns nil for a port whose interface is gone.
+func (e *Engine) adoptPort(number uint32, l link.Link) (*port, error) {
+	entry := e.mem.ports.Port[number]
+	p := &port{link: l}
+	p.Number, p.MAC, p.VRF = number, entry.Mac, int(entry.Vrf)
+	p.IPv4, p.IPv6 = entry.Flags&bpf.PortIPv4 != 0, entry.Flags&bpf.PortIPv6 != 0
+	info, err := l.Info()
+	if err != nil {
+		return nil, err
+	}
+	x := info.XDP()
+	if x == nil {
+		return nil, fmt.Errorf("%w: link is not an XDP link", ErrLayout)
+	}
+	p.Ifindex = int(x.Ifindex)
+	nl, err := netlink.LinkByIndex(p.Ifindex)
+	if p.Ifindex == 0 || err != nil {
+		return nil, e.detach(p)
+	}
+	p.Name = nl.Attrs().Name
+	p.Mode = dataplane.NativeXDP
+	if xdp := nl.Attrs().Xdp; xdp != nil && xdp.AttachMode == attachedSKB {
+		p.Mode = dataplane.GenericXDP
+	}
+	return p, nil
+}
+
+// attachedSKB is XDP_ATTACHED_SKB of linux/if_link.h.
+const attachedSKB = 2
