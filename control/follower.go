@@ -1,0 +1,373 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"weft/control/kernel"
+	"weft/control/rib"
+	"weft/fib"
+)
+
+// Config is what a Follower works with. Image, Ports and Reasons are needed.
+type Config struct {
+	Image   *fib.Image
+	Ports   rib.Ports
+	Reasons rib.Reasons
+
+	// Grow and NotInstalled are as in rib.Options.
+	Grow         func(*fib.Image) (*fib.Image, error)
+	NotInstalled func(routes int)
+
+	// Link, if not nil, is called for each link when it appears, changes or
+	// goes. It may make the link a port, or no port any more: the routes over it
+	// follow when it returns.
+	Link func(l kernel.Link, there bool)
+
+	// IsUsed, if not nil, tells whether packets have gone to an adjacency lately:
+	// the others are not kept fresh.
+	IsUsed func(fib.AdjacencyID) bool
+
+	ReceiveBuffer int           // bytes; 0: 64 MiB
+	Refresh       time.Duration // how often stale neighbors are looked for; 0: 5 s
+	Log           *slog.Logger  // nil: none
+}
+
+const (
+	defaultBuffer  = 64 << 20
+	defaultRefresh = 5 * time.Second
+
+	// A dump waits for the end of what made it necessary, and takes a fifth of
+	// the time at most.
+	syncDelay = 100 * time.Millisecond
+	syncShare = 5
+
+	dumpTries = 3
+	batch     = 1024 // changes between two publications, at most
+	pollEvery = 1024 // messages of a dump between two looks at the changes
+)
+
+// Follower mirrors one network namespace into an image.
+type Follower struct {
+	config  Config
+	rib     *rib.RIB
+	watcher *kernel.Watcher
+	conn    *kernel.Conn
+
+	arrived chan arrival
+	calls   chan func()
+	synced  chan struct{}
+	done    chan struct{}
+
+	held     []kernel.Event // while dumping
+	timer    *time.Timer    // until the next synchronization
+	waiting  bool           // for timer
+	lastSync time.Time      // its end
+	lastTook time.Duration
+	route    kernel.Route // reused
+	counts   Counts
+}
+
+// Counts are what a Follower has seen.
+type Counts struct {
+	Changes     uint64        // messages of the kernel, dumps aside
+	Overruns    uint64        // of the receive buffer
+	Interrupted uint64        // dumps
+	Syncs       uint64        // complete ones
+	Failed      uint64        // incomplete ones
+	Undecodable uint64        // messages
+	LastSync    time.Duration // how long it took
+}
+
+// arrival is what Watcher.Receive returned.
+type arrival struct {
+	events []kernel.Event
+	err    error
+}
+
+// Open subscribes to the changes of the network namespace of the calling thread.
+// Needs CAP_NET_ADMIN there for the receive buffer.
+func Open(config Config) (*Follower, error) {
+	if config.ReceiveBuffer == 0 {
+		config.ReceiveBuffer = defaultBuffer
+	}
+	if config.Refresh == 0 {
+		config.Refresh = defaultRefresh
+	}
+	if config.Log == nil {
+		config.Log = slog.New(slog.DiscardHandler)
+	}
+	watcher, err := kernel.Watch(config.ReceiveBuffer)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := kernel.Open()
+	if err != nil {
+		watcher.Close()
+		return nil, err
+	}
+	f := &Follower{
+		config: config, watcher: watcher, conn: conn,
+		rib: rib.New(config.Image, rib.Options{
+			Ports: config.Ports, Reasons: config.Reasons, Grow: config.Grow, NotInstalled: config.NotInstalled, Log: config.Log,
+		}),
+		arrived: make(chan arrival, 64), calls: make(chan func()),
+		synced: make(chan struct{}), done: make(chan struct{}),
+		timer: time.NewTimer(time.Hour),
+	}
+	f.timer.Stop()
+	return f, nil
+}
+
+// Synced is closed when the image is filled.
+func (f *Follower) Synced() <-chan struct{} { return f.synced }
+
+// Do calls fn between two changes, in the goroutine that owns the RIB and the
+// image, and waits for it.
+//
+// Errors: that of ctx; ErrStopped.
+func (f *Follower) Do(ctx context.Context, fn func(*rib.RIB)) error {
+	ended := make(chan struct{})
+	select {
+	case f.calls <- func() { fn(f.rib); close(ended) }:
+		<-ended
+		return nil
+	case <-f.done:
+		return ErrStopped
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// ErrStopped: the Follower does not run any more.
+var ErrStopped = errors.New("not following the kernel any more")
+
+// Counts returns the counters as they are now.
+func (f *Follower) Counts(ctx context.Context) (c Counts, err error) {
+	err = f.Do(ctx, func(*rib.RIB) { c = f.counts })
+	return c, err
+}
+
+// Run follows until ctx ends, and closes the Follower: it can run once. The
+// image stays.
+//
+// Errors: when the first synchronization fails. Later ones are repeated until
+// they succeed.
+func (f *Follower) Run(ctx context.Context) error {
+	received := make(chan struct{})
+	defer func() {
+		close(f.done)
+		f.watcher.Close()
+		f.conn.Close()
+		<-received
+	}()
+	go f.receive(received)
+	if err := f.first(ctx); err != nil {
+		return fmt.Errorf("first synchronization: %w", err)
+	}
+	close(f.synced)
+	refresh := time.NewTicker(f.config.Refresh)
+	defer refresh.Stop()
+	for {
+		select {
+		case a := <-f.arrived:
+			f.takeAll(a)
+		case <-f.timer.C:
+			f.waiting = false
+			f.again()
+		case <-refresh.C:
+			f.refresh()
+		case call := <-f.calls:
+			call()
+			f.publish()
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// receive reads as fast as it can, so that the buffer in the kernel is empty.
+func (f *Follower) receive(ended chan<- struct{}) {
+	defer close(ended)
+	for {
+		events, err := f.watcher.Receive()
+		select {
+		case f.arrived <- arrival{events, err}:
+		case <-f.done:
+			return
+		}
+		if err != nil && !errors.Is(err, kernel.ErrOverrun) {
+			select {
+			case <-time.After(syncDelay): // whatever it is, it is not to keep a core busy
+			case <-f.done:
+				return
+			}
+		}
+	}
+}
+
+// takeAll works off an arrival and what has come behind it.
+func (f *Follower) takeAll(a arrival) {
+	for n := 0; ; {
+		f.accept(a, func(e kernel.Event) { f.take(e) })
+		if n += len(a.events); n >= batch {
+			break
+		}
+		select {
+		case a = <-f.arrived:
+			continue
+		default:
+		}
+		break
+	}
+	f.publish()
+}
+
+func (f *Follower) accept(a arrival, each func(kernel.Event)) {
+	f.counts.Changes += uint64(len(a.events))
+	for _, e := range a.events {
+		each(e)
+	}
+	switch {
+	case errors.Is(a.err, kernel.ErrOverrun):
+		f.counts.Overruns++
+		f.config.Log.Warn("changes were lost: reading all again", "error", a.err)
+		f.request()
+	case a.err != nil:
+		f.config.Log.Error("receive changes: reading all again", "error", a.err)
+		f.request()
+	}
+}
+
+// publish ends a set of changes.
+func (f *Follower) publish() {
+	f.rib.Publish()
+	if f.rib.TakeStale() {
+		f.request()
+	}
+}
+
+// request makes a synchronization happen soon.
+func (f *Follower) request() {
+	if !f.waiting {
+		f.waiting = true
+		f.timer.Reset(max(syncDelay, (syncShare-1)*f.lastTook-time.Since(f.lastSync)))
+	}
+}
+
+// take applies one change.
+func (f *Follower) take(e kernel.Event) {
+	switch e.Type {
+	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
+		f.takeLink(e.Payload, e.Type == unix.RTM_NEWLINK)
+	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
+		f.takeAddr(e.Payload, e.Type == unix.RTM_NEWADDR)
+	case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
+		f.takeNeighbor(e.Payload, e.Type == unix.RTM_NEWNEIGH)
+	case unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP:
+		f.takeNextHop(e.Payload, e.Type == unix.RTM_NEWNEXTHOP)
+	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
+		f.takeRoute(e)
+	}
+}
+
+// decoded counts what is not usable.
+func (f *Follower) decoded(err error) bool {
+	if err != nil && !errors.Is(err, kernel.ErrForeign) {
+		f.counts.Undecodable++
+		f.config.Log.Warn("message of the kernel is not usable", "error", err)
+	}
+	return err == nil
+}
+
+func (f *Follower) takeLink(payload []byte, there bool) {
+	var l kernel.Link
+	if !f.decoded(l.Decode(payload)) {
+		return
+	}
+	old, known := f.rib.Link(l.Index)
+	tell := f.config.Link != nil && (known != there || old != l)
+	switch {
+	case there && tell:
+		f.config.Link(l, true)
+		f.rib.SetLink(l)
+	case there:
+		f.rib.SetLink(l)
+	default:
+		f.rib.DeleteLink(l.Index)
+		if tell {
+			f.config.Link(l, false)
+		}
+	}
+}
+
+func (f *Follower) takeAddr(payload []byte, there bool) {
+	var a kernel.Addr
+	switch {
+	case !f.decoded(a.Decode(payload)):
+	case there:
+		f.rib.SetAddr(a)
+	default:
+		f.rib.DeleteAddr(a)
+	}
+}
+
+func (f *Follower) takeNeighbor(payload []byte, there bool) {
+	var n kernel.Neighbor
+	switch {
+	case !f.decoded(n.Decode(payload)):
+	case there:
+		f.rib.SetNeighbor(n)
+	default:
+		f.rib.DeleteNeighbor(n)
+	}
+}
+
+func (f *Follower) takeNextHop(payload []byte, there bool) {
+	var n kernel.NextHop
+	switch {
+	case !f.decoded(n.Decode(payload)):
+	case there:
+		f.rib.SetNextHop(n)
+	default:
+		f.rib.DeleteNextHop(n.ID)
+	}
+}
+
+func (f *Follower) takeRoute(e kernel.Event) {
+	how := rib.Add
+	switch {
+	case e.Flags&unix.NLM_F_REPLACE != 0:
+		how = rib.Replace
+	case e.Flags&unix.NLM_F_APPEND != 0:
+		how = rib.Append
+	}
+	switch {
+	case !f.decoded(f.route.Decode(e.Payload)):
+	case e.Type == unix.RTM_NEWROUTE:
+		f.rib.SetRoute(&f.route, how)
+	default:
+		f.rib.DeleteRoute(&f.route)
+	}
+}
+
+// refresh tells the kernel which neighbors are in use.
+func (f *Follower) refresh() {
+	type neighbor struct {
+		link int
+		addr netip.Addr
+	}
+	var idle []neighbor
+	f.rib.Idle(f.config.IsUsed, func(link int, addr netip.Addr) { idle = append(idle, neighbor{link, addr}) })
+	for _, n := range idle {
+		if err := f.conn.UseNeighbor(n.link, n.addr); err != nil {
+			f.config.Log.Debug("keep neighbor fresh", "error", err) // it has gone: the kernel will tell
+		}
+	}
+}

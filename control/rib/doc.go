@@ -1,0 +1,47 @@
+// Package rib holds all that the kernel knows about routing, and keeps a FIB
+// image such that packets find in it what the kernel would do.
+//
+// # One route
+//
+//	kernel.Route -> candidate of its prefix -> answer (the best one) -> group -> fib.Table
+//
+// Candidates of a prefix are ordered as the kernel does: the local table before
+// the main one, then the lowest metric, then the order of the kernel's list. A
+// group stands for what a route says of next hops, word for word ("these hops
+// with these weights", "next-hop object 7"), and not for what that comes to at
+// the moment. So when a link, a next-hop object or a neighbor changes, the group
+// or the adjacency is written again, once, however many prefixes lead there.
+//
+// # What becomes of what
+//
+//   - a hop with a gateway: a member; its adjacency is complete while the kernel
+//     has a usable neighbor entry. Adjacencies are shared, and counted.
+//   - a hop without one (an attached subnet): Glean, and for each resolved
+//     neighbor in it a host route of its own, so that packets to attached hosts
+//     need no kernel.
+//   - local and anycast: Local. blackhole: Blackhole. unreachable, prohibit:
+//     Reject with the code that Linux answers with.
+//   - all else is Punt, with a reason: the kernel knows better. That is right for
+//     whatever weft does not understand; it is only slow.
+//
+// A hop over a link that is down or has no carrier does not count while there
+// are others; when there is none left, the group punts. The kernel then routes
+// as it sees fit, until its own change of routes has been followed.
+//
+// # Where this is not the kernel
+//
+//   - Routes for one TOS or one source make their prefix punt, and so do several
+//     IPv6 routes of one prefix and metric that are no multipath route: the kernel
+//     chooses among them by more than the destination.
+//   - Multipath routes with a hop on a link that is no port, with a header around
+//     or without a gateway punt as a whole, so that flows keep their shares.
+//   - The local and the main table are one trie, as they are in the kernel for
+//     IPv4 while there are no rules. For IPv6 the kernel asks the local table
+//     first: that differs when a prefix in the local table (not a host, not
+//     multicast) covers longer ones in the main table.
+//   - Prefixes in 0/8, 127/8, 224/4, fe80::/10 and ff00::/8 are not installed: the
+//     ranges punt. IPv4-mapped IPv6 prefixes are not installed either.
+//
+// What is not here: sockets (package kernel), and when to look again at
+// everything (control.Follower).
+package rib

@@ -1,0 +1,157 @@
+package rib
+
+import (
+	"net/netip"
+
+	"weft/control/kernel"
+)
+
+type link struct {
+	kernel.Link
+	generation uint8
+}
+
+type addrKey struct {
+	link   int
+	prefix netip.Prefix
+}
+
+type addr struct {
+	kernel.Addr
+	generation uint8
+}
+
+// SetLink takes a link as the kernel has it now.
+func (r *RIB) SetLink(l kernel.Link) {
+	old := r.links[l.Index]
+	if old != nil && old.Link == l {
+		old.generation = r.generation
+		return
+	}
+	r.links[l.Index] = &link{l, r.generation}
+	if l.VRFTable != 0 {
+		r.addVRF(l.VRFTable)
+	}
+	if old == nil || old.IsUp() != l.IsUp() || old.HasCarrier() != l.HasCarrier() {
+		// Down: IPv4 routes over it go without a word, and next-hop objects.
+		// Up: hops of multipath routes come back.
+		r.stale = r.stale || old != nil
+	}
+	r.PortChanged(l.Index)
+}
+
+// DeleteLink takes note that a link has gone.
+func (r *RIB) DeleteLink(index int) {
+	if r.links[index] == nil {
+		return
+	}
+	delete(r.links, index)
+	for k, p := range r.peers {
+		if k.link == index && p.known {
+			r.DeleteNeighbor(p.Neighbor)
+		}
+	}
+	for k := range r.addrs {
+		if k.link == index {
+			delete(r.addrs, k)
+		}
+	}
+	r.stale = true
+	r.PortChanged(index)
+}
+
+// PortChanged brings all that depends on a link up to date. The owner calls it
+// when Ports has another answer for the link.
+func (r *RIB) PortChanged(index int) {
+	var peers []peerKey
+	for k, p := range r.peers {
+		if k.link == index {
+			peers = append(peers, k)
+			for _, a := range p.adjacencies {
+				r.refresh(a)
+			}
+		}
+	}
+	r.affected(func(g *group) bool { return r.leavesBy(g, index) })
+	for _, k := range peers {
+		if p := r.peers[k]; p != nil {
+			if r.list(p, k); p.listed {
+				r.install(hostKey(p.vrf, k.addr))
+			}
+		}
+	}
+}
+
+// leavesBy reports whether a hop of a group is over a link.
+func (r *RIB) leavesBy(g *group, index int) bool {
+	hops := g.hops
+	if g.nextHop != 0 {
+		hops, _, _ = r.objectHops(g.nextHop)
+	}
+	for _, h := range hops {
+		if h.link == index {
+			return true
+		}
+	}
+	return false
+}
+
+// VRF returns the number of the VRF that a link is in: 0 is the default one.
+func (r *RIB) VRF(link int) int { return int(r.vrfOf(link)) }
+
+func (r *RIB) vrfOf(index int) uint16 {
+	l := r.links[index]
+	for depth := 0; l != nil && l.Master != 0 && depth < 8; depth++ {
+		if l = r.links[l.Master]; l != nil && l.VRFTable != 0 {
+			return r.vrfs[l.VRFTable]
+		}
+	}
+	return 0
+}
+
+// addVRF gives a table of the kernel the next number. Numbers stay for the life
+// of the RIB.
+func (r *RIB) addVRF(table uint32) {
+	if _, ok := r.vrfs[table]; ok {
+		return
+	}
+	vrf := uint16(len(r.vrfs) - 1) // main and local are one
+	if _, err := r.image.Table(int(vrf)); err != nil {
+		r.note("add VRF", netip.Prefix{}, err)
+		return
+	}
+	r.vrfs[table] = vrf
+	r.reserve(vrf)
+	r.stale = r.stale || !r.loading() // its routes were not taken in
+}
+
+// SetAddr takes an address as the kernel has it now.
+func (r *RIB) SetAddr(a kernel.Addr) {
+	r.addrs[addrKey{a.Link, a.Prefix}] = &addr{a, r.generation}
+}
+
+// DeleteAddr takes note that an address has gone.
+func (r *RIB) DeleteAddr(a kernel.Addr) {
+	delete(r.addrs, addrKey{a.Link, a.Prefix})
+	if a.Prefix.Addr().Is4() {
+		r.stale = true // older kernels drop routes with it as their source without a word
+	}
+}
+
+func (r *RIB) sweepLinks() {
+	for index, l := range r.links {
+		if l.generation != r.generation {
+			r.DeleteLink(index)
+		}
+	}
+	for k, a := range r.addrs {
+		if a.generation != r.generation {
+			delete(r.addrs, k)
+		}
+	}
+	for _, p := range r.peers {
+		if p.known && p.generation != r.generation {
+			r.DeleteNeighbor(p.Neighbor)
+		}
+	}
+}

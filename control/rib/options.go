@@ -1,0 +1,46 @@
+package rib
+
+import (
+	"log/slog"
+
+	"weft/fib"
+)
+
+// Ports tells which links are ports of ours: those that an engine forwards
+// from and to.
+type Ports interface {
+	// Number returns the number of the port that a link is; it is not 0. A RIB
+	// asks whenever the link changes, and when PortChanged is called.
+	Number(link int) (uint32, bool)
+}
+
+// Reasons are the numbers that groups which punt carry, as the engine counts
+// them.
+type Reasons struct {
+	NoPort     uint16 // the route leaves by a link that is no port
+	LinkDown   uint16 // all its links are down, without carrier or gone
+	Unresolved uint16 // it names a next-hop object that is not known
+	Broadcast  uint16
+	Multicast  uint16
+	LinkLocal  uint16 // fe80::/10
+	Martian    uint16 // 0/8 and 127/8
+	Throw      uint16 // the kernel goes on with the next table
+	Encap      uint16 // the kernel puts a header around
+	Policy     uint16 // the kernel chooses by more than the destination
+}
+
+// Options are chosen when a RIB is made.
+type Options struct {
+	Ports   Ports
+	Reasons Reasons
+	// Grow returns a larger image with all that the given one holds (fib's
+	// CopyTo), which readers use from then on. With nil, or when it fails, a
+	// route that does not fit is reported to NotInstalled.
+	Grow func(*fib.Image) (*fib.Image, error)
+	// NotInstalled is called when the number of routes that the image does not
+	// hold, or holds with an older answer, has changed. While it is not 0 the
+	// owner must hand all packets to the kernel: others may match a shorter
+	// prefix. They are tried again with each publication.
+	NotInstalled func(routes int)
+	Log          *slog.Logger // nil: none
+}

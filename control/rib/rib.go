@@ -1,0 +1,221 @@
+package rib
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+	"slices"
+
+	"weft/fib"
+)
+
+// Tables of the kernel that make up VRF 0.
+const (
+	tableMain  = 254
+	tableLocal = 255
+)
+
+// RIB is the routing state of one network namespace, and its image. One
+// goroutine at a time may call its methods.
+type RIB struct {
+	options Options
+	image   *fib.Image
+
+	links    map[int]*link
+	addrs    map[addrKey]*addr
+	peers    map[peerKey]*peer
+	nextHops map[uint32]*nextHop
+	vrfs     map[uint32]uint16 // by table
+
+	routes  map[key]candidate   // the best of each prefix
+	others  map[key][]candidate // the further ones, best first
+	lengths map[lengthKey]int   // prefixes of each length
+	hosts   []host              // usable neighbors, sorted
+	derived map[key]uint32      // host routes that follow from them
+
+	groups      []*group // by index; nil: free
+	free        []uint32 // indexes
+	byName      map[string]uint32
+	policy      uint32 // group
+	adjacencies map[adjacencyKey]*adjacency
+
+	found             *found            // what the image held before the first synchronization; nil after it
+	doomed            map[uint32]bool   // next-hop objects that went, and whose routes the kernel drops without a word
+	missing           map[key]struct{}  // prefixes that are not in the image as they should be
+	reported          int               // how many of them the owner knows of
+	unusedGroups      []fib.GroupID     // to be deleted with the next publication
+	unusedAdjacencies []fib.AdjacencyID // likewise
+
+	changed    bool     // since the last publication
+	stale      bool     // the kernel may have changed more than it said
+	generation uint8    // of the present synchronization
+	scratch    struct { // reused
+		name  []byte
+		hops  []hop
+		hosts []key
+	}
+	counts Counts
+}
+
+// Counts are what a RIB has seen.
+type Counts struct {
+	Candidates   int    // routes in it
+	Groups       int    // next-hop groups in use
+	Adjacencies  int    // in use
+	NotInstalled int    // prefixes that the image does not hold as it should
+	Unmatched    uint64 // deletions of routes that were not there
+	Refused      uint64 // routes that no image can hold
+	Failed       uint64 // changes of the image that failed for other reasons than memory: errors of weft
+}
+
+// New makes a RIB that writes to an image. The image may hold what another
+// writer has left: it stays as it is until the first synchronization ends, and
+// what is then still wanted is kept as it is.
+func New(image *fib.Image, options Options) *RIB {
+	if options.Log == nil {
+		options.Log = slog.New(slog.DiscardHandler)
+	}
+	r := &RIB{
+		options: options, image: image,
+		links: map[int]*link{}, addrs: map[addrKey]*addr{}, peers: map[peerKey]*peer{}, nextHops: map[uint32]*nextHop{},
+		vrfs:   map[uint32]uint16{tableMain: 0, tableLocal: 0},
+		routes: map[key]candidate{}, others: map[key][]candidate{}, lengths: map[lengthKey]int{}, derived: map[key]uint32{},
+		byName: map[string]uint32{}, adjacencies: map[adjacencyKey]*adjacency{},
+		doomed: map[uint32]bool{}, missing: map[key]struct{}{},
+		found: newFound(image),
+	}
+	r.groups = []*group{nil} // index 0 is none
+	r.policy = r.hold(wish{kind: toKernel, reason: options.Reasons.Policy})
+	r.reserve(0)
+	return r
+}
+
+// Image returns the image: another one each time it has grown.
+func (r *RIB) Image() *fib.Image { return r.image }
+
+// Counts returns the counters and sizes as they are now.
+func (r *RIB) Counts() Counts {
+	c := r.counts
+	c.Groups, c.Adjacencies, c.NotInstalled = len(r.byName), len(r.adjacencies), len(r.missing)
+	return c
+}
+
+// TakeStale reports whether something has happened upon which the kernel changes
+// routes without saying so (a link went down: IPv4 routes over it are dropped;
+// an address went: those with it as their source), and forgets it: the caller
+// is to synchronize.
+func (r *RIB) TakeStale() bool {
+	stale := r.stale
+	r.stale = false
+	return stale
+}
+
+// Publish ends a set of changes. It returns the image's generation.
+func (r *RIB) Publish() uint64 {
+	r.flushDoomed()
+	r.retry()
+	if !r.changed {
+		return r.image.Generation()
+	}
+	r.changed = false
+	return r.image.Publish()
+}
+
+// BeginSync starts a synchronization: all that the kernel has is now given
+// again, and what is not is removed by EndSync.
+func (r *RIB) BeginSync() {
+	r.generation++
+}
+
+// EndSync ends a synchronization. The first one fills the image.
+func (r *RIB) EndSync() {
+	r.sweepLinks()
+	r.sweepNextHops()
+	r.sweepRoutes()
+	if r.found != nil {
+		r.load()
+	}
+	r.Publish()
+}
+
+// loading reports whether the first synchronization has not ended: routes are
+// collected then, and not installed.
+func (r *RIB) loading() bool { return r.found != nil }
+
+// load fills the image with all routes at once.
+func (r *RIB) load() {
+	for _, h := range r.hosts {
+		r.derive(h.key)() // a host on two links is there twice
+	}
+	r.found = nil // all groups have been asked for
+	keys := make([]key, 0, len(r.routes)+len(r.derived))
+	for k := range r.routes {
+		keys = append(keys, k)
+	}
+	for k := range r.derived {
+		if _, ok := r.routes[k]; !ok {
+			keys = append(keys, k)
+		}
+	}
+	slices.SortFunc(keys, key.compare)
+	routes := make([]fib.Route, 0, len(keys))
+	for vrf := 0; ; vrf++ {
+		t, err := r.image.Table(vrf)
+		if err != nil {
+			break // no more
+		}
+		routes = routes[:0]
+		for len(keys) > 0 && int(keys[0].vrf) == vrf {
+			if g, ok := r.answer(keys[0]); ok {
+				routes = append(routes, fib.Route{Prefix: keys[0].prefix(), Group: r.groups[g].id})
+			}
+			keys = keys[1:]
+		}
+		if v4, v6 := t.Len(); v4+v6+len(routes) > 0 {
+			r.replace(vrf, routes)
+		}
+	}
+	r.changed = true
+	r.clean()
+}
+
+// replace fills the table of a VRF, with what fits when not all does.
+func (r *RIB) replace(vrf int, routes []fib.Route) {
+	err := r.try(func() error {
+		t, err := r.image.Table(vrf)
+		if err == nil {
+			_, err = t.Replace(routes)
+		}
+		return err
+	})
+	if err == nil {
+		return
+	}
+	r.note("fill table", netip.Prefix{}, err)
+	for _, route := range routes {
+		r.install(newKey(uint16(vrf), route.Prefix))
+	}
+}
+
+// try makes a change of the image, and grows the image until it fits.
+func (r *RIB) try(change func() error) error {
+	for {
+		err := change()
+		if !errors.Is(err, fib.ErrFull) || r.options.Grow == nil {
+			return err
+		}
+		larger, growErr := r.options.Grow(r.image)
+		if growErr != nil {
+			return errors.Join(err, growErr)
+		}
+		r.image = larger
+	}
+}
+
+// note counts and logs a change that failed.
+func (r *RIB) note(what string, p netip.Prefix, err error) {
+	if !errors.Is(err, fib.ErrFull) {
+		r.counts.Failed++
+	}
+	r.options.Log.Error("change the image", "what", what, "prefix", p, "error", err)
+}

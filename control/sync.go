@@ -1,0 +1,165 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"weft/control/kernel"
+	"weft/control/rib"
+)
+
+// firstTries is how often an interrupted first synchronization is begun again
+// before what there is must do, until the next one.
+const firstTries = 5
+
+// first fills the image.
+func (f *Follower) first(ctx context.Context) error {
+	for try := 1; ; try++ {
+		err := f.sync(try == firstTries)
+		if !errors.Is(err, kernel.ErrInterrupted) || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// again reads all again.
+func (f *Follower) again() {
+	if err := f.sync(false); err != nil {
+		f.counts.Failed++
+		f.config.Log.Error("read all again", "error", err)
+		f.request()
+	}
+}
+
+// sync dumps everything and works off the changes that have come meanwhile. The
+// order is that in which things refer to each other. With anyway the end is
+// reached with interrupted dumps too.
+func (f *Follower) sync(anyway bool) error {
+	start := time.Now()
+	f.rib.TakeStale()
+	f.rib.BeginSync()
+	interrupted := error(nil)
+	for _, part := range []struct {
+		name string
+		dump func() error
+	}{
+		{"links", func() error { return f.dump(kernel.Links, f.hold, func(b []byte) { f.takeLink(b, true) }) }},
+		{"addresses", func() error { return f.dump(kernel.Addrs, f.hold, func(b []byte) { f.takeAddr(b, true) }) }},
+		{"ipv4 neighbors", func() error { return f.dump(kernel.NeighborsIPv4, f.hold, func(b []byte) { f.takeNeighbor(b, true) }) }},
+		{"ipv6 neighbors", func() error { return f.dump(kernel.NeighborsIPv6, f.hold, func(b []byte) { f.takeNeighbor(b, true) }) }},
+		{"next hops", f.dumpNextHops},
+		{"", f.releaseOthers},
+		{"ipv4 routes", func() error { return f.dump(kernel.RoutesIPv4, f.holdRoutes, f.takeDumpedRoute) }},
+		{"ipv6 routes", func() error { return f.dump(kernel.RoutesIPv6, f.holdRoutes, f.takeDumpedRoute) }},
+	} {
+		switch err := part.dump(); {
+		case errors.Is(err, kernel.ErrInterrupted):
+			interrupted = fmt.Errorf("dump %s: %w", part.name, err)
+		case err != nil:
+			f.release()
+			return fmt.Errorf("dump %s: %w", part.name, err)
+		}
+	}
+	if interrupted != nil && !anyway {
+		f.release()
+		return interrupted
+	}
+	f.rib.EndSync()
+	f.release()
+	f.counts.Syncs++
+	f.lastSync, f.lastTook = time.Now(), time.Since(start)
+	f.counts.LastSync = f.lastTook
+	if interrupted != nil {
+		f.request()
+	}
+	return nil
+}
+
+// dump asks for a table, again if it changed meanwhile. What has changed is in
+// the meantime given to hold.
+func (f *Follower) dump(what kernel.Table, hold func(), each func([]byte)) error {
+	for try := 1; ; try++ {
+		n := 0
+		err := f.conn.Dump(what, func(payload []byte) {
+			if n++; n%pollEvery == 0 {
+				hold()
+			}
+			each(payload)
+		})
+		if !errors.Is(err, kernel.ErrInterrupted) {
+			return err
+		}
+		f.counts.Interrupted++
+		if try == dumpTries {
+			return err
+		}
+	}
+}
+
+func (f *Follower) dumpNextHops() error {
+	err := f.dump(kernel.NextHops, f.hold, func(b []byte) { f.takeNextHop(b, true) })
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		return nil // before Linux 5.3
+	}
+	return err
+}
+
+func (f *Follower) takeDumpedRoute(payload []byte) {
+	if f.decoded(f.route.Decode(payload)) {
+		f.rib.SetRoute(&f.route, rib.Dumped)
+	}
+}
+
+// hold keeps the changes that have arrived: a dump may show what was before
+// them.
+func (f *Follower) hold() {
+	f.poll(func(e kernel.Event) { f.held = append(f.held, e) })
+}
+
+// holdRoutes is hold while routes are dumped, which takes long: links and
+// neighbors, which have been dumped before, are followed without waiting.
+func (f *Follower) holdRoutes() { f.poll(f.takeOrHold) }
+
+// releaseOthers works off what was held of links, addresses and neighbors, so
+// that what comes now is taken behind it.
+func (f *Follower) releaseOthers() error {
+	held := f.held
+	f.held = nil
+	for _, e := range held {
+		f.takeOrHold(e)
+	}
+	return nil
+}
+
+func (f *Follower) takeOrHold(e kernel.Event) {
+	switch e.Type {
+	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE, unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP:
+		f.held = append(f.held, e)
+	default:
+		f.take(e)
+	}
+}
+
+func (f *Follower) poll(each func(kernel.Event)) {
+	for {
+		select {
+		case a := <-f.arrived:
+			f.accept(a, each)
+		default:
+			return
+		}
+	}
+}
+
+// release works off what was held.
+func (f *Follower) release() {
+	for _, e := range f.held {
+		f.take(e)
+	}
+	f.held = nil
+	f.publish()
+}
