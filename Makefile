@@ -27,8 +27,8 @@ generate: ## make Go and BPF objects from the C source again (clang-19)
 test: deps ## run all tests, as root: the ones in the kernel too
 	$(GO) test ./...
 
-race: ## run the tests of FIB and control under the race detector
-	$(GO) test -race ./fib/... ./control/...
+race: ## run the tests of FIB and RIB under the race detector
+	$(GO) test -race ./fib/... ./control/rib/...
 
 fuzz: ## fuzz each parser and the FIB's operations for a minute
 	$(GO) test ./fib -run '^$$' -fuzz '^FuzzOpen$$' -fuzztime 1m -fuzzminimizetime 10x

@@ -326,11 +326,24 @@ func TestIPv6Siblings(t *testing.T) {
 	b.want("2001:db8::/32", "1 fe80::1 x1, 2 fe80::2 x1")
 	b.del(one)
 	b.want("2001:db8::/32", "2 fe80::2 x1")
-	b.add(one) // another entry of the same metric: the kernel chooses
+	b.add("unicast 2001:db8::/32 dev 1") // another entry of the same metric: the kernel chooses
 	b.want("2001:db8::/32", "punt 10")
-	b.del(two)
-	b.want("2001:db8::/32", "1 fe80::1 x1")
+	b.del("unicast 2001:db8::/32 dev 1")
+	b.want("2001:db8::/32", "2 fe80::2 x1")
 	b.change(Replace, both)
+	b.change(Replace, "blackhole 2001:db8::/32")
+	b.want("2001:db8::/32", "blackhole")
+	b.change(Replace, both)
+	b.want("2001:db8::/32", "1 fe80::1 x1, 2 fe80::2 x1")
+	// What was before a dump is told behind it.
+	b.del(one)
+	b.add(two)
+	b.change(Append, both)
+	b.want("2001:db8::/32", "1 fe80::1 x1, 2 fe80::2 x1")
+	b.add("blackhole 2001:db8::/32")
+	b.change(Replace, "prohibit 2001:db8::/32")
+	b.change(Replace, both)
+	b.want("2001:db8::/32", "1 fe80::1 x1, 2 fe80::2 x1")
 	b.del(both)
 	b.want("2001:db8::/32", "")
 	if c := b.Counts(); c.Unmatched != 0 || c.Candidates != len(reserved) || c.Adjacencies != 0 {

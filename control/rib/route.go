@@ -5,6 +5,8 @@ import (
 	"errors"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"weft/control/kernel"
 	"weft/fib"
 )
@@ -60,10 +62,11 @@ func (c *candidate) equals(o *candidate) bool {
 // Change says how a route is meant.
 type Change uint8
 
-// Ways in which the kernel tells of a route.
+// Ways in which the kernel tells of a route. IPv6 routes through gateways join
+// others of their metric whatever the way is.
 const (
 	Add     Change = iota // before (IPv4) or behind (IPv6) others of its metric
-	Append                // behind them; of IPv6: with them, as one multipath route
+	Append                // behind them
 	Replace               // instead of the first of them
 	Dumped                // it is there; of several of a metric, the first is told first
 )
@@ -130,43 +133,64 @@ func (r *RIB) SetRoute(m *kernel.Route, how Change) {
 }
 
 // enter puts a candidate into a list in the way it is meant, and returns the
-// candidates that are no longer in it.
+// candidates that are no longer in it. What is told may have happened before the
+// last dump, so that the list is ahead of it: when all has been told, the list
+// must be what it was.
 func (r *RIB) enter(list []candidate, c candidate, how Change, family uint8) (_, gone []candidate) {
-	remove := func(is func(o *candidate) bool) {
+	remove := func(is func(o *candidate) bool) (removed bool) {
 		for i := 0; i < len(list); {
 			if is(&list[i]) {
 				gone = append(gone, list[i])
 				list = slices.Delete(list, i, i+1)
+				removed = true
 			} else {
 				i++
 			}
 		}
+		return removed
 	}
-	first := slices.IndexFunc(list, func(o candidate) bool { return o.rivals(&c) })
+	joins := family == 6 && r.joins(&c)
+	// replaced is the one that the kernel had instead: not c itself, which it
+	// does not replace (IPv4), or to no effect.
+	replaced := func() {
+		for _, alike := range []bool{true, false} {
+			i := slices.IndexFunc(list, func(o candidate) bool {
+				return o.rivals(&c) && !o.equals(&c) && (!alike || family == 4 || r.joins(&o) == joins)
+			})
+			if i >= 0 {
+				gone = append(gone, list[i])
+				list = slices.Delete(list, i, i+1)
+				return
+			}
+		}
+	}
 	switch {
-	case how == Replace && first >= 0:
-		gone = append(gone, list[first])
-		list[first] = candidate{group: 0, rank: c.rank, metric: c.metric, tos: c.tos, sourced: c.sourced}
-		remove(func(o *candidate) bool { return o.group != 0 && o.equals(&c) }) // a repetition
-		list[slices.IndexFunc(list, func(o candidate) bool { return o.group == 0 })] = c
-		return list, gone
-	case how == Dumped: // the order is that of the dump
-		remove(func(o *candidate) bool { return o.equals(&c) })
-	case family == 6: // a multipath route that has got more hops
-		remove(func(o *candidate) bool { return o.rivals(&c) && r.isPart(o.group, c.group) })
-	default:
-		remove(func(o *candidate) bool { return o.equals(&c) })
+	case how != Dumped && joins: // the kernel tells of all hops, whichever have come
+		if !remove(func(o *candidate) bool { return o.rivals(&c) && r.joins(o) }) && how == Replace {
+			replaced()
+		}
+	case how == Replace:
+		replaced()
 	}
+	remove(func(o *candidate) bool { return o.equals(&c) })
 	at, _ := slices.BinarySearchFunc(list, c, func(o, c candidate) int {
 		if n := o.order(&c); n != 0 {
 			return n
 		}
-		if how == Add && family == 4 {
+		if family == 4 && (how == Add || how == Replace) {
 			return 1 // before its equals
 		}
 		return -1
 	})
 	return slices.Insert(list, at, c), gone
+}
+
+// joins reports whether an IPv6 route is one multipath route with all of its
+// prefix and metric that join, as rt6_qualify_for_ecmp in the kernel says.
+func (r *RIB) joins(c *candidate) bool {
+	g := r.groups[c.group]
+	return g.kind == toHops && g.nextHop == 0 && c.protocol != unix.RTPROT_RA && c.protocol != unix.RTPROT_REDIRECT &&
+		len(g.hops) > 0 && !slices.ContainsFunc(g.hops, func(h hop) bool { return !h.gateway.IsValid() })
 }
 
 // isPart reports whether all hops of group a are hops of group b.
