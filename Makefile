@@ -27,12 +27,14 @@ generate: ## make Go and BPF objects from the C source again (clang-19)
 test: deps ## run all tests, as root: the ones in the kernel too
 	$(GO) test ./...
 
-race: ## run the tests of FIB and RIB under the race detector
-	$(GO) test -race ./fib/... ./control/rib/...
+race: ## run the tests of FIB and control under the race detector
+	$(GO) test -race ./fib/... ./control/...
 
 fuzz: ## fuzz each parser and the FIB's operations for a minute
 	$(GO) test ./fib -run '^$$' -fuzz '^FuzzOpen$$' -fuzztime 1m -fuzzminimizetime 10x
 	$(GO) test ./fib -run '^$$' -fuzz '^FuzzOperations$$' -fuzztime 1m -fuzzminimizetime 10x
+	for f in Route NextHop Link Neighbor Addr; do \
+		$(GO) test ./control/kernel -run '^$$' -fuzz "^Fuzz$$f\$$" -fuzztime 1m || exit 1; done
 
 bench: ## Go benchmarks, for benchstat
 	$(GO) test ./fib -run '^$$' -bench . -cpu 1

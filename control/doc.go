@@ -12,7 +12,9 @@
 // arrived meanwhile, so that nothing falls between. It does the same whenever it
 // may have missed something: the receive buffer ran over, a dump was interrupted
 // three times, or something happened upon which the kernel changes routes without
-// a word (a link went down or came up, an IPv4 address went). Forwarding goes on
+// a word (a link went down or came up, an IPv4 address went), or a prefix has two
+// entries of one metric, as it can seem when changes from before a dump are told
+// behind it. Forwarding goes on
 // during that; what is equal is not written. Dumps come at most so often that
 // they take a fifth of the time.
 //

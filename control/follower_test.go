@@ -462,7 +462,9 @@ func TestChangesDuringSynchronizations(t *testing.T) {
 			}
 		}
 	}()
-	rnd := rand.New(rand.NewPCG(3, 0))
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 0))
 	for range 5 {
 		var lines []string
 		for range 400 {

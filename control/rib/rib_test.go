@@ -340,9 +340,19 @@ func TestIPv6Siblings(t *testing.T) {
 	b.add(two)
 	b.change(Append, both)
 	b.want("2001:db8::/32", "1 fe80::1 x1, 2 fe80::2 x1")
+	b.TakeStale()
 	b.add("blackhole 2001:db8::/32")
 	b.change(Replace, "prohibit 2001:db8::/32")
 	b.change(Replace, both)
+	if !b.TakeStale() {
+		t.Error("two entries of one metric: the table was not asked for again")
+	}
+	b.BeginSync()
+	for _, n := range []int{1, 2, 3, 9} {
+		b.SetLink(testLink(n))
+	}
+	b.SetRoute(route(t, both), Dumped)
+	b.EndSync()
 	b.want("2001:db8::/32", "1 fe80::1 x1, 2 fe80::2 x1")
 	b.del(both)
 	b.want("2001:db8::/32", "")

@@ -125,6 +125,11 @@ func (r *RIB) SetRoute(m *kernel.Route, how Change) {
 		return
 	}
 	list, gone := r.enter(r.candidates(k), c, how, k.family)
+	if how != Dumped && slices.ContainsFunc(list, func(o candidate) bool { return o.rivals(&c) && o != c }) {
+		// That is rare in a kernel. It may come of changes that are told behind a
+		// dump that shows what came after them: look again.
+		r.stale = true
+	}
 	r.put(k, list)
 	r.install(k)
 	for _, o := range gone {
@@ -133,9 +138,7 @@ func (r *RIB) SetRoute(m *kernel.Route, how Change) {
 }
 
 // enter puts a candidate into a list in the way it is meant, and returns the
-// candidates that are no longer in it. What is told may have happened before the
-// last dump, so that the list is ahead of it: when all has been told, the list
-// must be what it was.
+// candidates that are no longer in it.
 func (r *RIB) enter(list []candidate, c candidate, how Change, family uint8) (_, gone []candidate) {
 	remove := func(is func(o *candidate) bool) (removed bool) {
 		for i := 0; i < len(list); {
