@@ -24,7 +24,7 @@ const (
 // Options are chosen when an image is created or opened. The zero value is
 // usable.
 type Options struct {
-	// Compact prefers a small image to the fastest lookups: about two thirds of
+	// Compact prefers a small image to the fastest lookups: about half of
 	// the memory on the Internet table.
 	Compact bool
 	// VRFs is how many VRFs there is room for, at 8 bytes each: 0 means 1,024,
