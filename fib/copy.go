@@ -77,11 +77,9 @@ func (im *Image) copyTo(to *Image) error {
 			tr.shaped = tr.routes
 			b := to.builder(tr.routes)
 			ivs := im.collect(im.left[:0], noLimit, from.root(f), key{}, 0, false)
-			e, owner, err := b.build(ivs, 0, false)
-			if err != nil {
+			if err := b.replace(t.root(f), ivs, 0, false); err != nil {
 				return err
 			}
-			to.swing(t.root(f), e, owner)
 		}
 	}
 	to.store64(offGeneration, im.Generation())

@@ -351,7 +351,7 @@ func (r *repair) slot(slot uint32, ivs []interval, d int, low bool) error {
 			im.owner[slot/2] = ivs[0].owner
 			return nil
 		}
-		return r.replace(slot, ivs, d, low)
+		return r.b.replace(slot, ivs, d, low)
 	}
 	off := offset(e)
 	switch kind(e) {
@@ -371,7 +371,7 @@ func (r *repair) slot(slot uint32, ivs []interval, d int, low bool) error {
 	if r.leaves(e, ivs, d) {
 		return nil
 	}
-	return r.replace(slot, ivs, d, low)
+	return r.b.replace(slot, ivs, d, low)
 }
 
 // leaves checks the leaves of a narrow node or a line; it returns false if
@@ -406,14 +406,4 @@ func (r *repair) leaves(e uint32, ivs []interval, d int) bool {
 		leaf += 2
 	}
 	return j+1 == len(ivs)
-}
-
-func (r *repair) replace(slot uint32, ivs []interval, d int, low bool) error {
-	e, owner, err := r.b.build(ivs, d, low)
-	if err != nil {
-		r.im.dropBuilt()
-		return err
-	}
-	r.im.swing(slot, e, owner)
-	return nil
 }

@@ -135,16 +135,11 @@ func (p *paint) rebuild(slot uint32, d int, low bool) error {
 	if slices.Equal(im.left, im.right) {
 		return nil
 	}
-	e, owner, err := p.b.build(im.right, d, low)
-	if err != nil {
-		im.dropBuilt()
-		if line && p.inLine(offset(old), d) {
-			return nil // a deletion needs no memory
-		}
-		return err
+	err := p.b.replace(slot, im.right, d, low)
+	if err != nil && line && p.inLine(offset(old), d) {
+		return nil // a deletion needs no memory
 	}
-	im.swing(slot, e, owner)
-	return nil
+	return err
 }
 
 // inLine paints a line in place, if the prefix begins and ends where intervals

@@ -176,12 +176,7 @@ func (t Table) reshape(f family) {
 	tr.shaped = tr.routes
 	ivs := im.collect(nil, noLimit, t.root(f), key{}, 0, false)
 	b := im.builder(tr.routes)
-	e, owner, err := b.build(ivs, 0, false)
-	if err != nil {
-		im.dropBuilt()
-		return
-	}
-	im.swing(t.root(f), e, owner)
+	_ = b.replace(t.root(f), ivs, 0, false) // without memory the trie stays as it is
 }
 
 // Change is one step of a batch: a route to insert or replace, or to delete.
@@ -359,26 +354,21 @@ func (t Table) load(all []route) error {
 	}
 	for f, routes := range [...][]route{all[:split], all[split:]} {
 		f := family(f)
-		ivs := sweep(routes)
 		b := im.builder(len(routes))
-		e, owner, err := b.build(ivs, 0, false)
-		if err != nil {
-			im.dropBuilt()
+		if err := b.replace(t.root(f), sweep(routes), 0, false); err != nil {
 			if f == ipv6 {
 				im.swing(t.root(ipv4), 0, 0)
 			}
 			t.unload(all)
 			return err
 		}
-		im.swing(t.root(f), e, owner)
 	}
 	for i := range all {
-		r := &all[i]
-		im.groupUse[r.group]++
-		t.lengths(r.family)[r.len]++
+		im.countRoute(&all[i])
 	}
-	*t.trie(ipv4) = trie{split, split, t.lengths(ipv4)}
-	*t.trie(ipv6) = trie{len(all) - split, len(all) - split, t.lengths(ipv6)}
+	for f := range family(2) {
+		t.trie(f).shaped = t.trie(f).routes
+	}
 	return nil
 }
 

@@ -122,6 +122,18 @@ func (b *builder) build(ivs []interval, d int, low bool) (uint32, uint8, error) 
 	return b.buildWide(ivs, d, low)
 }
 
+// replace builds the content of a slot and publishes it. After ErrFull the slot
+// is as it was.
+func (b *builder) replace(slot uint32, ivs []interval, d int, low bool) error {
+	e, owner, err := b.build(ivs, d, low)
+	if err != nil {
+		b.im.dropBuilt()
+		return err
+	}
+	b.im.swing(slot, e, owner)
+	return nil
+}
+
 func (b *builder) allocate(size uint32) (block, error) {
 	blk, err := b.im.allocate(orderFor(size))
 	if err == nil {

@@ -141,8 +141,7 @@ func (r *router) link(l kernel.Link, there bool) {
 
 // isPort tells links that stand for a wire from those that stand on others.
 func isPort(l *kernel.Link) bool {
-	const arphrdEther = unix.ARPHRD_ETHER
-	return l.Type == arphrdEther && l.HasMAC && l.IsUp() && l.Master == 0 && (l.Kind == "" || l.Kind == "veth" || l.Kind == "tun")
+	return l.Type == unix.ARPHRD_ETHER && l.HasMAC && l.IsUp() && l.Master == 0 && (l.Kind == "" || l.Kind == "veth" || l.Kind == "tun")
 }
 
 func forwards(family, name string) bool {
