@@ -97,9 +97,8 @@
 // lookup needs. A root of 16 bits (256 KiB) stays in the second-level cache, so
 // a narrow node of 8 bits below it is one line, as in the flat table; in the
 // sparse /16s, which have most of the address space and few of the prefixes, a
-// line or narrow nodes of 4 bits keep the whole small. An earlier form with a
-// root of 20 bits over narrow nodes of 4 needed two cold lines and took half as
-// long again for independent lookups. The rest of the distance to flat 16-8-8
+// line or narrow nodes of 4 bits keep the whole small. An earlier form, a
+// root of 20 bits over narrow nodes of 4, needed two. The rest of the distance to flat 16-8-8
 // is the choice between kinds of nodes, which is what lets one structure hold
 // both families, any VRF and any shape of table.
 //
