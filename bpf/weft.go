@@ -86,10 +86,11 @@ func (im *Image) VRFs() int {
 // State is the maps that XDP programs work on besides an image. They outlive a
 // program: the next one takes them over.
 type State struct {
-	Ports    *ebpf.Map // one value, a Ports
-	Counters *ebpf.Map // one value, Rows
-	Trace    *ebpf.Map // one value, a Trace
-	TxPorts  *ebpf.Map // port number to ifindex
+	Ports     *ebpf.Map // one value, a Ports
+	Counters  *ebpf.Map // one value, Rows
+	Trace     *ebpf.Map // one value, a Trace
+	TxPorts   *ebpf.Map // port number to ifindex
+	Transmits *ebpf.Map // one value, a Transmits
 }
 
 // NewState makes empty maps with the given number of rows of counters. Needs
@@ -116,8 +117,11 @@ func NewState(rows int) (_ *State, err error) {
 			return nil, fmt.Errorf("create map %s: %w", ms.Name, err)
 		}
 	}
-	return s, nil
+	s.Transmits, err = newTransmits()
+	return s, err
 }
+
+// maps are those of the XDP program.
 
 func (s *State) maps() map[string]**ebpf.Map {
 	return map[string]**ebpf.Map{portsMap: &s.Ports, countersMap: &s.Counters, traceMap: &s.Trace, txPortsMap: &s.TxPorts}
@@ -125,7 +129,7 @@ func (s *State) maps() map[string]**ebpf.Map {
 
 // Close closes the maps. They go when no program and no pin holds them.
 func (s *State) Close() error {
-	var errs []error
+	errs := []error{s.Transmits.Close()}
 	for _, m := range s.maps() {
 		errs = append(errs, (*m).Close())
 	}

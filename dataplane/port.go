@@ -1,5 +1,7 @@
 package dataplane
 
+import "syscall"
+
 // MAC is an Ethernet address.
 type MAC [6]byte
 
@@ -23,10 +25,23 @@ const (
 	GenericXDP Mode = "generic" // behind it, where it has no XDP of its own: slower
 )
 
+// Egress is how packets get out by a port.
+type Egress string
+
+// Ways out.
+const (
+	NativeEgress Egress = "native" // the engine sends them
+	KernelEgress Egress = "kernel" // the port does not take what the engine sends: packets for it punt
+)
+
 // PortStatus is a port as an engine has it.
 type PortStatus struct {
 	Port
-	Mode Mode
+	Mode         Mode
+	Egress       Egress
+	EgressReason string        // why it is not native, and the remedy
+	EgressLost   uint64        // frames counted as forwarded that the port did not take
+	EgressErrno  syscall.Errno // of the last that it refused; 0: none, or its queue was full
 }
 
 // Counter counts packets and the bytes of their frames, as received.
@@ -93,6 +108,9 @@ type Engine interface {
 	RemovePort(number uint32) error
 	// Ports returns the engine's ports, by number.
 	Ports() []PortStatus
+	// Check looks after the ports: whether they take what is sent to them. The
+	// owner calls it a few times a second.
+	Check() error
 	// Counters reads what came in by a port. Port 0 stands for interfaces
 	// that are no port. Counters of a port never go back. Any goroutine.
 	Counters(number uint32) Counters

@@ -27,6 +27,9 @@ import (
 // firstImage is the size that an image starts with; it doubles when it is full.
 const firstImage = 1 << 20
 
+// checkInterval is for how long a port may lose what is redirected to it.
+const checkInterval = 200 * time.Millisecond
+
 // punts are the reasons that groups which punt are counted under.
 var punts = rib.Reasons{
 	NoPort: uint16(dataplane.PuntRoute), LinkDown: uint16(dataplane.PuntRoute), Unresolved: uint16(dataplane.PuntRoute),
@@ -88,12 +91,17 @@ func run(ctx context.Context, c config, stdout, stderr io.Writer) (err error) {
 		r.log.Info("forwarding", "ports", r.names())
 	}
 	report := newReport(r, stdout)
-	tick := time.NewTicker(c.interval)
+	tick, check := time.NewTicker(c.interval), time.NewTicker(checkInterval)
 	defer tick.Stop()
+	defer check.Stop()
 	for {
 		select {
 		case err := <-followed:
 			return err
+		case <-check.C:
+			if err := r.engine.Check(); err != nil {
+				r.log.Warn("check ports", "error", err)
+			}
 		case <-tick.C:
 			if err := report.print(); err != nil {
 				cancel()

@@ -10,12 +10,27 @@
 // What forwards is pinned in a directory of a bpffs, one for each network
 // namespace, and goes on when this process ends:
 //
-//	image, ports, counters, trace, tx_ports   maps
-//	link_N                                    attachment of port N
-//	image_next                                only while an image is replaced
+//	image, ports, counters, trace, tx_ports, transmits   maps
+//	link_N                                               attachment of port N
+//	tracepoint_NAME                                      attachment of the programs that count lost frames
+//	image_next, tracepoint_NAME_next                     only while what they are named after is replaced
 //
 // The directory appears by one rename when it is complete. Open adopts it:
 // programs of this binary take over from those that run, without a gap.
+//
+// # What a port does not take
+//
+// A frame that is redirected is sent when the program has ended and counted it.
+// A port that does not take it loses it: a veth whose peer has neither NAPI nor
+// an XDP program takes none. Programs at two tracepoints count such frames for
+// each port (EgressLost). Check closes the slot of a port that has refused
+// frames: then packets that would leave by it punt for erif_disabled, and Linux
+// forwards them. A veth is tried with one frame before its slot is opened, and a
+// closed port from time to time. Frames that did not find room in a port's queue,
+// or are too long for it, count as lost and do not close it.
+//
+// The tracepoints see each bulk of frames (up to 16) that any device map of the
+// machine sends; the program ends at once when nothing was lost.
 //
 // An engine works in the network namespace of the thread that calls it: lock
 // the goroutine to one when there are several.

@@ -32,16 +32,20 @@ type Engine struct {
 	state *bpf.State
 	mem   *memory
 	image *bpf.Image // not ours to close
+	watch *watch
 	prog  *ebpf.Program
 
-	mu    sync.Mutex // guards what follows
-	ports map[uint32]*port
-	probe *probe // made by the first Run
+	mu     sync.Mutex // guards what follows
+	ports  map[uint32]*port
+	probe  *probe  // made by the first Run
+	sender *sender // made for the first port that is tried
 }
 
 type port struct {
-	dataplane.PortStatus
-	link link.Link
+	dataplane.PortStatus // without what status adds
+	link                 link.Link
+	veth                 bool
+	egress               egress
 }
 
 var _ dataplane.Engine = (*Engine)(nil)
@@ -68,7 +72,10 @@ func New(im *bpf.Image, o Options) (*Engine, error) {
 	}
 	e, err := newEngine(im, s, pins{o.Dir})
 	if err == nil {
-		if err = e.pins.create(im, s); err != nil {
+		if err = e.pins.create(im, s); err == nil {
+			e.watch, err = newWatch(s, e.mem, e.pins)
+		}
+		if err != nil {
 			e.release()
 		}
 	}
@@ -91,7 +98,10 @@ func Open(dir string) (*Engine, *bpf.Image, error) {
 	}
 	e, err := newEngine(im, s, pins{dir})
 	if err == nil {
-		if err = e.adopt(); err != nil {
+		if e.watch, err = newWatch(s, e.mem, e.pins); err == nil {
+			err = e.adopt()
+		}
+		if err != nil {
 			e.release()
 		}
 	}
@@ -107,7 +117,7 @@ func newEngine(im *bpf.Image, s *bpf.State, p pins) (*Engine, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	e := &Engine{pins: p, state: s, mem: mem, image: im, ports: map[uint32]*port{}}
+	e := &Engine{pins: p, state: s, mem: mem, image: im, watch: new(watch), ports: map[uint32]*port{}}
 	if e.prog, err = bpf.Load(im, s, false); err != nil {
 		return nil, errors.Join(err, mem.close(), s.Close())
 	}
@@ -154,7 +164,7 @@ func (e *Engine) Ports() []dataplane.PortStatus {
 	defer e.mu.Unlock()
 	var all []dataplane.PortStatus
 	for _, p := range e.ports {
-		all = append(all, p.PortStatus)
+		all = append(all, e.status(p))
 	}
 	slices.SortFunc(all, func(a, b dataplane.PortStatus) int { return int(a.Number) - int(b.Number) })
 	return all
@@ -195,7 +205,7 @@ func (e *Engine) Stop() error {
 }
 
 func (e *Engine) release() error {
-	errs := []error{e.dropProbe()}
+	errs := []error{e.dropProbe(), e.sender.close(), e.watch.close()}
 	for _, p := range e.ports {
 		errs = append(errs, p.link.Close())
 	}

@@ -21,6 +21,8 @@ type memory struct {
 	rows   []bpf.Row // port * cpus + cpu
 	trace  *bpf.Trace
 	cpus   int
+
+	transmits *bpf.Transmits
 }
 
 func mapMemory(s *bpf.State) (*memory, error) {
@@ -37,6 +39,7 @@ func mapMemory(s *bpf.State) (*memory, error) {
 	}{
 		{s.Ports, "ports", uint32(unsafe.Sizeof(bpf.Ports{})), func(p unsafe.Pointer) { m.ports = (*bpf.Ports)(p) }},
 		{s.Trace, "trace", uint32(unsafe.Sizeof(bpf.Trace{})), func(p unsafe.Pointer) { m.trace = (*bpf.Trace)(p) }},
+		{s.Transmits, "transmits", uint32(unsafe.Sizeof(bpf.Transmits{})), func(p unsafe.Pointer) { m.transmits = (*bpf.Transmits)(p) }},
 		{s.Counters, "counters", s.Counters.ValueSize(), func(p unsafe.Pointer) {
 			m.rows = unsafe.Slice((*bpf.Row)(p), s.Counters.ValueSize()/uint32(unsafe.Sizeof(bpf.Row{})))
 		}},
@@ -70,6 +73,9 @@ func (m *memory) close() error {
 func (m *memory) portRows(number uint32) []bpf.Row {
 	return m.rows[int(number)*m.cpus:][:m.cpus]
 }
+
+// transmit returns what a port does not take.
+func (m *memory) transmit(number uint32) *bpf.Transmit { return &m.transmits.Port[number] }
 
 // limit is how many port numbers there are counters for; 0 is the first.
 func (m *memory) limit() uint32 { return uint32(len(m.rows) / m.cpus) }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -76,25 +77,32 @@ const counterSize = 16 // asserted by package bpf
 // attach makes a port in the order in which packets need it, and undoes all of
 // it when a step fails.
 func (e *Engine) attach(p *dataplane.Port) (err error) {
-	if err := refuseForeign(p.Ifindex); err != nil {
+	nl, err := netlink.LinkByIndex(p.Ifindex)
+	if err != nil {
+		return fmt.Errorf("%w: ifindex %d: %w", ErrPort, p.Ifindex, err)
+	}
+	if err := refuseForeign(nl); err != nil {
 		return err
 	}
 	clear(e.mem.portRows(p.Number))
-	if err := e.state.TxPorts.Put(p.Number, uint32(p.Ifindex)); err != nil {
-		return fmt.Errorf("open device map for it: %w", err)
-	}
+	*e.mem.transmit(p.Number) = bpf.Transmit{}
+	made := &port{PortStatus: dataplane.PortStatus{Port: *p}, veth: nl.Type() == "veth"}
 	e.mem.setPort(p.Number, e.entry(p))
 	e.mem.ports.ByIfindex[p.Ifindex] = uint16(p.Number)
-	l, mode, err := attach(e.prog, p.Ifindex)
+	made.link, made.Mode, err = attach(e.prog, p.Ifindex)
 	if err == nil {
-		if err = e.pins.pinLink(p.Number, l); err != nil {
-			err = errors.Join(err, l.Close())
+		err = e.openEgress(made, time.Now())
+		if err == nil {
+			err = e.pins.pinLink(p.Number, made.link)
+		}
+		if err != nil {
+			err = errors.Join(err, made.link.Close())
 		}
 	}
 	if err != nil {
 		return errors.Join(err, e.forget(p))
 	}
-	e.ports[p.Number] = &port{dataplane.PortStatus{Port: *p, Mode: mode}, l}
+	e.ports[p.Number] = made
 	return nil
 }
 
@@ -116,11 +124,7 @@ func attach(prog *ebpf.Program, ifindex int) (link.Link, dataplane.Mode, error) 
 
 // refuseForeign names the program that an interface has. Any is foreign: the
 // engine attaches to an interface once.
-func refuseForeign(ifindex int) error {
-	nl, err := netlink.LinkByIndex(ifindex)
-	if err != nil {
-		return fmt.Errorf("%w: ifindex %d: %w", ErrPort, ifindex, err)
-	}
+func refuseForeign(nl netlink.Link) error {
 	x := nl.Attrs().Xdp
 	if x == nil || !x.Attached {
 		return nil
@@ -167,10 +171,7 @@ func (e *Engine) detach(p *port) error {
 func (e *Engine) forget(p *dataplane.Port) error {
 	e.mem.ports.ByIfindex[p.Ifindex] = 0
 	e.mem.setPort(p.Number, bpf.Port{})
-	if err := e.state.TxPorts.Delete(p.Number); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-		return fmt.Errorf("close device map for it: %w", err)
-	}
-	return nil
+	return e.clearEgress(p)
 }
 
 // adopt takes over the ports that are pinned. Names and families stay as they
@@ -219,7 +220,10 @@ func (e *Engine) adoptPort(number uint32, l link.Link) (*port, error) {
 	if p.Ifindex == 0 || err != nil {
 		return nil, e.detach(p)
 	}
-	p.Name = nl.Attrs().Name
+	p.Name, p.veth = nl.Attrs().Name, nl.Type() == "veth"
+	if err := e.adoptEgress(p); err != nil {
+		return nil, err
+	}
 	p.Mode = dataplane.NativeXDP
 	if xdp := nl.Attrs().Xdp; xdp != nil && xdp.AttachMode == attachedSKB {
 		p.Mode = dataplane.GenericXDP

@@ -25,7 +25,7 @@ func (e *Engine) newProbe() (_ *probe, err error) {
 	}
 	p := &probe{state: *e.state}
 	p.state.Counters, p.state.Trace = fresh.Counters, fresh.Trace
-	err = errors.Join(fresh.Ports.Close(), fresh.TxPorts.Close())
+	err = errors.Join(fresh.Ports.Close(), fresh.TxPorts.Close(), fresh.Transmits.Close())
 	if err == nil {
 		p.mem, err = mapMemory(&p.state)
 	}

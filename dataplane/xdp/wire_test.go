@@ -383,6 +383,9 @@ func TestAdopt(t *testing.T) {
 	if len(e.Ports()) != len(ports) {
 		t.Fatalf("ports %v, want %v", e.Ports(), ports)
 	}
+	if err := e.Watch(); err != nil {
+		t.Errorf("lost frames are not counted: %v", err)
+	}
 	for i, p := range e.Ports() {
 		ports[i].Name = p.Name // the kernel's
 		if p != ports[i] {

@@ -176,6 +176,23 @@ struct weft_counter {
 	__u64 bytes; /* of frames as received */
 };
 
+/* What a port did not take of what was redirected to it. */
+struct weft_transmit {
+	__u64 dropped; /* frames */
+	__u64 refused; /* those of them that the port is to blame for: not a full queue, nor the frame's length */
+	__u32 probes;  /* frames of test runs, which are not in the others */
+	__u32 error;   /* errno of the last; 0: there was none */
+};
+
+/* What xmit.c works on: the loader says of whom it is. */
+struct weft_transmits {
+	__u32 netns;	/* inode of the network namespace that the ports are in */
+	__u32 tx_ports; /* identifiers of the device maps */
+	__u32 tx_probe;
+	__u32 reserved;
+	struct weft_transmit port[WEFT_PORTS];
+};
+
 _Static_assert(sizeof(struct fib_header) == FIB_HEADER_SIZE, "fib_header");
 _Static_assert(sizeof(struct fib_line) == 64, "fib_line");
 _Static_assert(sizeof(struct fib_vrf) == 8, "fib_vrf");
@@ -185,5 +202,6 @@ _Static_assert(sizeof(struct fib_member) == 8, "fib_member");
 _Static_assert(sizeof(struct fib_adjacency) == 64, "fib_adjacency");
 _Static_assert(sizeof(struct weft_port) == 16, "weft_port");
 _Static_assert(sizeof(struct weft_counter) == 16, "weft_counter");
+_Static_assert(sizeof(struct weft_transmit) == 24, "weft_transmit");
 
 #endif
