@@ -39,7 +39,3 @@ func Dial(socket string) (*grpc.ClientConn, error) {
 
 // maxMessage bounds what a client takes; long answers are streams of less.
 const maxMessage = 64 << 20
-
-// LockPath returns the path of the file that the daemon of a namespace holds
-// locked.
-func LockPath(netns string) string { return filepath.Join(Directory, netns+".lock") }
