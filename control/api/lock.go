@@ -37,7 +37,7 @@ func Lock(netns string) (*os.File, error) {
 			if !errors.Is(err, unix.EWOULDBLOCK) {
 				return nil, fmt.Errorf("lock %s: %w", path, err)
 			}
-			return nil, fmt.Errorf("network namespace %s is %w by %s", netns, ErrInUse, holder(path))
+			return nil, fmt.Errorf("network namespace %s is %w by %s", netns, ErrInUse, Holder(netns))
 		}
 		if !isAt(f, path) { // the one who had it has removed it meanwhile
 			f.Close()
@@ -77,9 +77,9 @@ func isAt(f *os.File, path string) bool {
 	return err == nil && os.SameFile(opened, there)
 }
 
-// holder describes the process that wrote a lock.
-func holder(path string) string {
-	text, _ := os.ReadFile(path)
+// Holder describes the daemon of a network namespace: its process.
+func Holder(netns string) string {
+	text, _ := os.ReadFile(LockPath(netns))
 	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	if err != nil {
 		return "another daemon, which is starting"
