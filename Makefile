@@ -5,7 +5,7 @@ FORMAT ?= table
 LINT = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 .DEFAULT_GOAL := help
-.PHONY: run help all deps build generate test race fuzz bench bench-fib bench-designs lint fmt clean
+.PHONY: run help all deps build man generate test race fuzz bench bench-fib bench-designs lint fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ run: ## the Internet table in the FIB: loaded, looked up, changed; needs nothing
 
 build: ## compile everything; needs nothing but Go
 	$(GO) build ./...
+
+man: ## write the manual pages into build/man
+	$(GO) run ./cmd/weft man build/man
 
 generate: ## make Go and BPF objects from the C source again (clang-19)
 	$(GO) generate ./...

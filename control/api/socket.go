@@ -39,3 +39,6 @@ func Dial(socket string) (*grpc.ClientConn, error) {
 
 // maxMessage bounds what a client takes; long answers are streams of less.
 const maxMessage = 64 << 20
+
+// LogPath returns the path of the log of a daemon in the background.
+func LogPath(netns string) string { return filepath.Join(Directory, netns+".log") }

@@ -86,18 +86,19 @@ type router struct {
 	stopped chan struct{} // the ports are Linux's again
 }
 
-// Run forwards until ctx ends, which leaves packets forwarded without the
-// daemon, or until a client says stop, which gives all ports back to Linux.
+// Run forwards until a signal comes: os.Interrupt gives all ports back to Linux,
+// another one leaves packets forwarded without the daemon. A client may say stop,
+// too.
 //
 // Errors: ErrPermission, ErrKernel, api.ErrInUse, and what the kernel refuses.
 // Nothing has changed then.
-func Run(ctx context.Context, o Options) error {
+func Run(signals <-chan os.Signal, o Options) error {
 	r := &router{
 		options: o, log: o.Log, started: time.Now(), stop: make(chan struct{}, 1), stopped: make(chan struct{}),
 	}
 	err := r.open()
 	if err == nil {
-		err = r.serve(ctx)
+		err = r.serve(signals)
 	}
 	return errors.Join(err, r.close())
 }
@@ -219,7 +220,7 @@ func (r *router) openImage() (*fib.Image, error) {
 }
 
 // serve runs until the end.
-func (r *router) serve(ctx context.Context) error {
+func (r *router) serve(signals <-chan os.Signal) error {
 	socket := r.options.Socket
 	if socket == "" {
 		socket = api.Socket(r.netns)
@@ -238,16 +239,15 @@ func (r *router) serve(ctx context.Context) error {
 	served := make(chan error, 1)
 	serving, endServing := context.WithCancel(context.Background())
 	go func() { served <- r.server.Serve(serving, listener) }()
-	err = r.follow(ctx, served)
+	err = r.follow(signals, served)
 	close(r.stopped)
 	endServing()
-	return errors.Join(err, <-served)
+	return err
 }
 
-// follow keeps image and ports right until ctx ends, or until a client says
-// stop.
-func (r *router) follow(ctx context.Context, served <-chan error) error {
-	ctx, cancel := context.WithCancel(ctx)
+// follow keeps image and ports right until the end.
+func (r *router) follow(signals <-chan os.Signal, served <-chan error) error {
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	followed := make(chan error, 1)
 	go func() { followed <- r.follower.Run(ctx) }()
@@ -274,7 +274,7 @@ func (r *router) follow(ctx context.Context, served <-chan error) error {
 			}
 		case <-retry.C:
 			if synced == nil {
-				if err := r.follower.UpdatePorts(ctx, r.retry); err != nil && ctx.Err() == nil {
+				if err := r.follower.UpdatePorts(ctx, r.retry); err != nil {
 					return errors.Join(err, end())
 				}
 			}
@@ -282,8 +282,14 @@ func (r *router) follow(ctx context.Context, served <-chan error) error {
 			err := end()
 			r.log.Info("giving the ports back to Linux")
 			return errors.Join(err, r.leave(false))
-		case <-ctx.Done():
+		case err := <-served:
+			return errors.Join(err, end(), r.leave(true))
+		case s := <-signals:
 			err := end()
+			if s == os.Interrupt {
+				r.log.Info("giving the ports back to Linux")
+				return errors.Join(err, r.leave(false))
+			}
 			r.log.Info("ending: packets are forwarded all the same, 'weft stop' gives the ports back to Linux")
 			return errors.Join(err, r.leave(true))
 		}

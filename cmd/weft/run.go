@@ -1,0 +1,94 @@
+package main
+
+import (
+	"fmt"
+	"path"
+	"strconv"
+
+	"github.com/spf13/cobra"
+)
+
+// runOptions is what the command line says of a run.
+type runOptions struct {
+	ports         []string // globs
+	detach        bool
+	log           string // path; "": stderr
+	mode          string // "auto", "native", "generic", "tc"
+	receiveBuffer int    // of the netlink socket, bytes; 0: the default
+}
+
+var runModes = []string{"auto", "native", "generic", "tc"}
+
+func newRunCommand(e *env) *cobra.Command {
+	var o runOptions
+	cmd := &cobra.Command{
+		Use: "run", Short: "Forward, until interrupted or stopped",
+		Long: `Attaches to the machine's ports and forwards by the kernel's routes. Ports are
+the Ethernet interfaces that forward (sysctl net.ipv4.conf.IF.forwarding,
+net.ipv6.conf.IF.forwarding) and match one of the globs of --ports; interfaces
+that come later too. What weft cannot do for a packet, Linux still does.
+
+If a daemon was killed, what it left forwarding goes on, and run takes it over.`,
+		Example: `  sudo weft run
+  sudo weft run --detach --log /var/log/weft.log
+  sudo weft run --ports 'eth*' --ports 'veth-*'
+  sudo weft -n router1 run`,
+		Annotations:       map[string]string{inFull: "yes"},
+		Args:              atMost(0),
+		ValidArgsFunction: completeNothing,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.check(); err != nil {
+				return err
+			}
+			return runDaemon(cmd.Context(), e, o)
+		},
+	}
+	f := cmd.Flags()
+	f.StringArrayVar(&o.ports, "ports", nil, "`GLOB` of the interfaces to forward on; may be repeated (default: Ethernet, taps, veths)")
+	f.BoolVar(&o.detach, "detach", false, "go on in the background; returns when packets are forwarded")
+	f.StringVar(&o.log, "log", "", "append the log to `FILE` (default: stderr)")
+	f.StringVar(&o.mode, "mode", "auto", "how to take packets from ports: auto, native, generic or tc")
+	f.IntVar(&o.receiveBuffer, "receive-buffer", 0, "`BYTES` of the netlink socket's receive buffer, for tests")
+	if err := f.MarkHidden("receive-buffer"); err != nil {
+		panic(err) // it is defined above
+	}
+	complete(cmd, "mode", choices(runModes...))
+	return cmd
+}
+
+func (o *runOptions) check() error {
+	for _, glob := range o.ports {
+		if _, err := path.Match(glob, ""); err != nil {
+			return usage(fmt.Sprintf("--ports %s: %v", glob, err), "want a glob like 'eth*'")
+		}
+	}
+	for _, m := range runModes {
+		if o.mode == m {
+			if o.receiveBuffer < 0 {
+				return usagef("--receive-buffer %d: want 0 or more", o.receiveBuffer)
+			}
+			return nil
+		}
+	}
+	return usage("--mode "+o.mode+": no such mode", meant(o.mode, runModes, "want auto, native, generic or tc"))
+}
+
+// wantedMode is the mode as the engine says it.
+func (o *runOptions) wantedMode() string {
+	if o.mode == "auto" {
+		return ""
+	}
+	return o.mode
+}
+
+// arguments are those of the same run in the foreground.
+func (o *runOptions) arguments(e *env) []string {
+	args := []string{"run", "--mode", o.mode, "--receive-buffer", strconv.Itoa(o.receiveBuffer)}
+	for _, glob := range o.ports {
+		args = append(args, "--ports", glob)
+	}
+	if e.socket != "" {
+		args = append(args, "--socket", e.socket)
+	}
+	return args
+}
