@@ -66,7 +66,8 @@ func (l *Lab) Start(node string, argv ...string) (*Process, error) {
 	return p, nil
 }
 
-// Output runs a command in a node's network namespace and returns what it wrote to stdout.
+// Output runs a command in a node's network namespace and returns what it wrote to stdout. Ctrl-C does not reach it, as
+// with Start.
 //
 // Errors: ErrNode, *exec.Error, *exec.ExitError with what it wrote to stderr.
 func (l *Lab) Output(node string, argv ...string) (out []byte, err error) {
@@ -74,7 +75,9 @@ func (l *Lab) Output(node string, argv ...string) (out []byte, err error) {
 		return nil, fmt.Errorf("run command in %s: no command", node)
 	}
 	err = l.In(node, func() (err error) {
-		out, err = exec.Command(argv[0], argv[1:]...).Output()
+		cmd := exec.Command(argv[0], argv[1:]...)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		out, err = cmd.Output()
 		return err
 	})
 	if err != nil {
