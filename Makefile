@@ -17,7 +17,7 @@ deps: ## install what generating, linting and testing need (Debian packages; as 
 
 run: ## weft's main job, shown in network namespaces in a minute; as root, asks sudo; needs Go and iproute2
 	@echo "Building weft: a minute the first time, a moment after that."
-	@$(GO) build -o build/ ./cmd/weft ./test/demo
+	@$(GO) build -v -o build/ ./cmd/weft ./test/demo
 	@build/demo
 
 lookups: ## the Internet table in the FIB: loaded, looked up, changed; needs nothing but Go, and no root
