@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -21,7 +20,7 @@ func runDaemon(ctx context.Context, e *env, o runOptions) error {
 	if o.detach {
 		return detach(ctx, e, o)
 	}
-	var out io.Writer = e.stderr
+	out := e.stderr
 	if o.log != "" {
 		f, err := os.OpenFile(o.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
 		if err != nil {
