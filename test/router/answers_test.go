@@ -146,6 +146,17 @@ func (n *network) wantReason(dst, reason string) {
 	n.wantLookup(dst, func(l *lookup) bool { return l.Reason == reason })
 }
 
+// catchUp waits until weft has taken in what the kernel has told so far: changes
+// come in order.
+func (n *network) catchUp() {
+	n.Helper()
+	const marker = "198.18.0.1"
+	n.ip("r1", "route add blackhole "+marker)
+	n.wantReason(marker, "blackhole_route")
+	n.ip("r1", "route del blackhole "+marker)
+	n.wantLookup(marker, func(l *lookup) bool { return l.Reason != "blackhole_route" })
+}
+
 // account is what came in by a port: as Linux counts, and as weft does.
 type account struct{ linux, weft uint64 }
 

@@ -90,6 +90,8 @@ func newNetwork(t testing.TB) *network {
 			t.Error(err)
 		}
 	})
+	n.sysctl("r1", "net.ipv4.icmp_ratelimit", "0") // a test waits for each error
+	n.sysctl("r1", "net.ipv6.icmp.ratelimit", "0")
 	return n
 }
 
