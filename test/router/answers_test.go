@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -124,7 +125,7 @@ func (n *network) lookup(dst string) lookup {
 func (n *network) wantLookup(dst string, is func(l *lookup) bool) {
 	n.Helper()
 	var l lookup
-	for range 300 {
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
 		if l = n.lookup(dst); is(&l) && l.Kernel.Agrees {
 			return
 		}

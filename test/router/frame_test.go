@@ -231,3 +231,16 @@ func (n *network) resolve() {
 		}
 	}
 }
+
+// promiscuous takes also what is for other MACs.
+func (w *wire) promiscuous() {
+	w.Helper()
+	sa, err := unix.Getsockname(w.fd)
+	if at, ok := sa.(*unix.SockaddrLinklayer); ok {
+		err = unix.SetsockoptPacketMreq(w.fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP,
+			&unix.PacketMreq{Ifindex: int32(at.Ifindex), Type: unix.PACKET_MR_PROMISC})
+	}
+	if err != nil {
+		w.Fatal(err)
+	}
+}
