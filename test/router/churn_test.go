@@ -159,8 +159,10 @@ func TestOverrun(t *testing.T) {
 	if s.Netlink.Overruns == 0 || s.Netlink.Syncs < 2 {
 		t.Errorf("%d overruns and %d synchronizations: the test has forced none", s.Netlink.Overruns, s.Netlink.Syncs)
 	}
-	n.ip("r1", "route flush proto 0") // nobody's: the routes above are of proto static
+	n.ip("r1", "nexthop del id 2") // and the routes, of which the kernel says nothing
+	n.until("the routes are gone", func() bool { return n.status().FIB.IPv4Routes < 1000 })
 	n.catchUp()
+	n.wantReason("20.0.0.1", "ipv4_lpm_miss")
 	end()
 }
 

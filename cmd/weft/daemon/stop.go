@@ -41,7 +41,7 @@ func Stop(ctx context.Context, socket string) error {
 	case api.IsLocked(netns):
 		return fmt.Errorf("stop the daemon: %s, which runs, does not answer at %s: %w", api.Holder(netns), socket, err)
 	}
-	return removePins(netns)
+	return removeLeft(netns, socket)
 }
 
 // ErrNothing: no daemon runs, and none has left anything.
@@ -62,8 +62,9 @@ func waitUnlocked(ctx context.Context, netns string) error {
 	return nil
 }
 
-// removePins removes what a daemon left that was killed.
-func removePins(netns string) error {
+// removeLeft removes what a daemon left that was killed: pins, and the socket at
+// which nobody answers.
+func removeLeft(netns, socket string) error {
 	if err := supported(); err != nil {
 		return err
 	}
@@ -79,5 +80,5 @@ func removePins(netns string) error {
 	if errors.Is(err, xdp.ErrNotFound) {
 		err = ErrNothing
 	}
-	return errors.Join(err, f.Close(), api.Unlock(lock))
+	return errors.Join(err, api.RemoveSocket(socket), f.Close(), api.Unlock(lock))
 }
