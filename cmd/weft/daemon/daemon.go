@@ -396,6 +396,7 @@ func (r *router) leave(forwarding bool) error {
 	if forwarding {
 		return r.engine.Close()
 	}
+	os.Remove(api.LogPath(r.netns)) // of a daemon in the background: it has nothing to tell any more
 	return r.engine.Stop()
 }
 
