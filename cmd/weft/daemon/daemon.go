@@ -334,10 +334,9 @@ func (r *router) names() (names []string) {
 	return names
 }
 
-// grow makes an image twice as large beside the full one and takes the ports
-// over to it.
-func (r *router) grow(im *fib.Image) (*fib.Image, error) {
-	mem, err := bpf.NewImage(2 * im.Size())
+// grow makes a larger image beside the full one and takes the ports over to it.
+func (r *router) grow(im *fib.Image, size int) (*fib.Image, error) {
+	mem, err := bpf.NewImage(bpf.ImageSize(size))
 	if err != nil {
 		return nil, err
 	}
