@@ -171,7 +171,9 @@ func (e *Engine) Ports() []dataplane.PortStatus {
 // Counters implements dataplane.Engine. It costs some 100 loads for each CPU,
 // and no system call.
 func (e *Engine) Counters(number uint32) dataplane.Counters {
-	if number >= e.mem.limit() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.mem.mapped == nil || number >= e.mem.limit() {
 		return dataplane.Counters{}
 	}
 	return e.mem.counters(number)
@@ -183,6 +185,13 @@ func (e *Engine) Image() *bpf.Image { return e.image }
 // Program returns the program that runs at the ports, those in mode tc excepted.
 // It stays the engine's.
 func (e *Engine) Program() *ebpf.Program { return e.progs.xdp }
+
+// ProgramInfo describes the program that runs at the ports. Any goroutine.
+func (e *Engine) ProgramInfo() (*ebpf.ProgramInfo, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.prog.Info()
+}
 
 // Close ends the use of the engine by this process. What is pinned goes on
 // forwarding.

@@ -20,6 +20,14 @@ type probe struct {
 	mem   *memory
 }
 
+// needProbe makes the probe if there is none.
+func (e *Engine) needProbe() (err error) {
+	if e.probe == nil {
+		e.probe, err = e.newProbe()
+	}
+	return err
+}
+
 func (e *Engine) newProbe() (_ *probe, err error) {
 	fresh, err := bpf.NewState(int(e.mem.limit())*e.mem.cpus, 1)
 	if err != nil {
@@ -111,10 +119,8 @@ func (e *Engine) run(frame []byte, ingress uint32) (r dataplane.Result, err erro
 			return r, err
 		}
 	}
-	if e.probe == nil {
-		if e.probe, err = e.newProbe(); err != nil {
-			return r, err
-		}
+	if err := e.needProbe(); err != nil {
+		return r, err
 	}
 	p := e.probe
 	clear(p.mem.rows)

@@ -6,6 +6,8 @@ import (
 	"io"
 	"regexp"
 	"slices"
+
+	report "weft/test/benchreport"
 )
 
 // bench measures the wanted rows in turns.
@@ -15,7 +17,7 @@ type bench struct {
 	stderr  io.Writer
 	engines []engine
 	figures []figure
-	samples *samples
+	samples *report.Samples
 }
 
 // measure takes all rows of one trace before those of the next, so that engines which are compared run within seconds
@@ -32,7 +34,7 @@ func (b *bench) measure(ctx context.Context, traces []*trace) error {
 				if err != nil {
 					return fmt.Errorf("measure %s: %w", e.row(t), err)
 				}
-				b.samples.add(e.row(t), "ns", ns)
+				b.samples.Add(e.row(t), "ns", ns)
 				return e.check(t, sum)
 			})
 		}
@@ -50,7 +52,7 @@ func (b *bench) measure(ctx context.Context, traces []*trace) error {
 			if err != nil {
 				return fmt.Errorf("measure %s: %w", f.name, err)
 			}
-			b.samples.add(f.name, f.unit, v)
+			b.samples.Add(f.name, f.unit, v)
 			return nil
 		})
 	}

@@ -12,11 +12,12 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	report "weft/test/benchreport"
 )
 
 // sources are all there are but designs, in the order in which their rows are printed.
@@ -123,8 +124,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	b := bench{rounds: o.rounds, only: o.only, stderr: stderr, samples: newSamples()}
-	env := describe(o)
+	b := bench{rounds: o.rounds, only: o.only, stderr: stderr, samples: report.NewSamples()}
+	env := report.Here(o.rounds, o.cpu)
+	env.Notes = append(env.Notes, fmt.Sprintf("floor: a buffer of %d MiB", o.floor>>20))
 	for _, src := range wanted {
 		start := time.Now()
 		c, err := src.open(ctx, &setup{table: tab, cpu: o.cpu, floorBytes: o.floor})
@@ -148,25 +150,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	if o.json {
-		return writeJSON(stdout, b.samples, env)
+		return report.WriteJSON(stdout, b.samples, goals(), env)
 	}
-	return writeTable(stdout, b.samples, env)
-}
-
-func describe(o options) environment {
-	var u unix.Utsname
-	kernel := "unknown"
-	if unix.Uname(&u) == nil {
-		kernel = unix.ByteSliceToString(u.Release[:])
-	}
-	cpu := runtime.GOARCH
-	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		if m := regexp.MustCompile(`(?m)^model name\s*: (.*)$`).FindSubmatch(text); m != nil {
-			cpu = strings.TrimSpace(string(m[1]))
-		}
-	}
-	return environment{
-		Kernel: kernel, CPU: cpu, Go: runtime.Version(), Date: time.Now().Format(time.RFC3339),
-		Rounds: o.rounds, PinnedCPU: o.cpu, FloorBytes: o.floor,
-	}
+	return report.WriteTable(stdout, b.samples, goals(), env)
 }

@@ -9,6 +9,8 @@ import (
 	"slices"
 
 	"github.com/cilium/ebpf"
+
+	"weft/test/kernelroutes"
 )
 
 // floorWords is FLOOR_WORDS of bpf/peers.c.
@@ -132,7 +134,7 @@ func openFIBLookup(ctx context.Context, s *setup) (*contest, error) {
 		{s.table.ipv4, s.table.hops4, gatewaysIPv4},
 		{s.table.ipv6, s.table.hops6, gatewaysIPv6},
 	} {
-		if err := addRoutes(ctx, port, f.prefixes, f.hops, f.gateways); err != nil {
+		if err := kernelroutes.Add(ctx, port, f.prefixes, f.hops, f.gateways); err != nil {
 			return nil, fmt.Errorf("add kernel routes: %w", err)
 		}
 	}

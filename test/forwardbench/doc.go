@@ -1,0 +1,36 @@
+// Forwardbench measures how many packets a second one core forwards, weft's and its peers', over the same wires and the
+// same tables, in one run; and what the daemon costs besides.
+//
+// Usage, as root:
+//
+//	go run ./test/forwardbench [-format table|json] [-rounds n] [-only regexp] [-cpu n]
+//
+// The way of a packet, from one network namespace to the next, each in the softirq of the one before it:
+//
+//	generator --veth--> router --veth--> sink
+//
+// Generator, router and sink share one core, so a figure is the whole way's: packets made, taken through two veths,
+// forwarded, and counted. The rate is the sink's, from the first packet to the last.
+//
+// A forwarding row is forward/family/table/size/engine. Tables: one has one route of each family; full has the Internet's
+// 901,899 IPv4 and 160,147 IPv6 prefixes over 16 next hops, and packets go to 2^20 destinations, any prefix equally
+// likely; full_zipf is the same with 65,536 destinations, some much more often (package fulltable: pfx, zipf). Sizes are
+// of frames without their checksum. Engines:
+//
+//	linux       the kernel, no XDP program in the router
+//	fib_lookup  XDP with bpf_fib_lookup(), as xdp-forward
+//	lpm_trie    XDP with BPF_MAP_TYPE_LPM_TRIE
+//	ceiling     XDP that rewrites and redirects without a lookup: no engine can be faster
+//	weft_xdp    weft's, its FIB following the kernel's table as it does in 'weft run'
+//
+// Engines take turns in each round. A figure is the median of the rounds, and a ratio the median of the rounds' ratios.
+// Each engine must have forwarded what it was given: what an XDP program leaves to Linux ends the bench.
+//
+// The other rows are of a 'weft run' in the router's namespace, with the full table: sync/full/weft from its start until
+// it forwards (sync/full/kernel_dump: a dump of the kernel's routes alone), memory/full/daemon its resident memory at
+// most, idle/cpu what it takes of one CPU in 10 s in which nothing changes.
+//
+// Figures reach stdout, progress stderr. Namespaces have no names and end with the process.
+package main
+
+//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types peers bpf/peers.c -- -O2 -g -Wall -Werror -mcpu=v3 -idirafter /usr/include/x86_64-linux-gnu

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"weft/bpf"
+	"weft/control"
+	"weft/control/rib"
+	"weft/dataplane"
+	"weft/dataplane/xdp"
+	"weft/fib"
+)
+
+// firstImage is what 'weft run' starts with. An image that has grown differs from one that was large enough.
+const firstImage = 1 << 20
+
+// Numbers of the router's ports.
+const (
+	portIn  = 1
+	portOut = 2
+)
+
+// weft is the engine, with a FIB that follows the kernel of the router's namespace.
+type weft struct {
+	t        *topology
+	grace    *bpf.Grace
+	mem      *bpf.Image
+	engine   *xdp.Engine
+	cancel   context.CancelFunc
+	followed chan error
+	lacking  int // routes that found no room
+}
+
+// newWeft returns when the FIB has the kernel's routes.
+func newWeft(ctx context.Context, t *topology) (_ *weft, err error) {
+	w := &weft{t: t, grace: bpf.NewGrace(), followed: make(chan error, 1)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("start weft: %w", err), w.close())
+		}
+	}()
+	if w.mem, err = bpf.NewImage(firstImage); err != nil {
+		return nil, err
+	}
+	im, err := fib.Create(w.mem.Mem(), fib.Options{Grace: w.grace, HashSeed: uint32(os.Getpid())})
+	if err != nil {
+		return nil, err
+	}
+	if w.engine, err = xdp.New(w.mem, xdp.Options{}); err != nil {
+		return nil, err
+	}
+	punt := uint16(dataplane.PuntRoute)
+	var follower *control.Follower
+	err = within(t.router, func() (err error) {
+		follower, err = control.Open(control.Config{
+			Image: im, Ports: w, Grow: w.grow, NotInstalled: func(n int) { w.lacking = n },
+			Reasons: rib.Reasons{
+				NoPort: punt, LinkDown: punt, Unresolved: punt, Broadcast: punt, Multicast: punt, LinkLocal: punt,
+				Martian: punt, Throw: punt, Encap: punt, Policy: punt,
+			},
+			Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	ctx, w.cancel = context.WithCancel(ctx)
+	go func() { w.followed <- follower.Run(ctx) }()
+	select {
+	case err := <-w.followed:
+		w.cancel = nil
+		return nil, errors.Join(err, ctx.Err())
+	case <-follower.Synced():
+	}
+	if w.lacking > 0 {
+		return nil, fmt.Errorf("%d routes found no room", w.lacking)
+	}
+	return w, nil
+}
+
+// Number implements rib.Ports.
+func (w *weft) Number(ifindex int) (uint32, bool) {
+	switch ifindex {
+	case w.t.in:
+		return portIn, true
+	case w.t.out:
+		return portOut, true
+	}
+	return 0, false
+}
+
+func (w *weft) grow(im *fib.Image, size int) (*fib.Image, error) {
+	mem, err := bpf.NewImage(bpf.ImageSize(size))
+	if err != nil {
+		return nil, err
+	}
+	larger, err := im.CopyTo(mem.Mem(), fib.Options{Grace: w.grace})
+	if err == nil {
+		err = w.engine.Replace(mem)
+	}
+	if err != nil {
+		return nil, errors.Join(err, mem.Close())
+	}
+	old := w.mem
+	w.mem = mem
+	return larger, old.Close()
+}
+
+func (w *weft) attach() error {
+	err := w.engine.SetPort(dataplane.Port{Number: portOut, Ifindex: w.t.out, Name: "out", MAC: outMAC, IPv4: true, IPv6: true})
+	if err == nil {
+		err = w.engine.SetPort(dataplane.Port{Number: portIn, Ifindex: w.t.in, Name: "in", MAC: inMAC, IPv4: true, IPv6: true})
+	}
+	return err
+}
+
+func (w *weft) detach() error {
+	return errors.Join(w.engine.RemovePort(portIn), w.engine.RemovePort(portOut))
+}
+
+func (w *weft) unforwarded() (n uint64, err error) {
+	for r, c := range w.engine.Counters(portIn) {
+		if dataplane.Reason(r) != dataplane.Forwarded {
+			n += c.Packets
+		}
+	}
+	return n, nil
+}
+
+func (w *weft) close() error {
+	var errs []error
+	if w.cancel != nil {
+		w.cancel()
+		errs = append(errs, <-w.followed)
+	}
+	if w.engine != nil {
+		errs = append(errs, w.engine.Stop())
+	}
+	if w.mem != nil {
+		errs = append(errs, w.mem.Close())
+	}
+	w.grace.Close()
+	return errors.Join(errs...)
+}

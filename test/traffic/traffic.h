@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * traffic.h: what generator and sink have in common. A packet is an IPv4 or IPv6
+ * datagram to UDP port TRAFFIC_PORT. Where the frame is large enough its payload
+ * begins with a mark.
+ */
+#ifndef TRAFFIC_H
+#define TRAFFIC_H
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#define TRAFFIC_MAGIC 0x7765667474726166ULL
+
+enum traffic_limits {
+	TRAFFIC_PORT = 9,	     /* discard (RFC 863) */
+	TRAFFIC_FRAME = 1514,	     /* longest, bytes */
+	TRAFFIC_SEQUENCES = 1 << 24, /* a sink knows so many apart */
+	TRAFFIC_CPUS = 256,
+};
+
+/* This carries its type to Go. */
+const volatile enum traffic_limits go_limits;
+
+#define IPV4_HLEN 20
+#define IPV6_HLEN 40
+#define UDP_HLEN  8
+
+struct mark {
+	__be64 magic, sequence;
+} __attribute__((packed));
+
+char _license[] SEC("license") = "Dual BSD/GPL";
+
+#endif
