@@ -190,7 +190,7 @@ func (e *Engine) Program() *ebpf.Program { return e.progs.xdp }
 func (e *Engine) ProgramInfo() (*ebpf.ProgramInfo, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.prog.Info()
+	return e.progs.xdp.Info()
 }
 
 // Close ends the use of the engine by this process. What is pinned goes on
