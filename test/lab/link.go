@@ -63,9 +63,6 @@ func makeLink(l Link, a, b netns.NsHandle) error {
 
 // setUpEnd works on the calling thread's namespace.
 func setUpEnd(e End) error {
-	if err := setOffloads(e.Interface); err != nil {
-		return err
-	}
 	link, err := netlink.LinkByName(e.Interface)
 	if err != nil {
 		return fmt.Errorf("find %s: %w", e.Interface, err)
@@ -82,7 +79,8 @@ func setUpEnd(e End) error {
 	if err := netlink.LinkSetUp(link); err != nil {
 		return fmt.Errorf("set %s up: %w", e.Interface, err)
 	}
-	return nil
+	// Of an interface that is down, the kernel does not tell the other end that it has NAPI now: XDP would be refused there.
+	return setOffloads(e.Interface)
 }
 
 func setUpLoopback() error {
