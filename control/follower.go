@@ -22,7 +22,7 @@ type Config struct {
 	Reasons rib.Reasons
 
 	// Grow and NotInstalled are as in rib.Options.
-	Grow         func(*fib.Image) (*fib.Image, error)
+	Grow         func(im *fib.Image, size int) (*fib.Image, error)
 	NotInstalled func(routes int)
 
 	// Interface, if not nil, is called for each link when it appears, changes or

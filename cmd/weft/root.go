@@ -86,7 +86,7 @@ func newRoot(e *env) *cobra.Command {
 	add(groupDaemon, newRunCommand(e), newStopCommand(e))
 	add(groupAsk, newStatusCommand(e), newPortsCommand(e), newRoutesCommand(e), newNeighborsCommand(e), newGroupsCommand(e),
 		newDropsCommand(e), newStatsCommand(e), newMonitorCommand(e), newVerifyCommand(e))
-	add(groupOther, newDoctorCommand(e), newShowCommand(root), newVersionCommand(e), newCompletionCommand(e), newManCommand(root))
+	add(groupOther, newDoctorCommand(e), newLabCommand(e), newShowCommand(root), newVersionCommand(e), newCompletionCommand(e), newManCommand(root))
 	root.AddCommand(newExitCodesTopic())
 	root.InitDefaultHelpCmd()
 	describeHelp(root)

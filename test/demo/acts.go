@@ -136,7 +136,11 @@ func (s *show) drops(ctx context.Context) error {
 	if err := s.sendBadPackets(); err != nil {
 		return err
 	}
-	return s.command("drops")
+	if err := s.command("drops"); err != nil {
+		return err
+	}
+	s.printf("         What is punted, Linux gets: it answers TTL 1, and it forwarded what weft had no route for while it took in the table.\n")
+	return nil
 }
 
 func (s *show) kill(ctx context.Context) error {
@@ -185,8 +189,13 @@ func (s *show) countLost() error {
 	if err != nil {
 		return err
 	}
-	s.found.killSent, s.found.killLost = sent, uint64(len(missing))
-	s.printf("         %d packets sent, %d lost, %d twice, %d damaged, by their numbers.\n", sent, len(missing), c.Repeated, c.Corrupt)
+	refused, err := s.stream.refused()
+	if err != nil {
+		return err
+	}
+	s.found.killSent, s.found.killLost = sent-refused, uint64(len(missing))-min(refused, uint64(len(missing)))
+	s.printf("         %d packets sent, %d lost, %d twice, %d damaged, by their numbers.\n",
+		s.found.killSent, s.found.killLost, c.Repeated, c.Corrupt)
 	return s.endStream()
 }
 

@@ -60,11 +60,11 @@ func main() {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(2)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	err = run(ctx, c, os.Stdout)
 	switch {
-	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(os.Stderr, "demo: interrupted; everything it made is removed")
 		os.Exit(130)
 	case err != nil:
@@ -104,7 +104,10 @@ func run(ctx context.Context, c config, out io.Writer) (err error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return fmt.Errorf("raise the limit of locked memory: %w", err)
 	}
-	s := newShow(c, out)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	signal.Ignore(syscall.SIGPIPE) // who does not look any more interrupts: `make run | head`
+	s := newShow(c, out, cancel)
 	if err := s.leftover(); err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ type show struct {
 	config
 	out   io.Writer
 	begin time.Time
+	quit  context.CancelFunc // when nobody reads out any more
 
 	heading string // a format
 
@@ -50,8 +51,8 @@ type results struct {
 	dead               time.Duration
 }
 
-func newShow(c config, out io.Writer) *show {
-	s := &show{config: c, out: out, begin: time.Now(), heading: "%s"}
+func newShow(c config, out io.Writer, quit context.CancelFunc) *show {
+	s := &show{config: c, out: out, quit: quit, begin: time.Now(), heading: "%s"}
 	if f, ok := out.(*os.File); ok && os.Getenv("NO_COLOR") == "" {
 		if _, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS); err == nil {
 			s.heading = "\033[1m%s\033[0m"
@@ -60,7 +61,11 @@ func newShow(c config, out io.Writer) *show {
 	return s
 }
 
-func (s *show) printf(format string, args ...any) { fmt.Fprintf(s.out, format, args...) }
+func (s *show) printf(format string, args ...any) {
+	if _, err := fmt.Fprintf(s.out, format, args...); err != nil {
+		s.quit()
+	}
+}
 
 // act says what is to be seen next.
 func (s *show) act(format string, args ...any) {
@@ -230,7 +235,9 @@ func (s *show) command(args ...string) error {
 	s.printf("\n         # weft -n %s %s\n", s.lab.Namespace("r1"), strings.Join(args, " "))
 	out, err := s.lab.Output("r1", append([]string{s.weft}, args...)...)
 	for line := range strings.Lines(string(out)) {
-		s.printf("         %s", line)
+		if strings.TrimSpace(line) != "" {
+			s.printf("         %s", line)
+		}
 	}
 	s.printf("\n")
 	return err

@@ -1,13 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"os"
 	"runtime"
-	"strconv"
 	"sync"
 	"time"
 
@@ -30,10 +26,12 @@ type stream struct {
 	gen   *traffic.Generator
 	sink  *traffic.Sink
 	cores cores
-	linux *forwarded
+	left  *counter // frames that h1's interface refused
+	linux *counter // IPv4 packets that r1's kernel forwarded
 	ended chan struct{}
 
-	callTime time.Duration
+	callTime      time.Duration
+	refusedBefore uint64
 
 	mu   sync.Mutex // guards what follows; held while packets are being made
 	rate int        // packets a second; 0: none
@@ -47,7 +45,7 @@ type stream struct {
 // mark is what was counted at one time.
 type mark struct {
 	at                    time.Time
-	sent, arrived, kernel uint64 // kernel: packets that Linux forwarded
+	sent, arrived, kernel uint64 // kernel: packets that Linux forwarded, of all times
 	cpu                   cpuTime
 }
 
@@ -71,7 +69,13 @@ func newStream(l *lab.Lab, c cores, callTime time.Duration, s traffic.Spec, sink
 		})
 	}
 	if err == nil {
-		t.linux, err = openForwarded(l, "r1")
+		t.linux, err = openCounter(l, "r1", "snmp", linuxForwarded)
+	}
+	if err == nil {
+		t.left, err = openCounter(l, "h1", "dev", refusedFrames)
+	}
+	if err == nil {
+		t.refusedBefore, err = t.left.value()
 	}
 	if err == nil {
 		err = t.mark()
@@ -140,10 +144,15 @@ func (t *stream) mark() error {
 	if err != nil {
 		return err
 	}
-	m := mark{at: time.Now(), sent: t.gen.Sent(), arrived: c.Packets}
-	if m.kernel, err = t.linux.read(); err != nil {
+	m := mark{at: time.Now(), arrived: c.Packets}
+	if m.kernel, err = t.linux.value(); err != nil {
 		return err
 	}
+	refused, err := t.refused()
+	if err != nil {
+		return err
+	}
+	m.sent = t.gen.Sent() - refused
 	if m.cpu, err = readCPU(t.cores.traffic); err != nil {
 		return err
 	}
@@ -169,43 +178,16 @@ func (t *stream) close() (err error) {
 	if t.sink != nil {
 		err = t.sink.Close()
 	}
-	if t.linux != nil {
-		err = errors.Join(err, t.linux.file.Close())
+	for _, c := range []*counter{t.linux, t.left} {
+		if c != nil {
+			err = errors.Join(err, c.file.Close())
+		}
 	}
 	return err
 }
 
-// forwarded reads how many IPv4 packets a node's kernel has forwarded (ipSystemStatsOutForwDatagrams of RFC 4293).
-type forwarded struct{ file *os.File }
-
-func openForwarded(l *lab.Lab, node string) (*forwarded, error) {
-	f := new(forwarded)
-	// The file stays that of the namespace it was opened in.
-	err := l.In(node, func() (err error) {
-		f.file, err = os.Open("/proc/thread-self/net/snmp")
-		return err
-	})
-	return f, err
-}
-
-func (f *forwarded) read() (uint64, error) {
-	b := make([]byte, 16<<10)
-	n, err := f.file.ReadAt(b, 0)
-	if n == 0 {
-		return 0, fmt.Errorf("read counters of the kernel: %w", err)
-	}
-	var names [][]byte
-	for line := range bytes.Lines(b[:n]) {
-		fields := bytes.Fields(line)
-		if len(fields) == 0 || string(fields[0]) != "Ip:" {
-			continue
-		}
-		for i, name := range names {
-			if string(name) == "ForwDatagrams" && i < len(fields) {
-				return strconv.ParseUint(string(fields[i]), 10, 64)
-			}
-		}
-		names = fields // the first line with Ip: has the names, the second the numbers
-	}
-	return 0, errors.New("read counters of the kernel: /proc/net/snmp has no ForwDatagrams")
+// refused returns how many packets never left h1: its interface had no room for them.
+func (t *stream) refused() (uint64, error) {
+	n, err := t.left.value()
+	return n - t.refusedBefore, err
 }

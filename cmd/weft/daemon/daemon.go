@@ -337,10 +337,9 @@ func (r *router) names() (names []string) {
 	return names
 }
 
-// grow makes an image twice as large beside the full one and takes the ports
-// over to it.
-func (r *router) grow(im *fib.Image) (*fib.Image, error) {
-	mem, err := bpf.NewImage(2 * im.Size())
+// grow makes a larger image beside the full one and takes the ports over to it.
+func (r *router) grow(im *fib.Image, size int) (*fib.Image, error) {
+	mem, err := bpf.NewImage(bpf.ImageSize(size))
 	if err != nil {
 		return nil, err
 	}
@@ -399,6 +398,7 @@ func (r *router) leave(forwarding bool) error {
 	if forwarding {
 		return r.engine.Close()
 	}
+	os.Remove(api.LogPath(r.netns)) // of a daemon in the background: it has nothing to tell any more
 	return r.engine.Stop()
 }
 
