@@ -22,6 +22,7 @@ type env struct {
 	terminal       bool // stderr is one
 	now            func() time.Time
 	wait           func(context.Context, time.Duration) error
+	version        string
 	netnsDir       string                 // where named network namespaces are
 	ownNetns       func() (string, error) // inode of the process's
 	enter          func(netns string) error
@@ -38,7 +39,7 @@ type options struct {
 func processEnv() *env {
 	return &env{
 		stdout: pipe{os.Stdout}, stderr: os.Stderr, getenv: os.Getenv, terminal: isTerminal(os.Stderr),
-		now: time.Now, wait: wait, netnsDir: "/run/netns", ownNetns: api.Netns, enter: enterNetns,
+		now: time.Now, wait: wait, version: version(), netnsDir: "/run/netns", ownNetns: api.Netns, enter: enterNetns,
 	}
 }
 

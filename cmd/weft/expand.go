@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -24,7 +25,7 @@ func expand(root *cobra.Command, args []string) ([]string, error) {
 		return append(append([]string{args[0]}, full...), args[last]), nil
 	}
 	var full []string
-	cmd := root
+	cmd, show := root, false
 	for i := 0; i < len(args); i++ {
 		arg := args[i]
 		if strings.HasPrefix(arg, "-") && arg != "-" {
@@ -46,12 +47,18 @@ func expand(root *cobra.Command, args []string) ([]string, error) {
 			return nil, unknownCommand(root, arg)
 		case next == nil && isShow(cmd, arg):
 			continue
+		case show && cmd == root && next.Annotations[client] != noun:
+			return nil, usage("show "+arg+": shows nothing", "'weft help' tells the commands that do")
 		case next == nil || next.Name() == "help" || next.Hidden:
 			return append(full, args[i:]...), nil
-		case next.Name() == "show" && i+1 < len(args) && !strings.HasPrefix(args[i+1], "-"):
-			continue // the noun comes
+		case next.Name() == "show":
+			show = true // the noun comes
+			continue
 		}
 		full, cmd = append(full, next.Name()), next
+	}
+	if show && cmd == root {
+		full = append(full, "show")
 	}
 	return full, nil
 }
@@ -126,16 +133,24 @@ func unknownCommand(root *cobra.Command, word string) error {
 // flagError is an error of pflag in our words.
 func flagError(cmd *cobra.Command, err error) error {
 	hint := fmt.Sprintf("see '%s --help'", cmd.CommandPath())
-	text := err.Error()
-	if word, unknown := strings.CutPrefix(text, "unknown flag: --"); unknown {
+	var unknown *pflag.NotExistError
+	var invalid *pflag.InvalidValueError
+	var missing *pflag.ValueRequiredError
+	switch {
+	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "":
 		var names []string
-		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-		if near := nearest(word, names); near != "" {
-			hint = "did you mean --" + near + "?"
-		}
-		return usage("--"+word+": no such flag of '"+cmd.CommandPath()+"'", hint)
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, "--"+f.Name) })
+		name := "--" + unknown.GetSpecifiedName()
+		return usage(fmt.Sprintf("%s: no such flag of '%s'", name, cmd.CommandPath()), meant(name, names, hint))
+	case errors.As(err, &unknown):
+		return usage(fmt.Sprintf("-%s: no such flag of '%s'", unknown.GetSpecifiedName(), cmd.CommandPath()), hint)
+	case errors.As(err, &invalid):
+		f := invalid.GetFlag()
+		return usage(fmt.Sprintf("--%s %s: not a value of type %s", f.Name, invalid.GetValue(), f.Value.Type()), hint)
+	case errors.As(err, &missing):
+		return usage(fmt.Sprintf("--%s: its value is missing", missing.GetFlag().Name), hint)
 	}
-	return usage(text, hint)
+	return usage(err.Error(), hint)
 }
 
 // meant is a hint: the word that was probably meant, or else what to do.

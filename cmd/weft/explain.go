@@ -143,8 +143,8 @@ func orNone(s string) string {
 func rewritten(r *api.LookupReply, before, after *headers) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "before: %s\n        %s\nafter:  %s\n        %s\n", before.link(), before.ip(), after.link(), after.ip())
-	fmt.Fprintln(&b, hexDump(r.GetPacket()[:before.end], nil))
-	fmt.Fprintln(&b, hexDump(r.GetResult()[:after.end], changed(r, before, after)))
+	b.WriteString(hexDump(r.GetPacket()[:before.end], nil))
+	b.WriteString(hexDump(r.GetResult()[:after.end], changed(r, before, after)))
 	return b.String()
 }
 
@@ -167,10 +167,7 @@ func hexDump(frame []byte, changed func(int) bool) string {
 	var b strings.Builder
 	for i, c := range frame {
 		if i%16 == 0 {
-			if i > 0 {
-				b.WriteString("\n")
-			}
-			fmt.Fprintf(&b, "  %04x ", i)
+			fmt.Fprintf(&b, "\n  %04x ", i)
 		}
 		if changed != nil && changed(i) {
 			fmt.Fprintf(&b, "[%02x]", c)
@@ -178,7 +175,7 @@ func hexDump(frame []byte, changed func(int) bool) string {
 			fmt.Fprintf(&b, " %02x ", c)
 		}
 	}
-	return strings.TrimRight(b.String(), " ")
+	return strings.TrimPrefix(strings.ReplaceAll(b.String()+"\n", " \n", "\n"), "\n")
 }
 
 func verdictInWords(r *api.LookupReply) string {

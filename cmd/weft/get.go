@@ -132,7 +132,7 @@ func (e *env) get(ctx context.Context, q *query) error {
 
 // answerJSON is an answer as of 'ip -j route get', and more.
 type answerJSON struct {
-	Type     string   `json:"type"`
+	Type     string   `json:"type,omitempty"`
 	Dst      string   `json:"dst"`
 	From     string   `json:"from,omitempty"`
 	Gateway  string   `json:"gateway,omitempty"`
@@ -189,7 +189,12 @@ func newAnswer(q *query, r *api.LookupReply) *answerJSON {
 		Generation: r.GetGeneration(), Nanoseconds: r.GetNanoseconds(),
 		Kernel: kernelAnswer{k.GetAgrees(), k.GetWhy(), k.GetType(), k.GetGateway(), k.GetDev(), k.GetError()},
 	}
-	a.Gateway, a.Via = gateway(r.GetGateway(), q.Dst)
+	if a.Type == "" && a.GroupKind == "forward" {
+		a.Type = "unicast" // an attached host
+	}
+	if r.GetGateway() != q.Dst { // else it is attached
+		a.Gateway, a.Via = gateway(r.GetGateway(), q.Dst)
+	}
 	if q.explain {
 		for _, s := range r.GetSteps() {
 			a.Steps = append(a.Steps, lpmStep{s.GetNode(), s.GetDepth(), s.GetStride(), s.GetOffset(), s.GetIndex()})

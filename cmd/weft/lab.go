@@ -30,9 +30,10 @@ Topologies:
   sudo weft lab up leaf-spine 4 2
   sudo weft lab check
   sudo weft lab down`,
-		Annotations: map[string]string{inFull: "yes"},
-		Args:        atMost(0),
-		RunE:        func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Annotations:       map[string]string{inFull: "yes"},
+		Args:              atMost(0),
+		ValidArgsFunction: completeNothing,
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	prefix := cmd.PersistentFlags().String("prefix", lab.DefaultPrefix, "`WORD` that the names of the namespaces begin with")
 	var kernel bool
@@ -55,7 +56,8 @@ Topologies:
 	up.Flags().BoolVar(&kernel, "kernel", false, "leave forwarding to Linux: start no daemons")
 	check := &cobra.Command{
 		Use: "check", Short: "See whether all hosts reach each other",
-		Long:              "Sends from every host to every address of all others. The exit code is 3 if one is not reached.",
+		Long: `Sends from every host to every address of all others. The exit code is 3 if one
+is not reached.`,
 		Example:           "  sudo weft lab check\n  sudo weft lab check --json",
 		Annotations:       map[string]string{inFull: "yes"},
 		Args:              atMost(0),

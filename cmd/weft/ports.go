@@ -175,7 +175,7 @@ func (p *ports) print(w io.Writer) error {
 			state = "DOWN"
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%d\t%s\t%d\t%d\t%d\t%d\n",
-			p.Ifname, p.Mode, p.Egress, p.VRF, vlan, p.MTU, state, p.Forwarded, p.Punted, p.Dropped, p.EgressErrors)
+			p.Ifname, orDash(p.Mode), orDash(p.Egress), p.VRF, vlan, p.MTU, state, p.Forwarded, p.Punted, p.Dropped, p.EgressErrors)
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -188,11 +188,18 @@ func (p *ports) print(w io.Writer) error {
 	return nil
 }
 
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
 // troubles says what is not as it should be, and what mends it.
 func (p *ports) troubles() (lines []string) {
 	for _, p := range p.Ports {
 		if p.EgressWhy != "" {
-			lines = append(lines, fmt.Sprintf("%s: frames leave through %s: %s", p.Ifname, p.Egress, p.EgressWhy))
+			lines = append(lines, fmt.Sprintf("%s: frames leave through Linux, slower: %s", p.Ifname, p.EgressWhy))
 		}
 	}
 	for _, r := range p.Refused {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
@@ -49,7 +50,17 @@ func newManCommand(root *cobra.Command) *cobra.Command {
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return err
 			}
+			preformat(root)
 			return doc.GenManTree(root, &doc.GenManHeader{Title: "WEFT", Section: "1", Source: "weft"}, args[0])
 		},
+	}
+}
+
+// preformat makes indented lines of descriptions code, so that manual pages
+// keep them as they are.
+func preformat(cmd *cobra.Command) {
+	cmd.Long = strings.ReplaceAll(strings.ReplaceAll(cmd.Long, ":\n  ", ":\n\n  "), "\n  ", "\n\t")
+	for _, c := range cmd.Commands() {
+		preformat(c)
 	}
 }

@@ -113,8 +113,8 @@ func (e *env) newStatus(s *api.Status, p *ports) *routerStatus {
 		out.Ports = append(out.Ports, one.Ifname)
 	}
 	out.Trouble = append(out.troubles(), p.troubles()...)
-	if mine := version(); mine != out.Version {
-		out.Trouble = append(out.Trouble, fmt.Sprintf("the daemon is version %s, this command %s: 'sudo weft run' takes over with this one", out.Version, mine))
+	if out.Version != e.version && out.Version != "" {
+		out.Trouble = append(out.Trouble, fmt.Sprintf("the daemon is version %s, this command %s: 'sudo weft run' takes over with this one", out.Version, e.version))
 	}
 	return out
 }
@@ -147,17 +147,18 @@ func (s *routerStatus) print(w io.Writer, p *ports) error {
 	if state == "" {
 		state = s.State
 	}
+	if s.Adopted {
+		state += "; this daemon took over what was forwarding when it started"
+	}
 	started, _, _ := strings.Cut(s.Started, ".")
 	since := fmt.Sprintf("for %s, since %s", short(time.Duration(s.Uptime)*time.Second), strings.Replace(started, "T", " ", 1))
-	if s.Adopted {
-		since += "; took over what was forwarding then"
-	}
 	f, n, g := &s.FIB, &s.Netlink, &s.Program
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "%-9s "+format+"\n", append([]any{name}, args...)...)
 	}
-	line("state", "%s %s", state, since)
-	line("daemon", "weft %s, pid %d, network namespace %s, memory %s", s.Version, s.PID, s.Netns, size(s.Memory))
+	line("state", "%s", state)
+	line("daemon", "weft %s, pid %d, %s", s.Version, s.PID, since)
+	line("netns", "%s", s.Netns)
 	line("ports", "%s", p.summary())
 	line("routes", "%d IPv4 and %d IPv6, in %s", f.IPv4Routes, f.IPv6Routes, count(f.VRFs, "VRF"))
 	line("next hops", "%s, %s", count(f.Groups, "group"), count(f.Adjacencies, "adjacency"))
@@ -169,6 +170,7 @@ func (s *routerStatus) print(w io.Writer, p *ports) error {
 		features = "none"
 	}
 	line("features", "%s", features)
+	line("memory", "%s", size(s.Memory))
 	line("pins", "%s", s.Pins)
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -23,9 +23,9 @@ func newVersionCommand(e *env) *cobra.Command {
 					Go      string `json:"go"`
 					OS      string `json:"os"`
 					Arch    string `json:"arch"`
-				}{version(), runtime.Version(), runtime.GOOS, runtime.GOARCH})
+				}{e.version, runtime.Version(), runtime.GOOS, runtime.GOARCH})
 			}
-			_, err := fmt.Fprintf(e.stdout, "weft %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintf(e.stdout, "weft %s %s %s/%s\n", e.version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return err
 		},
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -25,28 +24,20 @@ type words struct {
 	want       string // what the positional word is, "PREFIX"
 }
 
-func (ws *words) find(arg string) (*word, error) {
-	var found []*word
+// find returns the keyword that an argument stands for: as with ip, the first
+// that begins so. nil: it is none.
+func (ws *words) find(arg string) *word {
+	var found *word
 	for i := range ws.all {
 		w := &ws.all[i]
 		if w.name == arg {
-			return w, nil
+			return w
 		}
-		if arg != "" && strings.HasPrefix(w.name, arg) {
-			found = append(found, w)
+		if found == nil && arg != "" && strings.HasPrefix(w.name, arg) {
+			found = w
 		}
 	}
-	switch len(found) {
-	case 0:
-		return nil, nil
-	case 1:
-		return found[0], nil
-	}
-	var names []string
-	for _, w := range found {
-		names = append(names, w.name)
-	}
-	return nil, usage(fmt.Sprintf("%s: could be any of %s", arg, strings.Join(names, ", ")), "write more of it")
+	return found
 }
 
 func (ws *words) names() (names []string) {
@@ -60,10 +51,8 @@ func (ws *words) names() (names []string) {
 func (ws *words) parse(args []string) error {
 	seen := map[string]bool{}
 	for i := 0; i < len(args); i++ {
-		w, err := ws.find(args[i])
-		if err != nil {
-			return err
-		}
+		w := ws.find(args[i])
+		var err error
 		name := ws.want
 		if w != nil {
 			name = w.name
@@ -99,8 +88,8 @@ func (ws *words) parse(args []string) error {
 func (ws *words) completions(args []string) []cobra.Completion {
 	used := map[string]bool{}
 	for i := 0; i < len(args); i++ {
-		w, err := ws.find(args[i])
-		if err != nil || w == nil {
+		w := ws.find(args[i])
+		if w == nil {
 			continue
 		}
 		used[w.name] = true

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 )
 
 func rights(p *patient) []Finding {
@@ -78,17 +79,39 @@ func bpffs(p *patient) []Finding {
 	if err != nil {
 		return one(unknown("", bpffsPath, err))
 	}
+	netns := p.netnsExec()
 	private, privateErr := p.PrivateMounts()
-	const out = "this mount namespace is a private one, as 'ip netns exec' makes it"
 	switch {
-	case !mounted && private:
-		return one(Finding{"", "", Fail, "no bpffs at " + bpffsPath + ": " + out, "sudo weft -n NAME run   (outside, instead of 'ip netns exec NAME weft run')"})
+	case netns != "":
+		return one(Finding{"", "", Fail, "'ip netns exec' made a mount namespace of its own for this process: what is pinned goes with it",
+			fmt.Sprintf("sudo weft -n %s run   (outside, instead of 'ip netns exec %s weft run')", netns, netns)})
 	case !mounted:
 		return one(Finding{"", "", Fail, "no bpffs at " + bpffsPath + ": nothing can be pinned", "sudo mount -t bpf bpf " + bpffsPath})
 	case privateErr == nil && private:
-		return one(Finding{"", "", Warn, "what is pinned here may not be seen outside: " + out, "sudo weft -n NAME run   (outside)"})
+		return one(Finding{"", "", Warn, "this is not the machine's mount namespace: what is pinned here may not be seen outside", ""})
 	}
 	return one(ok("", "a bpffs is mounted at %s", bpffsPath))
+}
+
+// netnsExec returns the network namespace that 'ip netns exec' entered, "" if
+// it did not: it mounts a new /sys and gives it that name.
+func (p *patient) netnsExec() string {
+	b, err := p.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(b)) {
+		// ID parent major:minor root mount-point options [optional...] - type source options
+		before, after, _ := strings.Cut(line, " - ")
+		where, what := strings.Fields(before), strings.Fields(after)
+		if len(where) < 5 || len(what) < 2 || where[4] != "/sys" || what[0] != "sysfs" {
+			continue
+		}
+		if what[1] != "sysfs" && what[1] != "none" && what[1] != "sys" {
+			return what[1]
+		}
+	}
+	return ""
 }
 
 func memlock(p *patient) []Finding {
