@@ -10,11 +10,14 @@
 //	vlan.h    tags of frames that come in, in programs made for VLANs
 //	fib.h     lookups in the FIB image
 //	adj.h     from a next-hop group out through an adjacency
-//	maps.h    ports, counters, device map
+//	maps.h    ports, counters
+//	router.h  the steps in the order in which a packet meets them, and the one
+//	          place that counts
+//	xdp.h tc.h   what the two do differently: frames, tags, sending
 //
-// weft.c is the XDP program: the steps in the order in which a packet meets
-// them, and the one place that counts and turns a reason into an XDP action.
-// Load loads it on an Image and a State, the maps that outlive programs.
+// weft.c is the XDP program, tc.c the same router as a program of tc, for ports
+// whose driver has no XDP: each turns the reason into an action. Load and LoadTC
+// load them on an Image and a State, the maps that outlive programs.
 //
 // xmit.c counts what the ports did not take of what weft.c had redirected: at the
 // kernel's tracepoints, for by then the XDP program has ended (LoadTransmit).

@@ -49,10 +49,10 @@ type (
 
 // The layouts are those of C: a build on which they differ does not compile.
 var (
-	_ [16]byte                         = [unsafe.Sizeof(Port{})]byte{}
-	_ [16]byte                         = [unsafe.Sizeof(Counter{})]byte{}
-	_ [16*MaxPorts + 2*MaxIfindex]byte = [unsafe.Sizeof(Ports{})]byte{}
-	_ [2 * 4096]byte                   = [unsafe.Sizeof(VLANs{})]byte{}
+	_ [16]byte                                      = [unsafe.Sizeof(Port{})]byte{}
+	_ [16]byte                                      = [unsafe.Sizeof(Counter{})]byte{}
+	_ [16*MaxPorts + 2*MaxIfindex + 4*MaxPorts]byte = [unsafe.Sizeof(Ports{})]byte{}
+	_ [2 * 4096]byte                                = [unsafe.Sizeof(VLANs{})]byte{}
 )
 
 const (
@@ -158,31 +158,48 @@ type Features struct {
 
 // Load loads the XDP program for an image and maps; it does not attach it.
 func Load(im *Image, s *State, f Features) (*ebpf.Program, error) {
-	prog, err := load(im, s, f, true)
+	prog, err := loadXDP(im, s, f, true)
 	if errors.Is(err, unix.EINVAL) { // perhaps a kernel before 5.18: it knows frames of one piece only
-		if p, err := load(im, s, f, false); err == nil {
+		if p, err := loadXDP(im, s, f, false); err == nil {
 			return p, nil
 		}
 	}
-	return prog, err
+	if err != nil {
+		return nil, fmt.Errorf("load XDP program: %w", err)
+	}
+	return prog, nil
 }
 
-func load(im *Image, s *State, f Features, pieces bool) (*ebpf.Program, error) {
+func loadXDP(im *Image, s *State, f Features, pieces bool) (*ebpf.Program, error) {
 	spec, err := loadWeft()
 	if err != nil {
 		return nil, err
 	}
+	if !pieces {
+		spec.Programs[weftProgWeft].Flags &^= unix.BPF_F_XDP_HAS_FRAGS
+	}
+	if err := spec.Variables[weftVarPieces].Set(pieces); err != nil {
+		return nil, err
+	}
+	return load(spec, weftProgWeft, im, s, f)
+}
+
+// load loads a program of spec that is a router.
+func load(spec *ebpf.CollectionSpec, name string, im *Image, s *State, f Features) (*ebpf.Program, error) {
 	maps, err := im.Use(spec)
 	if err != nil {
 		return nil, err
 	}
 	for name, m := range s.maps() {
 		ms := spec.Maps[name]
+		if ms == nil {
+			continue // tc has no device map
+		}
 		ms.ValueSize, ms.MaxEntries, ms.Flags = (*m).ValueSize(), (*m).MaxEntries(), (*m).Flags()
 		ms.Contents, ms.Key, ms.Value = nil, nil, nil
 		maps[name] = *m
 	}
-	prog := spec.Programs[weftProgWeft]
+	prog := spec.Programs[name]
 	limits := map[int64]int64{
 		countersMark: int64(s.Counters.ValueSize()) - int64(unsafe.Sizeof(Row{})),
 		vlanMark:     int64(s.VLANs.ValueSize()) - int64(unsafe.Sizeof(VLANs{}.Port[0])),
@@ -199,16 +216,10 @@ func load(im *Image, s *State, f Features, pieces bool) (*ebpf.Program, error) {
 			}
 		}
 	}
-	if !pieces {
-		prog.Flags &^= unix.BPF_F_XDP_HAS_FRAGS
-	}
-	if err := spec.Variables[weftVarPieces].Set(pieces); err != nil {
-		return nil, err
-	}
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: maps})
 	if err != nil {
-		return nil, fmt.Errorf("load XDP program: %w", err)
+		return nil, err
 	}
 	defer coll.Close()
-	return coll.DetachProgram(weftProgWeft), nil
+	return coll.DetachProgram(name), nil
 }

@@ -63,6 +63,7 @@ type weftWeftPorts struct {
 	_         structs.HostLayout
 	Port      [4096]weftWeftPort
 	ByIfindex [65536]uint16
+	Egress    [4096]uint32
 }
 
 type weftWeftReason uint32
@@ -127,6 +128,7 @@ type weftWeftTrace struct {
 	Hash      uint32
 	Adjacency uint32
 	Port      uint32
+	Tag       uint32
 }
 
 type weftWeftVlans struct {

@@ -14,6 +14,7 @@ type Port struct {
 	VRF     int    // the table that its packets are looked up in
 	IPv4    bool   // it forwards packets of the family that come in by it
 	IPv6    bool
+	Want    Mode // how the engine is to take packets from it; "": as it is best
 
 	// Of a VLAN on another port: its frames come in and go out by that one, with a tag.
 	Parent uint32 // number of that port, which may be a VLAN itself; 0: this is none
@@ -27,7 +28,8 @@ type Mode string
 // Modes.
 const (
 	NativeXDP  Mode = "native"  // in the driver
-	GenericXDP Mode = "generic" // behind it, where it has no XDP of its own: slower
+	TC         Mode = "tc"      // behind it: slower, but what it sends every port takes
+	GenericXDP Mode = "generic" // behind it, by the kernel's emulation of XDP
 )
 
 // Egress is how packets get out by a port.

@@ -78,7 +78,7 @@ func hop(gw, dev string, weight uint32) *api.NextHop {
 
 // someRoutes has one of each form.
 var someRoutes = []*api.Route{
-	{Dst: "0.0.0.0/0", Table: 254, Type: "unicast", Protocol: "static", Scope: "global", Nexthops: []*api.NextHop{hop("192.0.2.1", "eth0", 1)}, Group: 3, Selected: true, Installed: true},
+	{Dst: "0.0.0.0/0", Table: 254, Type: "unicast", Protocol: "static", Scope: "global", Prefsrc: "192.0.2.254", Nexthops: []*api.NextHop{hop("192.0.2.1", "eth0", 1)}, Group: 3, Selected: true, Installed: true},
 	{Dst: "10.0.0.0/8", Table: 254, Type: "unicast", Protocol: "bgp", Scope: "global", Metric: 20, Nexthops: []*api.NextHop{hop("192.0.2.1", "eth0", 1)}, Group: 3, Selected: true, Installed: true},
 	{Dst: "10.0.0.0/8", Table: 254, Type: "unicast", Protocol: "static", Scope: "global", Metric: 200, Nexthops: []*api.NextHop{hop("192.0.2.2", "eth0", 1)}, Group: 4},
 	{Dst: "10.1.0.0/16", Table: 254, Type: "unicast", Protocol: "bgp", Scope: "global", Metric: 20, Mtu: 1400, Nexthops: []*api.NextHop{hop("192.0.2.1", "eth0", 1), hop("192.0.2.2", "eth0", 3)}, Group: 5, Selected: true, Installed: true},

@@ -164,6 +164,7 @@ type route struct {
 	Table     string    `json:"table"`
 	Protocol  string    `json:"protocol"`
 	Scope     string    `json:"scope,omitempty"`
+	PrefSrc   string    `json:"prefsrc,omitempty"`
 	Metric    uint32    `json:"metric,omitempty"`
 	Flags     []string  `json:"flags"`
 	Metrics   []metrics `json:"metrics,omitempty"`
@@ -195,7 +196,7 @@ type metrics struct {
 func newRoute(r *api.Route) *route {
 	out := &route{
 		Type: r.GetType(), Dst: shortPrefix(r.GetDst()), Family: familyOf(r.GetDst()), NHID: r.GetNhid(),
-		Table: tableName(r.GetTable()), Protocol: r.GetProtocol(), Scope: r.GetScope(), Metric: r.GetMetric(), Flags: []string{},
+		Table: tableName(r.GetTable()), Protocol: r.GetProtocol(), Scope: r.GetScope(), PrefSrc: r.GetPrefsrc(), Metric: r.GetMetric(), Flags: []string{},
 		VRF: r.GetVrf(), Group: r.GetGroup(), Selected: r.GetSelected(), Installed: r.GetInstalled(),
 	}
 	if r.GetMtu() != 0 {
@@ -281,6 +282,9 @@ func (r *route) text() string {
 	}
 	if r.Scope != "" && r.Scope != "global" {
 		add("scope", r.Scope)
+	}
+	if r.PrefSrc != "" {
+		add("src", r.PrefSrc)
 	}
 	if r.Metric != 0 {
 		add("metric", r.Metric)

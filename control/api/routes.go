@@ -106,6 +106,9 @@ func showRoute(r *rib.RIB, route *rib.Route) *Route {
 	if route.Local {
 		out.Table = tableLocal
 	}
+	if route.Source.IsValid() {
+		out.Prefsrc = route.Source.String()
+	}
 	out.Nexthops = showHops(route.Hops, func(link int) string { l, _ := r.Link(link); return l.Name })
 	return out
 }

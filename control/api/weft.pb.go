@@ -1017,6 +1017,7 @@ type Route struct {
 	Group         uint32                 `protobuf:"varint,11,opt,name=group,proto3" json:"group,omitempty"`
 	Selected      bool                   `protobuf:"varint,12,opt,name=selected,proto3" json:"selected,omitempty"`   // the best of its prefix
 	Installed     bool                   `protobuf:"varint,13,opt,name=installed,proto3" json:"installed,omitempty"` // and in the image
+	Prefsrc       string                 `protobuf:"bytes,14,opt,name=prefsrc,proto3" json:"prefsrc,omitempty"`      // source of the kernel's own packets, "": any
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1140,6 +1141,13 @@ func (x *Route) GetInstalled() bool {
 		return x.Installed
 	}
 	return false
+}
+
+func (x *Route) GetPrefsrc() string {
+	if x != nil {
+		return x.Prefsrc
+	}
+	return ""
 }
 
 type NextHop struct {
@@ -2701,7 +2709,7 @@ const file_weft_proto_rawDesc = "" +
 	"\x05limit\x18\t \x01(\x04R\x05limitB\x06\n" +
 	"\x04_vrf\"0\n" +
 	"\x06Routes\x12&\n" +
-	"\x06routes\x18\x01 \x03(\v2\x0e.weft.v1.RouteR\x06routes\"\xc3\x02\n" +
+	"\x06routes\x18\x01 \x03(\v2\x0e.weft.v1.RouteR\x06routes\"\xdd\x02\n" +
 	"\x05Route\x12\x10\n" +
 	"\x03dst\x18\x01 \x01(\tR\x03dst\x12\x10\n" +
 	"\x03vrf\x18\x02 \x01(\rR\x03vrf\x12\x14\n" +
@@ -2716,7 +2724,8 @@ const file_weft_proto_rawDesc = "" +
 	" \x03(\v2\x10.weft.v1.NextHopR\bnexthops\x12\x14\n" +
 	"\x05group\x18\v \x01(\rR\x05group\x12\x1a\n" +
 	"\bselected\x18\f \x01(\bR\bselected\x12\x1c\n" +
-	"\tinstalled\x18\r \x01(\bR\tinstalled\"M\n" +
+	"\tinstalled\x18\r \x01(\bR\tinstalled\x12\x18\n" +
+	"\aprefsrc\x18\x0e \x01(\tR\aprefsrc\"M\n" +
 	"\aNextHop\x12\x18\n" +
 	"\agateway\x18\x01 \x01(\tR\agateway\x12\x10\n" +
 	"\x03dev\x18\x02 \x01(\tR\x03dev\x12\x16\n" +

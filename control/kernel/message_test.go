@@ -55,6 +55,9 @@ var routes = []struct {
 		addr(unix.RTA_GATEWAY, "198.51.100.1").num(unix.RTA_OIF, 3).num(unix.RTA_PRIORITY, 20),
 		Route{Prefix: p("192.0.2.0/24"), Table: 254, Type: unix.RTN_UNICAST, Metric: 20,
 			Hops: []Hop{{Link: 3, Gateway: a("198.51.100.1"), Weight: 1}}}},
+	{"source", routeHead(unix.AF_INET, 24, 254, unix.RTN_UNICAST).addr(unix.RTA_DST, "192.0.2.0").
+		addr(unix.RTA_PREFSRC, "192.0.2.1").num(unix.RTA_OIF, 3),
+		Route{Prefix: p("192.0.2.0/24"), Table: 254, Type: unix.RTN_UNICAST, Source: a("192.0.2.1"), Hops: []Hop{{Link: 3, Weight: 1}}}},
 	{"bits after the length", routeHead(unix.AF_INET, 24, 254, unix.RTN_UNICAST).addr(unix.RTA_DST, "192.0.2.9").num(unix.RTA_OIF, 3),
 		Route{Prefix: p("192.0.2.0/24"), Table: 254, Type: unix.RTN_UNICAST, Hops: []Hop{{Link: 3, Weight: 1}}}},
 	{"ipv6 default, large table", routeHead(unix.AF_INET6, 0, 0, unix.RTN_UNICAST).num(unix.RTA_TABLE, 1000).

@@ -53,6 +53,7 @@ type Route struct {
 	Metric    uint32
 	NextHop   uint32 // identifier of a next-hop object, 0: none
 	MTU       uint32
+	Source    netip.Addr // see kernel.Route
 	Hops      []kernel.Hop
 	Group     fib.GroupID
 	Selected  bool // it is the best of its prefix
@@ -134,7 +135,7 @@ func (r *RIB) show(k key, c *candidate, best bool) Route {
 	_, missing := r.missing[k]
 	route := Route{
 		VRF: int(k.vrf), Prefix: k.prefix(), Local: c.rank == rankLocal, Type: c.kind, Protocol: c.protocol, Scope: c.scope,
-		Metric: c.metric, NextHop: g.nextHop, MTU: g.mtu, Group: g.id, Selected: best, Installed: best && !missing,
+		Metric: c.metric, NextHop: g.nextHop, MTU: g.mtu, Source: g.source, Group: g.id, Selected: best, Installed: best && !missing,
 	}
 	hops := g.hops
 	if g.nextHop != 0 {

@@ -151,7 +151,7 @@ func (e *Engine) adoptEgress(p *port) error {
 	case err == nil:
 		p.egress = egress{open: true, since: time.Now()}
 	case errors.Is(err, ebpf.ErrKeyNotExist):
-		p.egress.reason = e.reasonRefused(p, unix.Errno(e.mem.transmit(p.Number).Error))
+		p.egress.reason = errRefused.Error()
 	default:
 		return fmt.Errorf("look into the device map: %w", err)
 	}

@@ -300,8 +300,11 @@ func TestEgressAdopted(t *testing.T) {
 		t.Fatal(err)
 	}
 	open()
-	p = r.Ports()[portOut-1]
-	if p.Egress != dataplane.KernelEgress || !strings.Contains(p.EgressReason, "gro on") {
+	if p = r.Ports()[portOut-1]; p.Egress != dataplane.KernelEgress || p.EgressReason == "" {
+		t.Errorf("adopted port has egress %s (%s), want kernel", p.Egress, p.EgressReason)
+	}
+	p = r.await(t, portOut, dataplane.KernelEgress)
+	if !strings.Contains(p.EgressReason, "gro on") {
 		t.Errorf("adopted port has egress %s (%s), want kernel", p.Egress, p.EgressReason)
 	}
 	in := numbered(9, 4)

@@ -40,10 +40,10 @@ type Engine struct {
 	mem   *memory
 	image *bpf.Image // not ours to close
 	watch *watch
-	prog  *ebpf.Program
 
-	mu       sync.Mutex   // guards what follows
-	features bpf.Features // of prog
+	mu       sync.Mutex // guards what follows
+	progs    programs
+	features bpf.Features // of progs
 	ports    map[uint32]*port
 	probe    *probe  // made by the first Run
 	sender   *sender // made for the first port that is tried
@@ -137,7 +137,7 @@ func newEngine(im *bpf.Image, s *bpf.State, p pins) (*Engine, error) {
 	e := &Engine{
 		pins: p, state: s, mem: mem, image: im, watch: new(watch), ports: map[uint32]*port{}, features: mem.features(),
 	}
-	if e.prog, err = bpf.Load(im, s, e.features); err != nil {
+	if e.progs, err = loadPrograms(im, s, e.features, false); err != nil {
 		return nil, errors.Join(err, mem.close(), s.Close())
 	}
 	return e, nil
@@ -149,52 +149,9 @@ func newEngine(im *bpf.Image, s *bpf.State, p pins) (*Engine, error) {
 func (e *Engine) Replace(im *bpf.Image) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	prog, err := bpf.Load(im, e.state, e.features)
+	err := e.swap(im, e.features, func(update func() error) error { return e.pins.replaceImage(im, update) })
 	if err != nil {
 		return fmt.Errorf("replace image: %w", err)
-	}
-	err = e.pins.replaceImage(im, func() error { return e.updateLinks(prog) })
-	if err != nil {
-		return errors.Join(fmt.Errorf("replace image: %w", err), prog.Close())
-	}
-	old := e.prog
-	e.prog, e.image = prog, im
-	return errors.Join(old.Close(), e.dropProbe())
-}
-
-// fit makes the program that runs the one for the ports that there are. One that
-// the kernel refuses changes nothing.
-func (e *Engine) fit() error {
-	f := e.mem.features()
-	if f == e.features {
-		return nil
-	}
-	prog, err := bpf.Load(e.image, e.state, f)
-	if err != nil {
-		return err
-	}
-	if err := e.updateLinks(prog); err != nil {
-		return errors.Join(err, prog.Close())
-	}
-	old := e.prog
-	e.prog, e.features = prog, f
-	return errors.Join(old.Close(), e.dropProbe())
-}
-
-// updateLinks makes prog the program of all ports, or of none.
-func (e *Engine) updateLinks(prog *ebpf.Program) error {
-	var done []*port
-	for _, p := range e.ports {
-		if p.link == nil {
-			continue
-		}
-		if err := p.link.Update(prog); err != nil {
-			for _, d := range done {
-				err = errors.Join(err, d.link.Update(e.prog))
-			}
-			return fmt.Errorf("update program of port %s: %w", p.Name, err)
-		}
-		done = append(done, p)
 	}
 	return nil
 }
@@ -225,14 +182,15 @@ func (e *Engine) Counters(number uint32) dataplane.Counters {
 // Image returns the image that the engine forwards by.
 func (e *Engine) Image() *bpf.Image { return e.image }
 
-// Program returns the program that runs at the ports. It stays the engine's.
-func (e *Engine) Program() *ebpf.Program { return e.prog }
+// Program returns the program that runs at the ports, those in mode tc excepted.
+// It stays the engine's.
+func (e *Engine) Program() *ebpf.Program { return e.progs.xdp }
 
 // ProgramInfo describes the program that runs at the ports. Any goroutine.
 func (e *Engine) ProgramInfo() (*ebpf.ProgramInfo, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.prog.Info()
+	return e.progs.xdp.Info()
 }
 
 // Close ends the use of the engine by this process. What is pinned goes on
@@ -264,5 +222,5 @@ func (e *Engine) release() error {
 		}
 	}
 	e.ports = map[uint32]*port{}
-	return errors.Join(append(errs, e.prog.Close(), e.mem.close(), e.state.Close())...)
+	return errors.Join(append(errs, e.progs.close(), e.mem.close(), e.state.Close())...)
 }

@@ -15,9 +15,9 @@ import (
 	"weft/dataplane"
 )
 
-// SetPort implements dataplane.Engine. A port that is new is attached, natively
-// if its driver can; one that is known changes in place, and must keep its
-// ifindex and what VLAN it is. The parent of a VLAN is set before.
+// SetPort implements dataplane.Engine. A port that is new is attached, in the
+// first of the modes native, tc and generic that works; one that is known changes
+// in place, and must keep its ifindex, mode and what VLAN it is. The parent of a VLAN is set before.
 //
 // Errors: ErrPort, ErrForeign. Nothing has changed then.
 func (e *Engine) SetPort(p dataplane.Port) error {
@@ -54,6 +54,10 @@ func (e *Engine) check(p *dataplane.Port) error {
 		return fmt.Errorf("%w: MAC %s is a group's", ErrPort, net.HardwareAddr(p.MAC[:]))
 	case old != nil && old.Ifindex != p.Ifindex:
 		return fmt.Errorf("%w: ifindex %d, but the port is attached to %d: remove it first", ErrPort, p.Ifindex, old.Ifindex)
+	case p.Want != "" && !isMode(p.Want):
+		return fmt.Errorf("%w: mode %q, want one of %v", ErrPort, p.Want, modes)
+	case old != nil && p.Want != "" && old.Mode != p.Want:
+		return fmt.Errorf("%w: mode %s, but the port is attached in mode %s: remove it first", ErrPort, p.Want, old.Mode)
 	case old != nil && (old.Parent != p.Parent || old.VLAN != p.VLAN || old.TPID != p.TPID):
 		return fmt.Errorf("%w: VLAN %d of port %d, but it is VLAN %d of port %d: remove it first", ErrPort, p.VLAN, p.Parent, old.VLAN, old.Parent)
 	}
@@ -108,9 +112,9 @@ func (e *Engine) attach(p *dataplane.Port) (err error) {
 	made := &port{PortStatus: dataplane.PortStatus{Port: *p}, veth: nl.Type() == "veth"}
 	made.root = made
 	e.mem.setPort(p.Number, e.entry(made))
+	e.mem.ports.Egress[p.Number] = uint32(p.Ifindex)
 	e.mem.ports.ByIfindex[p.Ifindex] = uint16(p.Number)
-	made.link, made.Mode, err = attach(e.prog, p.Ifindex)
-	if err == nil {
+	if err = e.attachLink(made); err == nil {
 		err = e.openEgress(made, time.Now())
 		if err == nil {
 			err = e.pins.pinLink(p.Number, made.link)
@@ -124,22 +128,6 @@ func (e *Engine) attach(p *dataplane.Port) (err error) {
 	}
 	e.ports[p.Number] = made
 	return nil
-}
-
-// attach tries the driver first.
-func attach(prog *ebpf.Program, ifindex int) (link.Link, dataplane.Mode, error) {
-	l, native := link.AttachXDP(link.XDPOptions{Program: prog, Interface: ifindex, Flags: link.XDPDriverMode})
-	if native == nil {
-		return l, dataplane.NativeXDP, nil
-	}
-	if errors.Is(native, unix.EBUSY) || errors.Is(native, unix.EEXIST) {
-		return nil, "", fmt.Errorf("attach XDP program: %w: %w", ErrForeign, native)
-	}
-	l, generic := link.AttachXDP(link.XDPOptions{Program: prog, Interface: ifindex, Flags: link.XDPGenericMode})
-	if generic != nil {
-		return nil, "", fmt.Errorf("attach XDP program: native: %w; generic: %w", native, generic)
-	}
-	return l, dataplane.GenericXDP, nil
 }
 
 // refuseForeign names the program that an interface has. Any is foreign: the
@@ -201,6 +189,7 @@ func (e *Engine) detach(p *port) error {
 // forget removes a port's entries, in the reverse order of attach.
 func (e *Engine) forget(p *dataplane.Port) error {
 	e.mem.ports.ByIfindex[p.Ifindex] = 0
+	e.mem.ports.Egress[p.Number] = 0
 	e.mem.setPort(p.Number, bpf.Port{})
 	return e.clearEgress(p)
 }
@@ -236,6 +225,11 @@ func (e *Engine) adopt() error {
 			}
 		}
 	}
+	for n := range e.mem.ports.Egress {
+		if p := e.ports[uint32(n)]; p != nil {
+			e.mem.ports.Egress[n] = uint32(p.root.Ifindex)
+		}
+	}
 	for n := uint32(1); n < e.mem.limit(); n++ {
 		if e.mem.ports.Port[n].Number != 0 && e.ports[n] == nil {
 			if err := e.forget(&dataplane.Port{Number: n}); err != nil {
@@ -246,7 +240,7 @@ func (e *Engine) adopt() error {
 	if err := e.fit(); err != nil {
 		return err
 	}
-	return e.updateLinks(e.prog)
+	return e.updateLinks(e.progs)
 }
 
 // adoptPort returns nil for a port whose interface is gone.
@@ -259,11 +253,13 @@ func (e *Engine) adoptPort(number uint32, l link.Link) (*port, error) {
 	if err != nil {
 		return nil, err
 	}
-	x := info.XDP()
-	if x == nil {
-		return nil, fmt.Errorf("%w: link is not an XDP link", ErrLayout)
+	if x := info.XDP(); x != nil {
+		p.Ifindex, p.Mode = int(x.Ifindex), dataplane.NativeXDP
+	} else if x := info.TCX(); x != nil {
+		p.Ifindex, p.Mode = int(x.Ifindex), dataplane.TC
+	} else {
+		return nil, fmt.Errorf("%w: link is neither of XDP nor of tc", ErrLayout)
 	}
-	p.Ifindex = int(x.Ifindex)
 	nl, err := netlink.LinkByIndex(p.Ifindex)
 	if p.Ifindex == 0 || err != nil {
 		return nil, e.detach(p)
@@ -272,7 +268,9 @@ func (e *Engine) adoptPort(number uint32, l link.Link) (*port, error) {
 	if err := e.adoptEgress(p); err != nil {
 		return nil, err
 	}
-	p.Mode = dataplane.NativeXDP
+	if p.Mode == dataplane.TC {
+		return p, e.needTC()
+	}
 	if xdp := nl.Attrs().Xdp; xdp != nil && xdp.AttachMode == attachedSKB {
 		p.Mode = dataplane.GenericXDP
 	}

@@ -32,7 +32,7 @@ func (e *Engine) Resolve(ingress uint32, dst []netip.Addr, group []fib.GroupID, 
 	for i, a := range dst {
 		frame := frames.to(a)
 		*e.probe.mem.trace = bpf.Trace{Group: noLookup}
-		_, err := e.probe.prog.Run(&ebpf.RunOptions{
+		_, err := e.probe.progs.xdp.Run(&ebpf.RunOptions{
 			Data: frame, DataOut: out, Context: xdpMD{DataEnd: uint32(len(frame)), IngressIfindex: uint32(port.Ifindex)}, Repeat: 1,
 		})
 		if err != nil {

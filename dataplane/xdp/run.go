@@ -1,8 +1,10 @@
 package xdp
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cilium/ebpf"
 
@@ -13,7 +15,7 @@ import (
 // probe is the engine's program once more, with counters of its own: what it is
 // run on is not traffic.
 type probe struct {
-	prog  *ebpf.Program
+	progs programs
 	state bpf.State // Counters is the probe's
 	mem   *memory
 }
@@ -40,7 +42,7 @@ func (e *Engine) newProbe() (_ *probe, err error) {
 	if err == nil {
 		f := e.features
 		f.Trace = true
-		p.prog, err = bpf.Load(e.image, &p.state, f)
+		p.progs, err = loadPrograms(e.image, &p.state, f, e.progs.tc != nil)
 	}
 	if err != nil {
 		return nil, errors.Join(err, p.close())
@@ -49,10 +51,7 @@ func (e *Engine) newProbe() (_ *probe, err error) {
 }
 
 func (p *probe) close() error {
-	var errs []error
-	if p.prog != nil {
-		errs = append(errs, p.prog.Close())
-	}
+	errs := []error{p.progs.close()}
 	if p.mem != nil {
 		errs = append(errs, p.mem.close())
 	}
@@ -73,11 +72,20 @@ type xdpMD struct {
 	Data, DataEnd, DataMeta, IngressIfindex, RxQueueIndex, EgressIfindex uint32
 }
 
-// The verdicts of XDP, of linux/bpf.h.
+// skBuff is struct __sk_buff, as far as it is needed.
+type skBuff struct {
+	Len, PktType, Mark, QueueMapping, Protocol, VLANPresent, VLANTCI, VLANProto, Priority, IngressIfindex, Ifindex uint32
+}
+
+// The verdicts of XDP and of tc, of linux/bpf.h and linux/pkt_cls.h.
 const (
 	xdpDrop     = 1
 	xdpPass     = 2
 	xdpRedirect = 4
+
+	tcUnspec   = 1<<32 - 1 // -1
+	tcShot     = 2
+	tcRedirect = 7
 )
 
 // growth is by how many bytes a frame may grow: two VLAN tags.
@@ -98,13 +106,18 @@ func (e *Engine) Run(frame []byte, ingress uint32) (dataplane.Result, error) {
 }
 
 func (e *Engine) run(frame []byte, ingress uint32) (r dataplane.Result, err error) {
-	ifindex := 1
+	ifindex, mode := 1, dataplane.NativeXDP
 	if ingress != 0 {
 		p := e.ports[ingress]
 		if p == nil {
 			return r, ErrNoPort
 		}
-		ifindex = p.root.Ifindex
+		ifindex, mode = p.root.Ifindex, p.Mode
+	}
+	if mode == dataplane.TC && e.probe != nil && e.probe.progs.tc == nil {
+		if err := e.dropProbe(); err != nil {
+			return r, err
+		}
 	}
 	if err := e.needProbe(); err != nil {
 		return r, err
@@ -116,15 +129,15 @@ func (e *Engine) run(frame []byte, ingress uint32) (r dataplane.Result, err erro
 	opts := &ebpf.RunOptions{
 		Data:    frame,
 		DataOut: out,
-		Context: xdpMD{DataEnd: uint32(len(frame)), IngressIfindex: uint32(ifindex)},
+		Context: runContext(mode, len(frame), ifindex),
 		Repeat:  1,
 	}
-	action, err := p.prog.Run(opts)
+	action, err := p.progs.of(mode).Run(opts)
 	if err != nil {
 		return r, err
 	}
 	t := p.mem.trace
-	r = dataplane.Result{Packet: opts.DataOut, Group: t.Group, Hash: t.Hash, Adjacency: t.Adjacency}
+	r = dataplane.Result{Packet: insertTag(opts.DataOut, t.Tag), Group: t.Group, Hash: t.Hash, Adjacency: t.Adjacency}
 	if r.Ingress, r.Reason, err = p.reason(len(frame)); err != nil {
 		return r, err
 	}
@@ -134,13 +147,35 @@ func (e *Engine) run(frame []byte, ingress uint32) (r dataplane.Result, err erro
 	if r.Reason.Verdict() == dataplane.Forward {
 		r.Egress = t.Port
 	}
-	if want := actions[r.Reason.Verdict()]; action != want {
-		return r, fmt.Errorf("XDP action %d for reason %s, want %d", action, r.Reason, want)
+	if want := actions[mode == dataplane.TC][r.Reason.Verdict()]; action != want {
+		return r, fmt.Errorf("action %d for reason %s, want %d", action, r.Reason, want)
 	}
 	return r, nil
 }
 
-var actions = map[dataplane.Verdict]uint32{dataplane.Forward: xdpRedirect, dataplane.Punt: xdpPass, dataplane.Drop: xdpDrop}
+// actions are what a verdict comes to, in XDP and in tc.
+var actions = map[bool]map[dataplane.Verdict]uint32{
+	false: {dataplane.Forward: xdpRedirect, dataplane.Punt: xdpPass, dataplane.Drop: xdpDrop},
+	true:  {dataplane.Forward: tcRedirect, dataplane.Punt: tcUnspec, dataplane.Drop: tcShot},
+}
+
+// runContext says that a frame comes in by an interface.
+func runContext(m dataplane.Mode, bytes, ifindex int) any {
+	if m == dataplane.TC {
+		return skBuff{Ifindex: uint32(ifindex)}
+	}
+	return xdpMD{DataEnd: uint32(bytes), IngressIfindex: uint32(ifindex)}
+}
+
+// insertTag puts a VLAN tag that stands beside a frame, as tc has it, into it.
+func insertTag(frame []byte, tag uint32) []byte {
+	if tag == 0 || len(frame) < macs {
+		return frame
+	}
+	return slices.Insert(frame, macs, binary.LittleEndian.AppendUint32(nil, tag)...)
+}
+
+const macs = 12 // bytes
 
 // reason finds the one counter that has counted, and checks that it counted one
 // packet of the given bytes.

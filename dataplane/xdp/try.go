@@ -76,6 +76,15 @@ func probeFrame(from dataplane.MAC) []byte {
 	return append(append(f, 0x88, 0xb5), "weft: can frames be redirected to here?       "...)
 }
 
+// longFrame is one that no port takes, if its MTU is below that: what the kernel
+// says of it is whether it would ask the driver.
+func longFrame(from dataplane.MAC) []byte {
+	return append(probeFrame(from), make([]byte, longest-60)...)
+}
+
+// longest is what the kernel takes for a test run of real frames, on pages of 4 KiB.
+const longest = 3400
+
 // enough is so many frames that they cannot be taken for the kernel's own.
 const enough = 64
 
@@ -100,16 +109,25 @@ func (e *Engine) try(p *port) error {
 	if e.watch.err != nil {
 		return e.tryBlindly(p)
 	}
+	frame := probeFrame(p.MAC)
+	if !p.veth && p.egress.reason == "" {
+		// A wire's other end is not ours. A port that did refuse is another matter.
+		frame = longFrame(p.MAC)
+	}
 	t := e.mem.transmit(p.Number)
-	before := atomic.LoadUint32(&t.Probes)
-	err := e.sender.send(p.MAC, 1)
+	before, beforeError := atomic.LoadUint32(&t.Probes), atomic.LoadUint32(&t.Error)
+	err := e.sender.send(frame, 1)
 	if errors.Is(err, unix.EINVAL) { // before 5.18
 		return nil
 	}
-	if err == nil && atomic.LoadUint32(&t.Probes) != before {
-		return refusal(e.reasonRefused(p, unix.Errno(atomic.LoadUint32(&t.Error))))
+	if err != nil || atomic.LoadUint32(&t.Probes) == before {
+		return err
 	}
-	return err
+	errno := unix.Errno(atomic.SwapUint32(&t.Error, beforeError))
+	if errno == unix.EMSGSIZE {
+		return nil
+	}
+	return refusal(e.reasonRefused(p, errno))
 }
 
 // tryBlindly is for veth where the kernel does not tell of lost frames. What a
@@ -117,7 +135,7 @@ func (e *Engine) try(p *port) error {
 func (e *Engine) tryBlindly(p *port) error {
 	before, err := sent(p.Ifindex)
 	if err == nil {
-		err = e.sender.send(p.MAC, enough)
+		err = e.sender.send(probeFrame(p.MAC), enough)
 	}
 	if errors.Is(err, unix.EINVAL) {
 		return nil
@@ -138,8 +156,8 @@ type refusal string
 func (r refusal) Error() string   { return string(r) }
 func (r refusal) Is(e error) bool { return e == errRefused }
 
-func (s *sender) send(from dataplane.MAC, frames uint32) error {
-	_, err := s.prog.Run(&ebpf.RunOptions{Data: probeFrame(from), Repeat: frames, Flags: liveFrames})
+func (s *sender) send(frame []byte, times uint32) error {
+	_, err := s.prog.Run(&ebpf.RunOptions{Data: frame, Repeat: times, Flags: liveFrames})
 	return err
 }
 

@@ -51,6 +51,7 @@ func (e *Engine) attachVLAN(p *dataplane.Port) error {
 	clear(e.mem.portRows(p.Number))
 	*e.mem.transmit(p.Number) = bpf.Transmit{}
 	e.mem.setPort(p.Number, e.entry(made))
+	e.mem.ports.Egress[p.Number] = uint32(made.root.Ifindex)
 	e.mem.ports.ByIfindex[p.Ifindex] = uint16(p.Number)
 	err := e.fit()
 	if err == nil {

@@ -56,6 +56,9 @@ func newWatch(s *bpf.State, m *memory, p pins) (*watch, error) {
 }
 
 func (w *watch) close() error {
+	if w == nil {
+		return nil
+	}
 	var errs []error
 	for _, l := range w.links {
 		errs = append(errs, l.Close())

@@ -76,8 +76,7 @@ static __always_inline enum weft_reason adj_check(const struct fib_adjacency *ad
 	if (unlikely(len > adj->mtu))
 		STOP(WEFT_MTU_VALUE_IS_TOO_SMALL);
 	TRACE(port, adj->port);
-	/* Names the port only: the packet goes when the program ends. */
-	if (unlikely(bpf_redirect_map(&tx_ports, adj->port, 0) != XDP_REDIRECT))
+	if (unlikely(!packet_send(adj->port)))
 		STOP(WEFT_ERIF_DISABLED);
 	return 0;
 }
@@ -85,16 +84,8 @@ static __always_inline enum weft_reason adj_check(const struct fib_adjacency *ad
 /* adj_tag makes room for the VLAN tags that an adjacency has, and sets them. */
 static __always_inline enum weft_reason adj_tag(struct packet *p, const struct fib_adjacency *adj)
 {
-	_Bool two = adj->rewrite_len > ETH_HLEN + 4;
-
-	if (bpf_xdp_adjust_head(p->ctx, two ? -8 : -4))
+	if (packet_tag(p, adj->rewrite, adj->rewrite_len > ETH_HLEN + 4))
 		STOP(WEFT_REWRITE_FAILED);
-	packet_load(p);
-	if (p->eth + ETH_HLEN + 8 > p->end)
-		STOP(WEFT_REWRITE_FAILED);
-	*(__u32 *)(p->eth + 12) = *(__u32 *)(adj->rewrite + 12);
-	if (two)
-		*(__u32 *)(p->eth + 16) = *(__u32 *)(adj->rewrite + 16);
 	return 0;
 }
 

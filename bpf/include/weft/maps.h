@@ -18,14 +18,6 @@ struct weft_ports ports SEC(".data.ports");
 /* One row for each port and CPU: a CPU writes its own row only. The loader makes as many as there are. */
 struct weft_counter counters[WEFT_REASONS] SEC(".data.counters");
 
-/* Where packets are sent to, by port number. An empty slot is a port that cannot be sent to. */
-struct {
-	__uint(type, BPF_MAP_TYPE_DEVMAP);
-	__uint(max_entries, WEFT_PORTS);
-	__type(key, __u32);
-	__type(value, __u32);
-} tx_ports SEC(".maps");
-
 /* Goes to a label unless a row may start at off. The loader writes the number (package bpf, Weft). */
 #define counters_check(off, label) asm volatile goto("if %0 > 0x77654643 goto %l[" #label "]" : : "r"(off) : : label)
 

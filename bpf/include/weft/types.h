@@ -168,6 +168,7 @@ struct weft_vlans {
 struct weft_ports {
 	struct weft_port port[WEFT_PORTS];
 	__u16 by_ifindex[WEFT_IFINDEXES];
+	__u32 egress[WEFT_PORTS]; /* ifindex that tc sends by, by port number; 0: none */
 };
 
 /* What a traced program says of its last packet, for the steps that it came to. */
@@ -176,6 +177,7 @@ struct weft_trace {
 	__u32 hash; /* of the flow; 0 when the group did not ask for it */
 	__u32 adjacency;
 	__u32 port; /* it leaves by */
+	__u32 tag;  /* as it lies in a frame, but stands beside it: the outermost that tc has set; 0: none */
 };
 
 /* What has ended for one reason. */

@@ -29,13 +29,25 @@ struct weft_vlans vlans[1] SEC(".data.vlans");
 /* Goes to a label unless an identifier's entry may start at off. The loader writes the number. */
 #define vlans_check(off, label) asm volatile goto("if %0 > 0x7765564c goto %l[" #label "]" : : "r"(off) : : label)
 
-/* What a frame's tags are and lead to. */
+/* What a frame's tags are and lead to. Of all zeros: no tag. */
 struct vlan {
 	const struct weft_port *port;
-	int len;		  /* of the tags, bytes; 0: none that is known */
-	__u32 tag[VLAN_TAGS_MAX]; /* as they lie in the frame */
+	__u32 len;		  /* of the tags, bytes */
+	__u32 tag[VLAN_TAGS_MAX]; /* as they lie in a frame */
 	__u32 mac[3];		  /* both MACs, for which the tags make room */
 };
+
+/* vlan_find tells whether a frame has tags that lead to a port, as far as they do. */
+static __always_inline _Bool vlan_find(const struct packet *p, struct vlan *v);
+
+/* vlan_beside tells whether a frame has a tag that does not stand in it. */
+static __always_inline _Bool vlan_beside(const struct packet *p);
+
+/* vlan_pop takes the tags off. */
+static __always_inline enum weft_reason vlan_pop(struct packet *p, struct vlan *v);
+
+/* vlan_push gives a frame its tags back, and tells whether it has them. */
+static __always_inline _Bool vlan_push(struct packet *p, const struct vlan *v);
 
 /* vlan_port returns the number of the port that an identifier leads to, on a port; 0 is none. */
 static __always_inline __u32 vlan_port(const struct weft_port *port, __u32 vid)
@@ -50,73 +62,31 @@ out:
 	return 0;
 }
 
-/*
- * vlan_step looks at one tag, at off, and tells whether it leads on. Identifier 0
- * is no VLAN, only a priority: the port stays.
- */
-static __always_inline _Bool vlan_step(const struct packet *p, struct vlan *v, const int off)
+/* vlan_at reads the tag in a frame, off bytes behind the MACs, and tells whether there is one. */
+static __always_inline _Bool vlan_at(const struct packet *p, const int off, __u32 *tag)
 {
-	const struct weft_port *port;
-	__u32 tag, vid;
-
 	if (p->eth + 2 * ETH_ALEN + off + VLAN_HLEN + sizeof(__be16) > p->end)
 		return 0;
-	tag = *(__u32 *)(p->eth + 2 * ETH_ALEN + off);
-	if ((__u16)tag != bpf_htons(ETH_P_8021Q) && (__u16)tag != bpf_htons(ETH_P_8021AD))
-		return 0;
-	vid = bpf_ntohs(tag >> 16) & 0xfff;
+	*tag = *(__u32 *)(p->eth + 2 * ETH_ALEN + off);
+	return (__u16)*tag == bpf_htons(ETH_P_8021Q) || (__u16)*tag == bpf_htons(ETH_P_8021AD);
+}
+
+/*
+ * vlan_follow takes one tag of a frame that came in by a port, and tells whether
+ * it leads on. Identifier 0 is no VLAN, only a priority: the port stays.
+ */
+static __always_inline _Bool vlan_follow(struct vlan *v, const struct weft_port *port, __u32 tag)
+{
+	__u32 vid = bpf_ntohs(tag >> 16) & 0xfff;
+
 	if (vid) {
-		port = &ports.port[vlan_port(v->port, vid) & (WEFT_PORTS - 1)];
+		port = &ports.port[vlan_port(port, vid) & (WEFT_PORTS - 1)];
 		if (!port->number || !(port->flags & WEFT_PORT_8021AD) != ((__u16)tag == bpf_htons(ETH_P_8021Q)))
 			return 0;
-		v->port = port;
 	}
-	v->tag[off / VLAN_HLEN] = tag;
-	v->len = off + VLAN_HLEN;
-	return 1;
-}
-
-/* vlan_find tells whether a frame has tags that lead to a port, as far as they do. */
-static __always_inline _Bool vlan_find(const struct packet *p, struct vlan *v)
-{
-	v->port = p->port;
-	v->len = 0;
-	if (likely(!vlan_step(p, v, 0)))
-		return 0;
-	vlan_step(p, v, VLAN_HLEN);
-	return 1;
-}
-
-/* vlan_pop takes the tags off. */
-static __always_inline enum weft_reason vlan_pop(struct packet *p, struct vlan *v)
-{
-	p->port = v->port;
-	for (int i = 0; i < 3; i++)
-		v->mac[i] = ((__u32 *)p->eth)[i];
-	if (bpf_xdp_adjust_head(p->ctx, v->len))
-		STOP(WEFT_REWRITE_FAILED);
-	packet_load(p);
-	p->bytes = p->end - p->eth;
-	if (p->eth + ETH_HLEN > p->end)
-		STOP(WEFT_FRAME_CORRUPTED);
-	for (int i = 0; i < 3; i++)
-		((__u32 *)p->eth)[i] = v->mac[i];
-	return 0;
-}
-
-/* vlan_push gives a frame its tags back, and tells whether it has them. */
-static __always_inline _Bool vlan_push(struct packet *p, const struct vlan *v)
-{
-	if (bpf_xdp_adjust_head(p->ctx, -v->len))
-		return 0;
-	packet_load(p);
-	if (p->eth + ETH_HLEN + VLAN_TAGS_MAX * VLAN_HLEN > p->end)
-		return 0;
-	for (int i = 0; i < 3; i++)
-		((__u32 *)p->eth)[i] = v->mac[i];
-	((__u32 *)p->eth)[3] = v->tag[0];
-	if (v->len > VLAN_HLEN)
-		((__u32 *)p->eth)[4] = v->tag[1];
+	v->port = port;
+	v->tag[v->len != 0] = tag;
+	v->len += VLAN_HLEN;
 	return 1;
 }
 

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* router.h: a packet's way, step by step; each ends it with a reason or lets it go on. */
+#ifndef WEFT_ROUTER_H
+#define WEFT_ROUTER_H
+
+#include "weft/adj.h"
+#include "weft/eth.h"
+#include "weft/fib.h"
+#include "weft/ipv4.h"
+#include "weft/ipv6.h"
+#include "weft/maps.h"
+#include "weft/packet.h"
+#include "weft/vlan.h"
+
+static __always_inline enum weft_reason ipv4_packet(struct packet *p)
+{
+	struct fib_adjacency *adj;
+	enum weft_reason r;
+	struct ipv4 ip;
+	__u32 group, number;
+	__u64 word;
+
+	r = ipv4_check(p, &ip);
+	if (r)
+		return r;
+	if (unlikely(!(p->port->flags & WEFT_PORT_IPV4)))
+		return port_disabled(p->port);
+
+	group = fib_lookup_ipv4(p->port->vrf, ip.dst);
+	if (unlikely(!group))
+		STOP(WEFT_IPV4_LPM_MISS);
+	TRACE(group, group);
+	word = fib_group(group);
+	r = group_check(p, word);
+	if (r)
+		return r;
+	if (unlikely(ipv4_expires(&ip)))
+		STOP(WEFT_TTL_VALUE_IS_TOO_SMALL);
+
+	number = fib_member(word, group_is_single(word) ? 0 : ipv4_hash(p, &ip));
+	TRACE(adjacency, number);
+	adj = fib_adjacency(number);
+	r = adj_check(adj, packet_unit(p, ip.len, IPV4_HLEN, ip.ttl_checksum >> 8));
+	if (r)
+		return r;
+	ipv4_forward(p->eth + ETH_HLEN, &ip);
+	return adj_rewrite(p, adj);
+}
+
+static __always_inline enum weft_reason ipv6_packet(struct packet *p)
+{
+	struct fib_adjacency *adj;
+	enum weft_reason r;
+	struct ipv6 ip;
+	__u32 group, number;
+	__u64 word;
+
+	r = ipv6_check(p, &ip);
+	if (r)
+		return r;
+	if (unlikely(!(p->port->flags & WEFT_PORT_IPV6)))
+		return port_disabled(p->port);
+
+	group = fib_lookup_ipv6(p->port->vrf, ip.dst_hi, ip.dst_lo);
+	if (unlikely(!group))
+		STOP(WEFT_IPV6_LPM_MISS);
+	TRACE(group, group);
+	word = fib_group(group);
+	r = group_check(p, word);
+	if (r)
+		return r;
+	if (unlikely(ipv6_expires(&ip)))
+		STOP(WEFT_TTL_VALUE_IS_TOO_SMALL);
+
+	number = fib_member(word, group_is_single(word) ? 0 : ipv6_hash(p, &ip));
+	TRACE(adjacency, number);
+	adj = fib_adjacency(number);
+	r = adj_check(adj, packet_unit(p, ip.len, IPV6_HLEN, ipv6_next_header(&ip)));
+	if (r)
+		return r;
+	packet_changed(p, 0x0100);
+	ipv6_forward(p->eth + ETH_HLEN, &ip);
+	return adj_rewrite(p, adj);
+}
+
+static __always_inline enum weft_reason frame(struct packet *p)
+{
+	enum weft_reason r;
+	__be16 type;
+
+	r = eth_check(p, &type);
+	if (r)
+		return r;
+	if (unlikely(vlan_beside(p)))
+		STOP(WEFT_VLAN_UNKNOWN);
+	if (likely(type == bpf_htons(ETH_P_IP)))
+		return ipv4_packet(p);
+	if (likely(type == bpf_htons(ETH_P_IPV6)))
+		return ipv6_packet(p);
+	return eth_other(type);
+}
+
+/* router_tagged is router for frames with tags. Counters have the frame as received: with its tags. */
+static __always_inline enum weft_reason router_tagged(struct packet *p, struct vlan *v)
+{
+	enum weft_reason r;
+	__u64 bytes;
+
+	r = vlan_pop(p, v);
+	p->port = v->port;
+	if (!r) {
+		p->bytes = p->end - p->eth;
+		r = frame(p);
+	}
+	if (likely(r == WEFT_FORWARDED)) {
+		port_count(p->port, WEFT_FORWARDED, p->bytes + v->len);
+		return WEFT_FORWARDED;
+	}
+	bytes = packet_bytes(p) + v->len;
+	if ((__u32)r < (__u32)WEFT_DROP && !vlan_push(p, v))
+		r = WEFT_REWRITE_FAILED;
+	port_count(p->port, r, bytes);
+	return r;
+}
+
+/* router says what becomes of a packet, and is the one place where it is counted. */
+static __always_inline enum weft_reason router(struct packet *p)
+{
+	struct vlan v = {};
+	enum weft_reason r;
+
+	p->bytes = p->end - p->eth;
+	if (VLANS && vlan_find(p, &v))
+		return router_tagged(p, &v);
+	r = frame(p);
+	if (likely(r == WEFT_FORWARDED)) {
+		port_count(p->port, WEFT_FORWARDED, p->bytes);
+		return WEFT_FORWARDED;
+	}
+	port_count(p->port, r, packet_bytes(p));
+	return r;
+}
+
+#endif
