@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -41,7 +42,7 @@ func Stop(ctx context.Context, socket string) error {
 	case api.IsLocked(netns):
 		return fmt.Errorf("stop the daemon: %s, which runs, does not answer at %s: %w", api.Holder(netns), socket, err)
 	}
-	return removePins(netns)
+	return removeLeft(netns, socket)
 }
 
 // ErrNothing: no daemon runs, and none has left anything.
@@ -62,8 +63,8 @@ func waitUnlocked(ctx context.Context, netns string) error {
 	return nil
 }
 
-// removePins removes what a daemon left that was killed.
-func removePins(netns string) error {
+// removeLeft removes what a daemon left that was killed.
+func removeLeft(netns, socket string) error {
 	if err := supported(); err != nil {
 		return err
 	}
@@ -78,6 +79,11 @@ func removePins(netns string) error {
 	err = xdp.Remove(filepath.Join(root, pinsName, netns))
 	if errors.Is(err, xdp.ErrNotFound) {
 		err = ErrNothing
+	}
+	for _, path := range []string{socket, api.LogPath(netns)} {
+		if e := os.Remove(path); e != nil && !errors.Is(e, os.ErrNotExist) {
+			err = errors.Join(err, fmt.Errorf("remove what a dead daemon left: %w", e))
+		}
 	}
 	return errors.Join(err, f.Close(), api.Unlock(lock))
 }
