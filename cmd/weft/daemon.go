@@ -73,9 +73,15 @@ func stopDaemon(ctx context.Context, e *env) error {
 
 // daemonFailure says what to do about an error of the daemon.
 func daemonFailure(command string, err error) error {
+	var ended *daemon.EndedError
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &ended):
+		if ended.Code == exits[codePermission] {
+			return fail(codePermission, ended.Reason, "")
+		}
+		return fail(codeFailed, ended.Reason, "") // which is whole: subject, cause and remedy
 	case errors.Is(err, daemon.ErrPermission), errors.Is(err, os.ErrPermission):
 		return fail(codePermission, command+": "+err.Error(), "try 'sudo weft "+command+"'")
 	case errors.Is(err, api.ErrInUse):

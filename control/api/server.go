@@ -71,8 +71,8 @@ func Listen(socket string) (net.Listener, error) {
 		c.Close()
 		return nil, fmt.Errorf("socket %s: %w: somebody answers there", socket, ErrInUse)
 	}
-	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("remove old socket: %w", err)
+	if err := RemoveSocket(socket); err != nil {
+		return nil, err
 	}
 	l, err := net.Listen("unix", socket)
 	if err != nil {

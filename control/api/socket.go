@@ -1,7 +1,9 @@
 package api
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 
@@ -42,3 +44,22 @@ const maxMessage = 64 << 20
 
 // LogPath returns the path of the log of a daemon in the background.
 func LogPath(netns string) string { return filepath.Join(Directory, netns+".log") }
+
+// RemoveSocket removes the socket of a daemon that is gone. Another file of that
+// name stays, and is an error.
+func RemoveSocket(socket string) error {
+	st, err := os.Lstat(socket)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err == nil && st.Mode().Type() != os.ModeSocket {
+		err = errors.New("it is no socket")
+	}
+	if err == nil {
+		err = os.Remove(socket)
+	}
+	if err != nil {
+		return fmt.Errorf("remove old socket %s: %w", socket, err)
+	}
+	return nil
+}

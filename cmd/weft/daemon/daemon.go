@@ -238,11 +238,14 @@ func (r *router) serve(signals <-chan os.Signal) error {
 	})
 	served := make(chan error, 1)
 	serving, endServing := context.WithCancel(context.Background())
-	go func() { served <- r.server.Serve(serving, listener) }()
+	go func() {
+		served <- r.server.Serve(serving, listener)
+		close(served)
+	}()
 	err = r.follow(signals, served)
 	close(r.stopped)
 	endServing()
-	return err
+	return errors.Join(err, <-served) // the socket is gone before the lock is
 }
 
 // follow keeps image and ports right until the end.

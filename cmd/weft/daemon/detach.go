@@ -18,6 +18,8 @@ const readyVariable = "WEFT_READY_FD"
 // Detach starts this program again, with other arguments, in a session of its
 // own, and waits until Report says that it forwards or why it does not. Its
 // output goes to the file log, which is made if need be.
+//
+// Errors: *EndedError.
 func Detach(ctx context.Context, args []string, log string) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -53,13 +55,26 @@ func Detach(ctx context.Context, args []string, log string) error {
 			return cmd.Process.Release()
 		}
 		if text = strings.TrimSpace(text); text == "" {
-			text = "it ended without a word: see " + log
+			text = "run: the daemon ended without a word: see " + log
 		}
-		return errors.Join(errors.New(text), cmd.Wait())
+		err := cmd.Wait()
+		return &EndedError{text, cmd.ProcessState.ExitCode(), err}
 	case <-ctx.Done():
 		return errors.Join(ctx.Err(), cmd.Process.Signal(syscall.SIGTERM))
 	}
 }
+
+// EndedError is a detached daemon that has ended before it forwarded.
+type EndedError struct {
+	Reason string // as it reported it
+	Code   int    // that it ended with; -1: by a signal
+	err    error  // how the process ended
+}
+
+func (e *EndedError) Error() string { return e.Reason }
+
+// Unwrap returns how the process ended.
+func (e *EndedError) Unwrap() error { return e.err }
 
 // ready is what a daemon that forwards reports.
 const ready = "ready\n"

@@ -63,7 +63,8 @@ func waitUnlocked(ctx context.Context, netns string) error {
 	return nil
 }
 
-// removeLeft removes what a daemon left that was killed.
+// removeLeft removes what a daemon left that was killed: pins, and the socket at
+// which nobody answers.
 func removeLeft(netns, socket string) error {
 	if err := supported(); err != nil {
 		return err
@@ -80,10 +81,8 @@ func removeLeft(netns, socket string) error {
 	if errors.Is(err, xdp.ErrNotFound) {
 		err = ErrNothing
 	}
-	for _, path := range []string{socket, api.LogPath(netns)} {
-		if e := os.Remove(path); e != nil && !errors.Is(e, os.ErrNotExist) {
-			err = errors.Join(err, fmt.Errorf("remove what a dead daemon left: %w", e))
-		}
+	if e := os.Remove(api.LogPath(netns)); e != nil && !errors.Is(e, os.ErrNotExist) {
+		err = errors.Join(err, fmt.Errorf("remove log: %w", e))
 	}
-	return errors.Join(err, f.Close(), api.Unlock(lock))
+	return errors.Join(err, api.RemoveSocket(socket), f.Close(), api.Unlock(lock))
 }
