@@ -15,8 +15,6 @@ import (
 	"weft/control/api"
 )
 
-func netnsInode() (string, error) { return api.Netns() }
-
 // daemonAPI asks the daemon what the live lines show. What an operator sees is shown by commands instead.
 type daemonAPI struct {
 	conn   *grpc.ClientConn
@@ -27,7 +25,7 @@ type daemonAPI struct {
 // startDaemon runs weft in the router and waits until it forwards; a live line each second meanwhile.
 func (s *show) startDaemon(ctx context.Context) (learned time.Duration, all samples, err error) {
 	var inode string
-	if err := s.lab.In("r1", func() (err error) { inode, err = netnsInode(); return err }); err != nil {
+	if err := s.lab.In("r1", func() (err error) { inode, err = api.Netns(); return err }); err != nil {
 		return 0, all, err
 	}
 	begin := time.Now()
@@ -91,7 +89,9 @@ func (s *show) killDaemon() error {
 		return err
 	}
 	<-s.daemon.Done
-	s.weftAt.conn.Close()
+	if s.weftAt != nil {
+		s.weftAt.conn.Close()
+	}
 	s.daemon, s.weftAt = nil, nil
 	return nil
 }

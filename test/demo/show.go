@@ -15,6 +15,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"weft/control/api"
 	"weft/test/lab"
 	"weft/test/traffic"
 )
@@ -92,14 +93,38 @@ func (s *show) cleanUp() (err error) {
 	if s.lab == nil {
 		return err
 	}
-	if pinned, e := s.pinned(); e != nil || pinned {
-		_, stopped := s.lab.Output("r1", s.weft, "stop")
-		err = errors.Join(err, e, stopped)
-	}
+	err = errors.Join(err, s.endDaemon())
 	if e := s.lab.Down(); e != nil {
 		return errors.Join(err, e)
 	}
 	s.lab = nil
+	return err
+}
+
+// endDaemon ends weft whatever it is doing, and removes what it has left.
+func (s *show) endDaemon() error {
+	if s.daemon != nil {
+		err := s.daemon.Signal(unix.SIGINT) // gives the ports back
+		select {
+		case <-s.daemon.Done:
+		case <-time.After(5 * time.Second):
+			err = errors.Join(err, s.killDaemon())
+		}
+		s.daemon, s.weftAt = nil, nil
+		if err != nil {
+			return err
+		}
+	}
+	left, err := s.left()
+	if err != nil || len(left) == 0 {
+		return err
+	}
+	if _, err = s.lab.Output("r1", s.weft, "stop"); err != nil {
+		return err
+	}
+	if left, err = s.left(); err == nil && len(left) > 0 {
+		err = fmt.Errorf("weft stop has left %v", left)
+	}
 	return err
 }
 
@@ -243,23 +268,20 @@ func (s *show) command(args ...string) error {
 	return err
 }
 
-// pinned tells whether weft has something under bpffs for the router.
-func (s *show) pinned() (bool, error) {
-	dir, err := s.pins()
-	if err != nil {
-		return false, err
+// left returns what weft has in file systems for the router.
+func (s *show) left() (paths []string, err error) {
+	var inode string
+	if err := s.lab.In("r1", func() (err error) { inode, err = api.Netns(); return err }); err != nil {
+		return nil, err
 	}
-	_, err = os.Stat(dir)
-	return err == nil, nil
-}
-
-func (s *show) pins() (dir string, err error) {
-	err = s.lab.In("r1", func() error {
-		inode, err := netnsInode()
-		dir = filepath.Join("/sys/fs/bpf/weft", inode)
-		return err
-	})
-	return dir, err
+	for _, pattern := range []string{"/sys/fs/bpf/weft/" + inode + "*", api.Socket(inode)} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			return nil, err
+		}
+		paths = append(paths, found...)
+	}
+	return paths, nil
 }
 
 // first returns the address of a node of one family.

@@ -6,14 +6,13 @@ import (
 	"time"
 )
 
-// wantNothingLeft makes sure that weft stop has removed what weft had pinned.
+// wantNothingLeft makes sure that weft stop has removed what was weft's.
 func (s *show) wantNothingLeft() error {
-	pinned, err := s.pinned()
-	if err != nil || !pinned {
-		return err
+	left, err := s.left()
+	if err == nil && len(left) > 0 {
+		err = fmt.Errorf("weft stop has left %v", left)
 	}
-	dir, _ := s.pins()
-	return fmt.Errorf("weft stop has left %s", dir)
+	return err
 }
 
 // summary removes everything and tells what was seen.

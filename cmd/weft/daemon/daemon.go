@@ -130,7 +130,7 @@ func (r *router) open() (err error) {
 	if err != nil {
 		return err
 	}
-	r.ports = ports.New(ports.Config{Engine: r.engine, Names: r.options.Ports, Log: r.log})
+	r.ports = ports.New(ports.Config{Engine: r.engine, Names: r.options.Ports, Mode: r.options.Mode, Log: r.log})
 	before := map[int]int{} // VRFs of ports, by ifindex
 	for _, p := range r.engine.Ports() {
 		before[p.Ifindex] = p.VRF

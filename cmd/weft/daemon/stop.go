@@ -93,5 +93,8 @@ func removeLeft(netns, socket string) error {
 	if errors.Is(err, xdp.ErrNotFound) {
 		err = ErrNothing
 	}
+	if e := os.Remove(api.LogPath(netns)); e != nil && !errors.Is(e, os.ErrNotExist) {
+		err = errors.Join(err, fmt.Errorf("remove log: %w", e))
+	}
 	return errors.Join(err, api.RemoveSocket(socket), f.Close(), api.Unlock(lock))
 }
