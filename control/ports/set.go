@@ -122,8 +122,7 @@ func (s *Set) Release(released bool) {
 	s.update()
 }
 
-// update makes the engine's ports what they are to be. The order of ifindexes
-// has a port before its VLANs.
+// update makes the engine's ports what they are to be.
 func (s *Set) update() {
 	s.mu.Lock()
 	adopted := slices.Sorted(maps.Keys(s.numbers))
@@ -133,7 +132,7 @@ func (s *Set) update() {
 			s.remove(index)
 		}
 	}
-	for _, index := range slices.Sorted(maps.Keys(s.interfaces)) {
+	for _, index := range s.order() {
 		if i := s.interfaces[index]; s.wanted(&i) {
 			s.set(&i)
 		} else {
@@ -142,12 +141,38 @@ func (s *Set) update() {
 	}
 }
 
+// order has an interface before its VLANs.
+func (s *Set) order() []int {
+	return slices.SortedFunc(maps.Keys(s.interfaces), func(a, b int) int {
+		return cmp.Or(cmp.Compare(s.depth(a), s.depth(b)), cmp.Compare(a, b))
+	})
+}
+
+// maxDepth is more than the tags that an engine knows; the kernel has no rings.
+const maxDepth = 8
+
+// depth is how many tags frames of an interface have.
+func (s *Set) depth(index int) (depth int) {
+	for i, ok := s.interfaces[index]; ok && i.Kind == kindVLAN && depth < maxDepth; depth++ {
+		i, ok = s.interfaces[i.Parent]
+	}
+	return depth
+}
+
+const kindVLAN = "vlan"
+
 // kinds are those that are ports without being named; "" is hardware.
-var kinds = []string{"", "veth", "tun"}
+var kinds = []string{"", "veth", "tun", kindVLAN}
 
 func (s *Set) wanted(i *control.Interface) bool {
 	if s.released || i.Type != unix.ARPHRD_ETHER || !i.HasMAC || i.Member || !i.IPv4 && !i.IPv6 {
 		return false
+	}
+	if i.Kind == kindVLAN {
+		parent, ok := s.interfaces[i.Parent]
+		if !ok || s.depth(i.Index) == maxDepth || !s.wanted(&parent) {
+			return false // its frames do not come to the engine
+		}
 	}
 	if len(s.config.Names) == 0 {
 		return slices.Contains(kinds, i.Kind)
@@ -165,6 +190,15 @@ func (s *Set) set(i *control.Interface) {
 	}
 	want := dataplane.Port{
 		Number: number, Ifindex: i.Index, Name: i.Name, MAC: dataplane.MAC(i.MAC), VRF: i.VRF, IPv4: i.IPv4, IPv6: i.IPv6,
+		Want: s.config.Mode,
+	}
+	if i.Kind == kindVLAN {
+		want.Want = "" // that of the port below
+		want.VLAN, want.TPID = i.VLAN, i.TPID
+		if want.Parent, known = s.Number(i.Parent); !known {
+			s.accept(i.Index) // the engine has refused the port below
+			return
+		}
 	}
 	if have, ok := s.ports[i.Index]; ok && have == want {
 		return
@@ -196,11 +230,16 @@ func (s *Set) accept(ifindex int) {
 	delete(s.refused, ifindex)
 }
 
-// remove gives a port back to Linux.
+// remove gives a port back to Linux, and before that its VLANs.
 func (s *Set) remove(ifindex int) {
 	number, ok := s.Number(ifindex)
 	if !ok {
 		return
+	}
+	for index, p := range s.ports {
+		if p.Parent == number {
+			s.remove(index)
+		}
 	}
 	s.mu.Lock()
 	delete(s.numbers, ifindex)
