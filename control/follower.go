@@ -74,6 +74,7 @@ type Follower struct {
 	done    chan struct{}
 
 	forwarding map[netconfKey]bool // what links do with packets of a family
+	policy     map[uint8]bool      // families whose routes are chosen by more than the destination
 	told       map[int]Interface   // by Config.Interface
 	numbers    map[int]uint32      // of links that are ports
 
@@ -131,7 +132,7 @@ func Open(config Config) (*Follower, error) {
 		}),
 		arrived: make(chan arrival, 64), calls: make(chan func()),
 		synced: make(chan struct{}), done: make(chan struct{}),
-		forwarding: map[netconfKey]bool{}, told: map[int]Interface{}, numbers: map[int]uint32{},
+		forwarding: map[netconfKey]bool{}, policy: map[uint8]bool{}, told: map[int]Interface{}, numbers: map[int]uint32{},
 		timer: time.NewTimer(time.Hour),
 	}
 	f.timer.Stop()
@@ -295,6 +296,8 @@ func (f *Follower) take(e kernel.Event) {
 	case unix.RTM_NEWNETCONF:
 		f.takeNetconf(e.Payload)
 		f.tellInterfaces()
+	case unix.RTM_NEWRULE, unix.RTM_DELRULE:
+		f.takeRule(e.Payload)
 	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
 		f.takeAddr(e.Payload, e.Type == unix.RTM_NEWADDR)
 	case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:

@@ -14,7 +14,7 @@ type Interface struct {
 	kernel.Link
 	VRF    int  // number of the one that it is in
 	Member bool // of a bridge or a bond, which packets go through first
-	IPv4   bool // packets of the family that come in by it are forwarded
+	IPv4   bool // packets of the family that come in by it are forwarded, by their destination alone
 	IPv6   bool
 }
 
@@ -58,9 +58,7 @@ func (f *Follower) tellInterfaces() {
 	}
 	links := slices.SortedFunc(f.rib.Links, func(a, b *kernel.Link) int { return a.Index - b.Index })
 	for _, l := range links {
-		i := Interface{
-			Link: *l, IPv4: f.forwarding[netconfKey{l.Index, unix.AF_INET}], IPv6: f.forwarding[netconfKey{l.Index, unix.AF_INET6}],
-		}
+		i := Interface{Link: *l, IPv4: f.forwards(l.Index, unix.AF_INET), IPv6: f.forwards(l.Index, unix.AF_INET6)}
 		i.VRF, i.Member = f.rib.Place(l.Index)
 		if old, ok := f.told[l.Index]; !ok || old != i {
 			f.told[l.Index] = i
@@ -68,6 +66,10 @@ func (f *Follower) tellInterfaces() {
 		}
 	}
 	f.portsChanged(f.rib)
+}
+
+func (f *Follower) forwards(link int, family uint8) bool {
+	return f.forwarding[netconfKey{link, family}] && !f.policy[family]
 }
 
 // portsChanged brings the routes over links up to date of which Ports has

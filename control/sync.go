@@ -50,6 +50,8 @@ func (f *Follower) sync(anyway bool) error {
 		{"links", func() error { return f.dump(kernel.Links, f.hold, func(b []byte) { f.takeLink(b, true) }) }},
 		{"ipv4 settings", func() error { return f.dumpOptional(kernel.NetconfsIPv4, f.takeNetconf) }},
 		{"ipv6 settings", func() error { return f.dumpOptional(kernel.NetconfsIPv6, f.takeNetconf) }},
+		{"ipv4 rules", func() error { return f.dumpRules(unix.AF_INET) }},
+		{"ipv6 rules", func() error { return f.dumpRules(unix.AF_INET6) }},
 		{"", f.afterLinks},
 		{"addresses", func() error { return f.dump(kernel.Addrs, f.hold, func(b []byte) { f.takeAddr(b, true) }) }},
 		{"ipv4 neighbors", func() error { return f.dump(kernel.NeighborsIPv4, f.hold, func(b []byte) { f.takeNeighbor(b, true) }) }},
@@ -150,7 +152,8 @@ func (f *Follower) releaseOthers() error {
 
 func (f *Follower) takeOrHold(e kernel.Event) {
 	switch e.Type {
-	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE, unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP:
+	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE, unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP,
+		unix.RTM_NEWRULE, unix.RTM_DELRULE: // rules are asked for by the connection that dumps
 		f.held = append(f.held, e)
 	default:
 		f.take(e)

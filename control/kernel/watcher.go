@@ -22,15 +22,16 @@ type Event struct {
 	Payload []byte // owned by the receiver
 }
 
-// Watch subscribes to links, their settings, addresses, neighbors, next hops and
-// routes in the network namespace of the calling thread. The receive buffer is buffer bytes,
-// with CAP_NET_ADMIN whatever net.core.rmem_max says.
+// Watch subscribes to links, their settings, addresses, neighbors, next hops,
+// routes and rules in the network namespace of the calling thread. The receive
+// buffer is buffer bytes, with CAP_NET_ADMIN whatever net.core.rmem_max says.
 func Watch(buffer int) (*Watcher, error) {
 	bit := func(group uint) uint32 { return 1 << (group - 1) }
 	conn, err := dial(bit(unix.RTNLGRP_LINK) | bit(unix.RTNLGRP_NEIGH) |
 		bit(unix.RTNLGRP_IPV4_IFADDR) | bit(unix.RTNLGRP_IPV6_IFADDR) |
 		bit(unix.RTNLGRP_IPV4_ROUTE) | bit(unix.RTNLGRP_IPV6_ROUTE) | bit(unix.RTNLGRP_NEXTHOP) |
-		bit(unix.RTNLGRP_IPV4_NETCONF) | bit(unix.RTNLGRP_IPV6_NETCONF))
+		bit(unix.RTNLGRP_IPV4_NETCONF) | bit(unix.RTNLGRP_IPV6_NETCONF) |
+		bit(unix.RTNLGRP_IPV4_RULE) | bit(unix.RTNLGRP_IPV6_RULE))
 	if err != nil {
 		return nil, err
 	}
