@@ -3,6 +3,8 @@ package router
 import (
 	"fmt"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // No test here: VLANs and VRFs as links. The kernels that CI has cannot make them.
@@ -221,4 +223,30 @@ func TestPortsByName(t *testing.T) {
 	h2, h3 := n.path(2), n.path(3)
 	h2.crosses(h2.packet("10.2.0.2"))
 	n.wantCounted("to-h1", "forwarded", 0, func() { h3.arrives(h3.packet("10.3.0.2")) })
+}
+
+// An interface is replaced by another one of its name and number while no daemon
+// looks: the next daemon does not take the one for the other.
+func TestLinkReplacedWithoutDaemon(t *testing.T) {
+	n := newNetwork(t)
+	n.run()
+	n.resolve()
+	ifindex := n.ports()["to-h2"].Ifindex
+	n.ip("r1", "route add 10.70.0.0/16 via 10.3.0.2")
+	n.wantForward("10.70.0.1", "to-h3", "10.3.0.2")
+	n.signal(unix.SIGKILL)
+	n.ip("r1", "link del to-h2")
+	n.connect(2, "to-h2", fmt.Sprintf("index %d", ifindex))
+	h3 := n.path(3)
+	h3.arrives(h3.packet("10.70.0.1"))
+	n.start()
+	for _, name := range []string{"to-h1", "to-h2", "to-h3"} {
+		n.isPort(name)
+	}
+	delete(n.before, ifindex)
+	h2 := n.path(2)
+	h2.arrives(h2.packet("10.2.0.2"))
+	n.wantForward("10.2.0.2", "to-h2", "")
+	h2.crosses(h2.packet("10.2.0.2"))
+	h3.crosses(h3.packet("10.70.0.1"))
 }
