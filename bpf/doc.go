@@ -7,6 +7,7 @@
 //	reason.h  why a packet ends: the one list, for every engine
 //	packet.h  a packet on its way, and how a step ends it
 //	eth.h ipv4.h ipv6.h l4.h csum.h   parse, check, rewrite
+//	vlan.h    tags of frames that come in, in programs made for VLANs
 //	fib.h     lookups in the FIB image
 //	adj.h     from a next-hop group out through an adjacency
 //	maps.h    ports, counters, device map

@@ -8,6 +8,7 @@
 #include "weft/ipv6.h"
 #include "weft/maps.h"
 #include "weft/packet.h"
+#include "weft/vlan.h"
 
 char _license[] SEC("license") = "Dual BSD/GPL";
 
@@ -103,15 +104,38 @@ static __always_inline enum weft_reason frame(struct packet *p)
 	return eth_other(type);
 }
 
+/* The end of frames with tags, as weft is of all others. Counters have the frame as received: with its tags. */
+static __always_inline int tagged(struct packet *p, struct vlan *v)
+{
+	enum weft_reason r;
+	__u64 bytes;
+
+	r = vlan_pop(p, v);
+	if (!r)
+		r = frame(p);
+	if (likely(r == WEFT_FORWARDED)) {
+		port_count(p->port, WEFT_FORWARDED, p->bytes + v->len);
+		return XDP_REDIRECT;
+	}
+	bytes = packet_bytes(p) + v->len;
+	if ((__u32)r < (__u32)WEFT_DROP && !vlan_push(p, v))
+		r = WEFT_REWRITE_FAILED;
+	port_count(p->port, r, bytes);
+	return (__u32)r < (__u32)WEFT_DROP ? XDP_PASS : XDP_DROP;
+}
+
 /* The one place where a packet is counted and its reason becomes what XDP does with it. */
 SEC("xdp.frags")
 int weft(struct xdp_md *ctx)
 {
 	struct packet p = {.ctx = ctx, .port = port_of(ctx->ingress_ifindex)};
 	enum weft_reason r;
+	struct vlan v;
 
 	packet_load(&p);
 	p.bytes = p.end - p.eth;
+	if (VLANS && vlan_find(&p, &v))
+		return tagged(&p, &v);
 	r = frame(&p);
 	if (likely(r == WEFT_FORWARDED)) {
 		port_count(p.port, WEFT_FORWARDED, p.bytes);

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -type fib_header -type weft_port -type weft_ports -type weft_counter -type weft_trace -type weft_reason -type weft_reason_range -type weft_port_flags -type weft_limits weft weft.c -- -O2 -g -Wall -Werror -mcpu=v3 -Iinclude -idirafter /usr/include/x86_64-linux-gnu
+//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -type fib_header -type weft_port -type weft_ports -type weft_vlans -type weft_counter -type weft_trace -type weft_reason -type weft_reason_range -type weft_port_flags -type weft_limits weft weft.c -- -O2 -g -Wall -Werror -mcpu=v3 -Iinclude -idirafter /usr/include/x86_64-linux-gnu
 
 // Names of the layout as Go says them. The values come from types.h and
 // reason.h by way of bpf2go.
@@ -23,8 +23,12 @@ const (
 	FirstPunt  = int(weftWeftReasonRangeWEFT_PUNT)
 	FirstDrop  = int(weftWeftReasonRangeWEFT_DROP)
 
-	PortIPv4 = uint16(weftWeftPortFlagsWEFT_PORT_IPV4)
-	PortIPv6 = uint16(weftWeftPortFlagsWEFT_PORT_IPV6)
+	PortIPv4   = uint16(weftWeftPortFlagsWEFT_PORT_IPV4)
+	PortIPv6   = uint16(weftWeftPortFlagsWEFT_PORT_IPV6)
+	PortVLAN   = uint16(weftWeftPortFlagsWEFT_PORT_VLAN)
+	Port8021AD = uint16(weftWeftPortFlagsWEFT_PORT_8021AD)
+	// PortTrunkShift is where in the flags of a port stands which VLANs are its.
+	PortTrunkShift = uint16(weftWeftPortFlagsWEFT_PORT_TRUNK_SHIFT)
 )
 
 type (
@@ -37,6 +41,8 @@ type (
 	// Row is the counters of one port on one CPU, by reason. A port's rows, one
 	// for each CPU, begin at Port.Counters.
 	Row = [Reasons]Counter
+	// VLANs are the port numbers that VLANs of one port are, by identifier.
+	VLANs = weftWeftVlans
 	// Trace is what a traced program notes.
 	Trace = weftWeftTrace
 )
@@ -46,17 +52,21 @@ var (
 	_ [16]byte                         = [unsafe.Sizeof(Port{})]byte{}
 	_ [16]byte                         = [unsafe.Sizeof(Counter{})]byte{}
 	_ [16*MaxPorts + 2*MaxIfindex]byte = [unsafe.Sizeof(Ports{})]byte{}
+	_ [2 * 4096]byte                   = [unsafe.Sizeof(VLANs{})]byte{}
 )
 
 const (
 	portsMap    = ".data.ports"
 	countersMap = ".data.counters"
 	traceMap    = ".data.trace"
+	vlansMap    = ".data.vlans"
 	txPortsMap  = weftMapTxPorts
 
-	// What stands in the instructions until Load: see counters_check and TRACE.
+	// What stands in the instructions until Load: see counters_check, TRACE, vlans_check and VLANS.
 	countersMark = 0x77654643
 	tracedMark   = 0x7765667454524143
+	vlanMark     = 0x7765564c
+	vlansMark    = 0x77656674564c414e
 )
 
 // ReasonNames returns the names of enum weft_reason, in lower case, by number.
@@ -89,13 +99,14 @@ type State struct {
 	Ports     *ebpf.Map // one value, a Ports
 	Counters  *ebpf.Map // one value, Rows
 	Trace     *ebpf.Map // one value, a Trace
+	VLANs     *ebpf.Map // one value, of VLANs
 	TxPorts   *ebpf.Map // port number to ifindex
 	Transmits *ebpf.Map // one value, a Transmits
 }
 
-// NewState makes empty maps with the given number of rows of counters. Needs
-// Linux 5.5 and CAP_BPF.
-func NewState(rows int) (_ *State, err error) {
+// NewState makes empty maps with the given number of rows of counters and of
+// VLANs, of which the first must stay empty. Needs Linux 5.5 and CAP_BPF.
+func NewState(rows, trunks int) (_ *State, err error) {
 	s := new(State)
 	defer func() {
 		if err != nil {
@@ -107,6 +118,7 @@ func NewState(rows int) (_ *State, err error) {
 		return nil, err
 	}
 	spec.Maps[countersMap].ValueSize = uint32(rows) * uint32(unsafe.Sizeof(Row{}))
+	spec.Maps[vlansMap].ValueSize = uint32(trunks) * uint32(unsafe.Sizeof(VLANs{}))
 	for name, m := range s.maps() {
 		ms := spec.Maps[name]
 		if ms.Type == ebpf.Array {
@@ -124,7 +136,9 @@ func NewState(rows int) (_ *State, err error) {
 // maps are those of the XDP program.
 
 func (s *State) maps() map[string]**ebpf.Map {
-	return map[string]**ebpf.Map{portsMap: &s.Ports, countersMap: &s.Counters, traceMap: &s.Trace, txPortsMap: &s.TxPorts}
+	return map[string]**ebpf.Map{
+		portsMap: &s.Ports, countersMap: &s.Counters, traceMap: &s.Trace, vlansMap: &s.VLANs, txPortsMap: &s.TxPorts,
+	}
 }
 
 // Close closes the maps. They go when no program and no pin holds them.
@@ -136,19 +150,24 @@ func (s *State) Close() error {
 	return errors.Join(errs...)
 }
 
-// Load loads the XDP program for an image and maps; it does not attach it. A
-// traced program notes its steps in State.Trace.
-func Load(im *Image, s *State, traced bool) (*ebpf.Program, error) {
-	prog, err := load(im, s, traced, true)
+// Features are what a program is made with. What is off is not in it.
+type Features struct {
+	Trace bool // it notes its steps in State.Trace
+	VLANs bool // it looks for ports behind VLAN tags
+}
+
+// Load loads the XDP program for an image and maps; it does not attach it.
+func Load(im *Image, s *State, f Features) (*ebpf.Program, error) {
+	prog, err := load(im, s, f, true)
 	if errors.Is(err, unix.EINVAL) { // perhaps a kernel before 5.18: it knows frames of one piece only
-		if p, err := load(im, s, traced, false); err == nil {
+		if p, err := load(im, s, f, false); err == nil {
 			return p, nil
 		}
 	}
 	return prog, err
 }
 
-func load(im *Image, s *State, traced, pieces bool) (*ebpf.Program, error) {
+func load(im *Image, s *State, f Features, pieces bool) (*ebpf.Program, error) {
 	spec, err := loadWeft()
 	if err != nil {
 		return nil, err
@@ -164,14 +183,18 @@ func load(im *Image, s *State, traced, pieces bool) (*ebpf.Program, error) {
 		maps[name] = *m
 	}
 	prog := spec.Programs[weftProgWeft]
+	limits := map[int64]int64{
+		countersMark: int64(s.Counters.ValueSize()) - int64(unsafe.Sizeof(Row{})),
+		vlanMark:     int64(s.VLANs.ValueSize()) - int64(unsafe.Sizeof(VLANs{}.Port[0])),
+	}
+	features := map[int64]bool{tracedMark: f.Trace, vlansMark: f.VLANs}
 	for i := range prog.Instructions {
 		ins := &prog.Instructions[i]
-		switch {
-		case ins.OpCode.Class().IsJump() && ins.OpCode.JumpOp() == asm.JGT && ins.Constant == countersMark:
-			ins.Constant = int64(s.Counters.ValueSize()) - int64(unsafe.Sizeof(Row{}))
-		case ins.IsConstantLoad(asm.DWord) && ins.Constant == tracedMark:
+		if limit, ok := limits[ins.Constant]; ok && ins.OpCode.Class().IsJump() && ins.OpCode.JumpOp() == asm.JGT {
+			ins.Constant = limit
+		} else if on, ok := features[ins.Constant]; ok && ins.IsConstantLoad(asm.DWord) {
 			ins.Constant = 0
-			if traced {
+			if on {
 				ins.Constant = 1
 			}
 		}

@@ -14,6 +14,11 @@ type Port struct {
 	VRF     int    // the table that its packets are looked up in
 	IPv4    bool   // it forwards packets of the family that come in by it
 	IPv6    bool
+
+	// Of a VLAN on another port: its frames come in and go out by that one, with a tag.
+	Parent uint32 // number of that port, which may be a VLAN itself; 0: this is none
+	VLAN   uint16 // identifier, 1 to 4094
+	TPID   uint16 // protocol of the tag: 0x8100 (802.1Q) or 0x88a8 (802.1ad)
 }
 
 // Mode is how an engine takes packets from a port.
@@ -34,7 +39,8 @@ const (
 	KernelEgress Egress = "kernel" // the port does not take what the engine sends: packets for it punt
 )
 
-// PortStatus is a port as an engine has it.
+// PortStatus is a port as an engine has it. A VLAN has the mode and the egress of
+// the port below, which counts what is lost.
 type PortStatus struct {
 	Port
 	Mode         Mode
@@ -92,6 +98,7 @@ func (c *Counters) Since(before *Counters) Counters {
 // Result is what an engine did with one packet.
 type Result struct {
 	Reason    Reason
+	Ingress   uint32 // number of the port that it counts for: the one it came in by, or a VLAN of that
 	Packet    []byte // the frame as it leaves the engine
 	Group     uint32 // the next-hop group looked up; 0: it did not come to that, or no route
 	Hash      uint32 // of the flow; 0: the group has no choice to make
@@ -104,7 +111,8 @@ type Result struct {
 type Engine interface {
 	// SetPort makes a port one of the engine's, or changes it.
 	SetPort(Port) error
-	// RemovePort gives a port back. Its counters are gone.
+	// RemovePort gives a port back, and before that its VLANs. Its counters are
+	// gone.
 	RemovePort(number uint32) error
 	// Ports returns the engine's ports, by number.
 	Ports() []PortStatus

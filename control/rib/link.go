@@ -65,6 +65,21 @@ func (r *RIB) DeleteLink(index int) {
 // PortChanged brings all that depends on a link up to date. The owner calls it
 // when Ports has another answer for the link.
 func (r *RIB) PortChanged(index int) {
+	for depth, below := 0, []int{index}; depth <= maxTags && len(below) > 0; depth++ {
+		var above []int
+		for _, i := range below {
+			r.portChanged(i)
+			for v, l := range r.links {
+				if l.Parent == i && l.Kind == "vlan" {
+					above = append(above, v)
+				}
+			}
+		}
+		below = above
+	}
+}
+
+func (r *RIB) portChanged(index int) {
 	var peers []peerKey
 	for k, p := range r.peers {
 		if k.link == index {

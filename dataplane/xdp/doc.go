@@ -4,16 +4,17 @@
 // One packet: the program finds the port that the packet came in by in
 // State.Ports, forwards by the image and sends through State.TxPorts, or hands
 // the packet to the kernel; bpf/weft.c tells the way. One port: SetPort makes
-// its slot in the device map, then its entry, then attaches the program, natively
-// where the driver can and generically where not.
+// its entry, then attaches the program, natively where the driver can and
+// generically where not, then fills its slot in the device map.
 //
 // What forwards is pinned in a directory of a bpffs, one for each network
 // namespace, and goes on when this process ends:
 //
-//	image, ports, counters, trace, tx_ports, transmits   maps
-//	link_N                                               attachment of port N
-//	tracepoint_NAME                                      attachment of the programs that count lost frames
-//	image_next, tracepoint_NAME_next                     only while what they are named after is replaced
+//	image, ports, counters, trace,     maps
+//	tx_ports, transmits, vlans
+//	link_N                             attachment of port N
+//	tracepoint_NAME                    attachment of a program that counts lost frames
+//	image_next, tracepoint_NAME_next   only while what they are named after is replaced
 //
 // The directory appears by one rename when it is complete. Open adopts it:
 // programs of this binary take over from those that run, without a gap.
@@ -31,6 +32,21 @@
 //
 // The tracepoints see each bulk of frames (up to 16) that any device map of the
 // machine sends; the program ends at once when nothing was lost.
+//
+// # VLANs
+//
+// A VLAN is a port without a program: its frames come in by the port at its root
+// with one tag, or two. The program takes tags that lead to a port off, handles
+// the plain frame as that port's, and gives a frame that is punted its tags back,
+// so that Linux sees what came in. While no VLAN is a port, the program that runs
+// has nothing of this. A tag with identifier 0 has a priority only: the port
+// stays. Two VLANs of one port have different identifiers, also when one is
+// 802.1Q and the other 802.1ad.
+//
+// A driver that takes tags off frames (ethtool -k IF: rx-vlan-offload) takes them
+// from XDP too: frames then look as if they came in by the port itself. Of a veth
+// it is the other end that leaves them out (tx-vlan-offload). Ports with VLANs
+// need that off: ethtool -K IF rxvlan off, and for veth ethtool -K PEER txvlan off.
 //
 // An engine works in the network namespace of the thread that calls it: lock
 // the goroutine to one when there are several.

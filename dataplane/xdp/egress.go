@@ -44,6 +44,9 @@ func (e *Engine) Check() error {
 	defer e.mu.Unlock()
 	var errs []error
 	for _, p := range e.ports {
+		if p.root != p {
+			continue
+		}
 		if err := e.checkEgress(p, time.Now()); err != nil {
 			errs = append(errs, fmt.Errorf("check port %d (%s): %w", p.Number, p.Name, err))
 		}
@@ -73,10 +76,30 @@ func (e *Engine) openEgress(p *port, now time.Time) error {
 		return err
 	}
 	p.egress = egress{open: true, since: now, wait: wait, refused: atomic.LoadUint64(&e.mem.transmit(p.Number).Refused)}
-	if err := e.state.TxPorts.Put(p.Number, uint32(p.Ifindex)); err != nil {
+	for _, v := range e.vlansBy(p) {
+		if err := e.fillSlot(v); err != nil {
+			return err
+		}
+	}
+	return e.fillSlot(p)
+}
+
+// fillSlot lets frames be redirected to a port: they go out by the one at its root.
+func (e *Engine) fillSlot(p *port) error {
+	if err := e.state.TxPorts.Put(p.Number, uint32(p.root.Ifindex)); err != nil {
 		return fmt.Errorf("open device map for it: %w", err)
 	}
 	return nil
+}
+
+// vlansBy returns the VLANs whose frames go out by a port.
+func (e *Engine) vlansBy(root *port) (all []*port) {
+	for _, p := range e.ports {
+		if p.root == root && p != root {
+			all = append(all, p)
+		}
+	}
+	return all
 }
 
 func (e *Engine) closeEgress(p *port, reason string, now time.Time) error {
@@ -85,7 +108,11 @@ func (e *Engine) closeEgress(p *port, reason string, now time.Time) error {
 		wait = min(max(2*p.egress.wait, retryFirst), retryMost)
 	}
 	p.egress = egress{reason: reason, since: now, wait: wait}
-	return e.clearEgress(&p.Port)
+	var errs []error
+	for _, v := range e.vlansBy(p) {
+		errs = append(errs, e.clearEgress(&v.Port))
+	}
+	return errors.Join(append(errs, e.clearEgress(&p.Port))...)
 }
 
 func (e *Engine) clearEgress(p *dataplane.Port) error {
@@ -134,8 +161,8 @@ func (e *Engine) adoptEgress(p *port) error {
 // status adds what the port's egress is to what is known of it.
 func (e *Engine) status(p *port) dataplane.PortStatus {
 	s := p.PortStatus
-	s.Egress, s.EgressReason = dataplane.KernelEgress, p.egress.reason
-	if p.egress.open {
+	s.Egress, s.EgressReason = dataplane.KernelEgress, p.root.egress.reason
+	if p.root.egress.open {
 		s.Egress = dataplane.NativeEgress
 	}
 	t := e.mem.transmit(p.Number)

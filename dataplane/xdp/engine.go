@@ -13,7 +13,11 @@ import (
 	"weft/dataplane"
 )
 
-const defaultPorts = 256
+const (
+	defaultPorts  = 256
+	defaultTrunks = 32
+	maxTrunks     = 1<<12 - 1 // what is left of a port's flags
+)
 
 // Options are chosen when an engine is made. The zero value is usable.
 type Options struct {
@@ -24,6 +28,9 @@ type Options struct {
 	// Ports bounds port numbers: 0 means 256, bpf.MaxPorts is the most. Each
 	// costs 1.5 KiB for each CPU.
 	Ports int
+	// Trunks is how many ports may have VLANs that are ports: 0 means 32, 4095
+	// is the most. Each costs 8 KiB.
+	Trunks int
 }
 
 // Engine is a dataplane.Engine. Make it by New or Open.
@@ -35,10 +42,11 @@ type Engine struct {
 	watch *watch
 	prog  *ebpf.Program
 
-	mu     sync.Mutex // guards what follows
-	ports  map[uint32]*port
-	probe  *probe  // made by the first Run
-	sender *sender // made for the first port that is tried
+	mu       sync.Mutex   // guards what follows
+	features bpf.Features // of prog
+	ports    map[uint32]*port
+	probe    *probe  // made by the first Run
+	sender   *sender // made for the first port that is tried
 }
 
 type port struct {
@@ -46,6 +54,9 @@ type port struct {
 	link                 link.Link
 	veth                 bool
 	egress               egress
+	root                 *port // the one that its frames come in by: itself, or what its parents lead to
+	tags                 int   // of its frames
+	trunk                int   // its table of VLANs; 0: none
 }
 
 var _ dataplane.Engine = (*Engine)(nil)
@@ -59,6 +70,12 @@ func New(im *bpf.Image, o Options) (*Engine, error) {
 	if o.Ports == 0 {
 		o.Ports = defaultPorts
 	}
+	if o.Trunks == 0 {
+		o.Trunks = defaultTrunks
+	}
+	if o.Trunks < 1 || o.Trunks > maxTrunks {
+		return nil, fmt.Errorf("make engine: %w: %d ports with VLANs, want 1 to %d", ErrPort, o.Trunks, maxTrunks)
+	}
 	if o.Ports < 1 || o.Ports > bpf.MaxPorts {
 		return nil, fmt.Errorf("make engine: %w: %d ports, want 1 to %d", ErrPort, o.Ports, bpf.MaxPorts)
 	}
@@ -66,7 +83,7 @@ func New(im *bpf.Image, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("count CPUs: %w", err)
 	}
-	s, err := bpf.NewState(o.Ports * cpus)
+	s, err := bpf.NewState(o.Ports*cpus, o.Trunks+1)
 	if err != nil {
 		return nil, fmt.Errorf("make engine: %w", err)
 	}
@@ -117,8 +134,10 @@ func newEngine(im *bpf.Image, s *bpf.State, p pins) (*Engine, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	e := &Engine{pins: p, state: s, mem: mem, image: im, watch: new(watch), ports: map[uint32]*port{}}
-	if e.prog, err = bpf.Load(im, s, false); err != nil {
+	e := &Engine{
+		pins: p, state: s, mem: mem, image: im, watch: new(watch), ports: map[uint32]*port{}, features: mem.features(),
+	}
+	if e.prog, err = bpf.Load(im, s, e.features); err != nil {
 		return nil, errors.Join(err, mem.close(), s.Close())
 	}
 	return e, nil
@@ -128,12 +147,12 @@ func newEngine(im *bpf.Image, s *bpf.State, p pins) (*Engine, error) {
 // has filled beside. No packet is lost; each sees one image only. The old image
 // may be closed then, after a grace period if its memory is used again.
 func (e *Engine) Replace(im *bpf.Image) error {
-	prog, err := bpf.Load(im, e.state, false)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	prog, err := bpf.Load(im, e.state, e.features)
 	if err != nil {
 		return fmt.Errorf("replace image: %w", err)
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	err = e.pins.replaceImage(im, func() error { return e.updateLinks(prog) })
 	if err != nil {
 		return errors.Join(fmt.Errorf("replace image: %w", err), prog.Close())
@@ -143,10 +162,32 @@ func (e *Engine) Replace(im *bpf.Image) error {
 	return errors.Join(old.Close(), e.dropProbe())
 }
 
+// fit makes the program that runs the one for the ports that there are. One that
+// the kernel refuses changes nothing.
+func (e *Engine) fit() error {
+	f := e.mem.features()
+	if f == e.features {
+		return nil
+	}
+	prog, err := bpf.Load(e.image, e.state, f)
+	if err != nil {
+		return err
+	}
+	if err := e.updateLinks(prog); err != nil {
+		return errors.Join(err, prog.Close())
+	}
+	old := e.prog
+	e.prog, e.features = prog, f
+	return errors.Join(old.Close(), e.dropProbe())
+}
+
 // updateLinks makes prog the program of all ports, or of none.
 func (e *Engine) updateLinks(prog *ebpf.Program) error {
 	var done []*port
 	for _, p := range e.ports {
+		if p.link == nil {
+			continue
+		}
 		if err := p.link.Update(prog); err != nil {
 			for _, d := range done {
 				err = errors.Join(err, d.link.Update(e.prog))
@@ -208,7 +249,9 @@ func (e *Engine) Stop() error {
 	defer e.mu.Unlock()
 	var errs []error
 	for _, p := range e.ports {
-		errs = append(errs, e.detach(p))
+		if p.link != nil {
+			errs = append(errs, e.detach(p))
+		}
 	}
 	return errors.Join(append(errs, e.pins.remove(), e.release())...)
 }
@@ -216,7 +259,9 @@ func (e *Engine) Stop() error {
 func (e *Engine) release() error {
 	errs := []error{e.dropProbe(), e.sender.close(), e.watch.close()}
 	for _, p := range e.ports {
-		errs = append(errs, p.link.Close())
+		if p.link != nil {
+			errs = append(errs, p.link.Close())
+		}
 	}
 	e.ports = map[uint32]*port{}
 	return errors.Join(append(errs, e.prog.Close(), e.mem.close(), e.state.Close())...)

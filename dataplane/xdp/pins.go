@@ -42,7 +42,7 @@ type pins struct{ dir string }
 func (p pins) path(name string) string { return filepath.Join(p.dir, name) }
 
 func statePins(s *bpf.State) map[string]**ebpf.Map {
-	return map[string]**ebpf.Map{"ports": &s.Ports, "counters": &s.Counters, "trace": &s.Trace, "tx_ports": &s.TxPorts, "transmits": &s.Transmits}
+	return map[string]**ebpf.Map{"ports": &s.Ports, "counters": &s.Counters, "trace": &s.Trace, "tx_ports": &s.TxPorts, "transmits": &s.Transmits, "vlans": &s.VLANs}
 }
 
 // create pins maps, so that the directory appears with all of them or not at

@@ -17,7 +17,7 @@ import (
 
 // SetPort implements dataplane.Engine. A port that is new is attached, natively
 // if its driver can; one that is known changes in place, and must keep its
-// ifindex.
+// ifindex and what VLAN it is. The parent of a VLAN is set before.
 //
 // Errors: ErrPort, ErrForeign. Nothing has changed then.
 func (e *Engine) SetPort(p dataplane.Port) error {
@@ -27,10 +27,14 @@ func (e *Engine) SetPort(p dataplane.Port) error {
 	if err == nil {
 		if old := e.ports[p.Number]; old != nil {
 			old.Port = p
-			e.mem.setPort(p.Number, e.entry(&p))
+			e.mem.setPort(p.Number, e.entry(old))
 			return nil
 		}
-		err = e.attach(&p)
+		if p.Parent != 0 {
+			err = e.attachVLAN(&p)
+		} else {
+			err = e.attach(&p)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("set port %d (%s): %w", p.Number, p.Name, err)
@@ -50,17 +54,19 @@ func (e *Engine) check(p *dataplane.Port) error {
 		return fmt.Errorf("%w: MAC %s is a group's", ErrPort, net.HardwareAddr(p.MAC[:]))
 	case old != nil && old.Ifindex != p.Ifindex:
 		return fmt.Errorf("%w: ifindex %d, but the port is attached to %d: remove it first", ErrPort, p.Ifindex, old.Ifindex)
+	case old != nil && (old.Parent != p.Parent || old.VLAN != p.VLAN || old.TPID != p.TPID):
+		return fmt.Errorf("%w: VLAN %d of port %d, but it is VLAN %d of port %d: remove it first", ErrPort, p.VLAN, p.Parent, old.VLAN, old.Parent)
 	}
 	for _, other := range e.ports {
 		if other.Ifindex == p.Ifindex && other.Number != p.Number {
 			return fmt.Errorf("%w: ifindex %d is port %d", ErrPort, p.Ifindex, other.Number)
 		}
 	}
-	return nil
+	return e.checkVLAN(p)
 }
 
 // entry is a port as the program wants it.
-func (e *Engine) entry(p *dataplane.Port) bpf.Port {
+func (e *Engine) entry(p *port) bpf.Port {
 	b := bpf.Port{Mac: p.MAC, Vrf: uint16(p.VRF), Number: uint16(p.Number)}
 	b.Counters = p.Number * uint32(e.mem.cpus) * uint32(len(bpf.Row{})) * counterSize
 	if p.IPv4 {
@@ -69,7 +75,20 @@ func (e *Engine) entry(p *dataplane.Port) bpf.Port {
 	if p.IPv6 {
 		b.Flags |= bpf.PortIPv6
 	}
+	if p.Parent != 0 {
+		b.Flags |= bpf.PortVLAN
+	}
+	if p.TPID == unix.ETH_P_8021AD {
+		b.Flags |= bpf.Port8021AD
+	}
+	b.Flags |= uint16(p.trunk) << bpf.PortTrunkShift
 	return b
+}
+
+// fromEntry is the reverse of entry, as far as an entry says it.
+func (p *port) fromEntry(b bpf.Port) {
+	p.MAC, p.VRF = b.Mac, int(b.Vrf)
+	p.IPv4, p.IPv6 = b.Flags&bpf.PortIPv4 != 0, b.Flags&bpf.PortIPv6 != 0
 }
 
 const counterSize = 16 // asserted by package bpf
@@ -87,7 +106,8 @@ func (e *Engine) attach(p *dataplane.Port) (err error) {
 	clear(e.mem.portRows(p.Number))
 	*e.mem.transmit(p.Number) = bpf.Transmit{}
 	made := &port{PortStatus: dataplane.PortStatus{Port: *p}, veth: nl.Type() == "veth"}
-	e.mem.setPort(p.Number, e.entry(p))
+	made.root = made
+	e.mem.setPort(p.Number, e.entry(made))
 	e.mem.ports.ByIfindex[p.Ifindex] = uint16(p.Number)
 	made.link, made.Mode, err = attach(e.prog, p.Ifindex)
 	if err == nil {
@@ -150,11 +170,22 @@ func (e *Engine) RemovePort(number uint32) error {
 	if p == nil {
 		return fmt.Errorf("remove port %d: %w", number, ErrNoPort)
 	}
-	delete(e.ports, number)
-	if err := errors.Join(e.detach(p), e.forget(&p.Port)); err != nil {
+	if err := e.removePort(p); err != nil {
 		return fmt.Errorf("remove port %d (%s): %w", number, p.Name, err)
 	}
 	return nil
+}
+
+func (e *Engine) removePort(p *port) error {
+	var errs []error
+	for _, v := range e.vlansOf(p.Number) {
+		errs = append(errs, e.removePort(v))
+	}
+	if p.Parent != 0 {
+		return errors.Join(append(errs, e.detachVLAN(p))...)
+	}
+	delete(e.ports, p.Number)
+	return errors.Join(append(errs, e.detach(p), e.forget(&p.Port))...)
 }
 
 // detach takes the program off a port. A link of an interface that is gone has
@@ -190,6 +221,13 @@ func (e *Engine) adopt() error {
 			e.ports[number] = p
 		}
 	}
+	for number := range links {
+		if p := e.ports[number]; p != nil {
+			if err := e.adoptVLANs(p); err != nil {
+				return fmt.Errorf("adopt VLANs of port %d: %w", number, err)
+			}
+		}
+	}
 	// Entries without a link: a process died on its way into or out of attach.
 	for ifindex, number := range e.mem.ports.ByIfindex {
 		if n := uint32(number); n != 0 && e.ports[n] == nil {
@@ -198,6 +236,16 @@ func (e *Engine) adopt() error {
 			}
 		}
 	}
+	for n := uint32(1); n < e.mem.limit(); n++ {
+		if e.mem.ports.Port[n].Number != 0 && e.ports[n] == nil {
+			if err := e.forget(&dataplane.Port{Number: n}); err != nil {
+				return err
+			}
+		}
+	}
+	if err := e.fit(); err != nil {
+		return err
+	}
 	return e.updateLinks(e.prog)
 }
 
@@ -205,8 +253,8 @@ func (e *Engine) adopt() error {
 func (e *Engine) adoptPort(number uint32, l link.Link) (*port, error) {
 	entry := e.mem.ports.Port[number]
 	p := &port{link: l}
-	p.Number, p.MAC, p.VRF = number, entry.Mac, int(entry.Vrf)
-	p.IPv4, p.IPv6 = entry.Flags&bpf.PortIPv4 != 0, entry.Flags&bpf.PortIPv6 != 0
+	p.root, p.Number = p, number
+	p.fromEntry(entry)
 	info, err := l.Info()
 	if err != nil {
 		return nil, err

@@ -27,18 +27,20 @@ func (e *Engine) needProbe() (err error) {
 }
 
 func (e *Engine) newProbe() (_ *probe, err error) {
-	fresh, err := bpf.NewState(int(e.mem.limit()) * e.mem.cpus)
+	fresh, err := bpf.NewState(int(e.mem.limit())*e.mem.cpus, 1)
 	if err != nil {
 		return nil, err
 	}
 	p := &probe{state: *e.state}
 	p.state.Counters, p.state.Trace = fresh.Counters, fresh.Trace
-	err = errors.Join(fresh.Ports.Close(), fresh.TxPorts.Close(), fresh.Transmits.Close())
+	err = errors.Join(fresh.Ports.Close(), fresh.TxPorts.Close(), fresh.Transmits.Close(), fresh.VLANs.Close())
 	if err == nil {
 		p.mem, err = mapMemory(&p.state)
 	}
 	if err == nil {
-		p.prog, err = bpf.Load(e.image, &p.state, true)
+		f := e.features
+		f.Trace = true
+		p.prog, err = bpf.Load(e.image, &p.state, f)
 	}
 	if err != nil {
 		return nil, errors.Join(err, p.close())
@@ -102,7 +104,7 @@ func (e *Engine) run(frame []byte, ingress uint32) (r dataplane.Result, err erro
 		if p == nil {
 			return r, ErrNoPort
 		}
-		ifindex = p.Ifindex
+		ifindex = p.root.Ifindex
 	}
 	if err := e.needProbe(); err != nil {
 		return r, err
@@ -123,8 +125,11 @@ func (e *Engine) run(frame []byte, ingress uint32) (r dataplane.Result, err erro
 	}
 	t := p.mem.trace
 	r = dataplane.Result{Packet: opts.DataOut, Group: t.Group, Hash: t.Hash, Adjacency: t.Adjacency}
-	if r.Reason, err = p.reason(ingress, len(frame)); err != nil {
+	if r.Ingress, r.Reason, err = p.reason(len(frame)); err != nil {
 		return r, err
+	}
+	if r.Ingress != ingress && (e.ports[ingress] == nil || e.ports[r.Ingress] == nil || e.ports[r.Ingress].root != e.ports[ingress].root) {
+		return r, fmt.Errorf("counted for port %d", r.Ingress)
 	}
 	if r.Reason.Verdict() == dataplane.Forward {
 		r.Egress = t.Port
@@ -139,7 +144,7 @@ var actions = map[dataplane.Verdict]uint32{dataplane.Forward: xdpRedirect, datap
 
 // reason finds the one counter that has counted, and checks that it counted one
 // packet of the given bytes.
-func (p *probe) reason(ingress uint32, bytes int) (dataplane.Reason, error) {
+func (p *probe) reason(bytes int) (uint32, dataplane.Reason, error) {
 	type count struct {
 		port   uint32
 		reason dataplane.Reason
@@ -154,8 +159,8 @@ func (p *probe) reason(ingress uint32, bytes int) (dataplane.Reason, error) {
 		}
 	}
 	want := dataplane.Counter{Packets: 1, Bytes: uint64(bytes)}
-	if len(found) != 1 || found[0].port != ingress || found[0].Counter != want {
-		return 0, fmt.Errorf("counted %v, want one reason with %v", found, want)
+	if len(found) != 1 || found[0].Counter != want {
+		return 0, 0, fmt.Errorf("counted %v, want one reason with %v", found, want)
 	}
-	return found[0].reason, nil
+	return found[0].port, found[0].reason, nil
 }

@@ -333,6 +333,9 @@ func runs(t testing.TB, e *xdp.Engine) {
 	}
 	want, _ := info.ID()
 	for _, p := range e.Ports() {
+		if p.Parent != 0 {
+			continue // it has none of its own
+		}
 		l, err := netlink.LinkByIndex(p.Ifindex)
 		if err != nil {
 			t.Fatal(err)

@@ -150,11 +150,19 @@ struct weft_port {
 enum weft_port_flags {
 	WEFT_PORT_IPV4 = 1, /* forwards it */
 	WEFT_PORT_IPV6 = 2,
+	WEFT_PORT_VLAN = 4,	   /* its frames have a tag and come in by another port */
+	WEFT_PORT_8021AD = 8,	   /* of this protocol; else 802.1Q */
+	WEFT_PORT_TRUNK_SHIFT = 4, /* number of its struct weft_vlans, where VLANs of it are ports; 0: none are */
 };
 
 enum weft_limits {
 	WEFT_PORTS = 4096,
 	WEFT_IFINDEXES = 65536,
+};
+
+/* The ports that VLANs of a port are, by identifier. */
+struct weft_vlans {
+	__u16 port[4096];
 };
 
 struct weft_ports {
