@@ -78,6 +78,7 @@ type Follower struct {
 	numbers    map[int]uint32      // of links that are ports
 
 	held     []kernel.Event // while dumping
+	settle   *time.Timer    // until interfaces are told that have lost settings
 	timer    *time.Timer    // until the next synchronization
 	waiting  bool           // for timer
 	lastSync time.Time      // its end
@@ -132,9 +133,10 @@ func Open(config Config) (*Follower, error) {
 		arrived: make(chan arrival, 64), calls: make(chan func()),
 		synced: make(chan struct{}), done: make(chan struct{}),
 		forwarding: map[netconfKey]bool{}, told: map[int]Interface{}, numbers: map[int]uint32{},
-		timer: time.NewTimer(time.Hour),
+		timer: time.NewTimer(time.Hour), settle: time.NewTimer(time.Hour),
 	}
 	f.timer.Stop()
+	f.settle.Stop()
 	return f, nil
 }
 
@@ -203,6 +205,9 @@ func (f *Follower) Run(ctx context.Context) error {
 		case <-f.timer.C:
 			f.waiting = false
 			f.again()
+		case <-f.settle.C:
+			f.tellInterfaces()
+			f.publish()
 		case <-refresh.C:
 			f.refresh()
 		case call := <-f.calls:
@@ -293,8 +298,11 @@ func (f *Follower) take(e kernel.Event) {
 		f.takeLink(e.Payload, e.Type == unix.RTM_NEWLINK)
 		f.tellInterfaces()
 	case unix.RTM_NEWNETCONF:
-		f.takeNetconf(e.Payload)
+		f.takeNetconf(e.Payload, true)
 		f.tellInterfaces()
+	case unix.RTM_DELNETCONF: // of a link that gets another name, for a moment only
+		f.takeNetconf(e.Payload, false)
+		f.settle.Reset(syncDelay)
 	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
 		f.takeAddr(e.Payload, e.Type == unix.RTM_NEWADDR)
 	case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
