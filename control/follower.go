@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -85,6 +86,9 @@ type Follower struct {
 	lastTook time.Duration
 	route    kernel.Route // reused
 	counts   Counts
+
+	verifying sync.Mutex
+	watched   map[rib.Key]bool // prefixes that a verification asks about: whether they have changed
 }
 
 // Counts are what a Follower has seen.
@@ -364,11 +368,17 @@ func (f *Follower) takeRoute(e kernel.Event) {
 	case e.Flags&unix.NLM_F_APPEND != 0:
 		how = rib.Append
 	}
-	switch {
-	case !f.decoded(f.route.Decode(e.Payload)):
-	case e.Type == unix.RTM_NEWROUTE:
+	if !f.decoded(f.route.Decode(e.Payload)) {
+		return
+	}
+	if k, ok := f.rib.RouteKey(&f.route); ok {
+		if _, watched := f.watched[k]; watched {
+			f.watched[k] = true
+		}
+	}
+	if e.Type == unix.RTM_NEWROUTE {
 		f.rib.SetRoute(&f.route, how)
-	default:
+	} else {
 		f.rib.DeleteRoute(&f.route)
 	}
 }
