@@ -99,6 +99,8 @@ type verification struct {
 	conn    *kernel.Conn
 	resolve Resolve
 	result  Verified
+
+	complete bool // the keys that are compared are all of the RIB's
 }
 
 // all compares all prefixes, and returns the differences.
@@ -112,21 +114,16 @@ func (v *verification) all(ctx context.Context, progress func(checked, total int
 		return nil, err
 	}
 	slices.SortFunc(keys, rib.Key.Compare)
-	known := keys
-	for k := range digests {
-		if _, ok := slices.BinarySearchFunc(known, k, rib.Key.Compare); !ok {
-			keys = append(keys, k)
-		}
+	v.complete = true
+	found, err := v.compare(ctx, digester, digests, keys, progress)
+	v.complete = false
+	if err != nil || len(digests) == 0 {
+		return found, err
 	}
-	slices.SortFunc(keys, rib.Key.Compare)
-	for _, k := range keys {
-		if k.Prefix().Addr().Is4() {
-			v.result.IPv4++
-		} else {
-			v.result.IPv6++
-		}
-	}
-	return v.compare(ctx, digester, digests, keys, progress)
+	// What the RIB does not have is left.
+	further, err := v.compare(ctx, digester, digests, slices.SortedFunc(maps.Keys(digests), rib.Key.Compare), progress)
+	maps.Copy(found, further)
+	return found, err
 }
 
 // again compares some prefixes after a while, and says of those that have
@@ -149,7 +146,9 @@ func (v *verification) again(ctx context.Context, suspects map[rib.Key]Differenc
 	if err != nil {
 		return nil, err
 	}
+	counted := v.result
 	found, err := v.compare(ctx, digester, digests, keys, func(int, int) {})
+	v.result = counted
 	if err != nil {
 		return nil, err
 	}
@@ -181,8 +180,15 @@ func (v *verification) compare(ctx context.Context, d *rib.Digester, digests map
 		if err := v.f.Do(ctx, func(r *rib.RIB) { v.prefixes(r, d, digests, chunk, found) }); err != nil {
 			return nil, err
 		}
-		if err := v.program(ctx, chunk, found); err != nil {
+		if err := v.program(ctx, keys[at:], len(chunk), found); err != nil {
 			return nil, err
+		}
+		for _, k := range chunk {
+			if k.Prefix().Addr().Is4() {
+				v.result.IPv4++
+			} else {
+				v.result.IPv6++
+			}
 		}
 		progress(at+len(chunk), len(keys))
 	}
@@ -223,7 +229,8 @@ func (v *verification) dump(ctx context.Context) (digester *rib.Digester, digest
 func (v *verification) prefixes(r *rib.RIB, d *rib.Digester, digests map[rib.Key]uint64, keys []rib.Key, found map[rib.Key]Difference) {
 	for _, k := range keys {
 		here := Difference{VRF: k.VRF(), Prefix: k.Prefix()}
-		if want, have := digests[k], r.Digest(d, k); want != have {
+		want, have := digests[k], r.Digest(d, k)
+		if delete(digests, k); want != have {
 			here.Between, here.Want, here.Have = KernelAndRIB, told(want), told(have)
 			found[k] = here
 		}
@@ -245,27 +252,49 @@ func told(digest uint64) string {
 }
 
 // program compares what RIB, image and live program answer for the first address
-// of each prefix that packets may be sent to.
-func (v *verification) program(ctx context.Context, keys []rib.Key, found map[rib.Key]Difference) error {
-	for len(keys) > 0 {
-		n := 1
-		for n < len(keys) && keys[n].VRF() == keys[0].VRF() {
-			n++
+// of each of the first n prefixes that packets may be sent to.
+func (v *verification) program(ctx context.Context, keys []rib.Key, n int, found map[rib.Key]Difference) error {
+	for n > 0 {
+		same := 1
+		for same < n && keys[same].VRF() == keys[0].VRF() {
+			same++
 		}
-		if err := v.programOf(ctx, keys[0].VRF(), keys[:n], found); err != nil {
+		if err := v.programOf(ctx, keys, same, found); err != nil {
 			return err
 		}
-		keys = keys[n:]
+		keys, n = keys[same:], n-same
 	}
 	return nil
 }
 
-func (v *verification) programOf(ctx context.Context, vrf int, keys []rib.Key, found map[rib.Key]Difference) error {
-	addrs := make([]netip.Addr, len(keys))
-	for i, k := range keys {
-		addrs[i] = representative(k.Prefix())
+// expected returns the group that packets to the first address of keys[0] are to
+// go to. Of all keys in order, the last with this address is the longest prefix.
+func (v *verification) expected(r *rib.RIB, keys []rib.Key, first netip.Addr) fib.GroupID {
+	k := keys[0]
+	if !v.complete || k.Prefix().Addr() != first {
+		return r.Lookup(k.VRF(), first)
 	}
-	want, have, ok := make([]fib.GroupID, len(keys)), make([]fib.GroupID, len(keys)), make([]bool, len(keys))
+	if g, ok := r.Answer(rib.KeyOf(k.VRF(), netip.PrefixFrom(first, first.BitLen()))); ok {
+		return g
+	}
+	for _, next := range keys[1:] {
+		if next.VRF() != k.VRF() || next.Prefix().Addr() != first {
+			break
+		}
+		k = next
+	}
+	if g, ok := r.Answer(k); ok {
+		return g
+	}
+	return r.Lookup(k.VRF(), first) // it has gone
+}
+
+func (v *verification) programOf(ctx context.Context, keys []rib.Key, n int, found map[rib.Key]Difference) error {
+	vrf, addrs := keys[0].VRF(), make([]netip.Addr, n)
+	for i := range addrs {
+		addrs[i] = representative(keys[i].Prefix())
+	}
+	want, have, ok := make([]fib.GroupID, n), make([]fib.GroupID, n), make([]bool, n)
 	differs := func(i int, between string, want, have fib.GroupID) {
 		if found[keys[i]].Between != RIBAndImage && want != have {
 			found[keys[i]] = Difference{
@@ -283,13 +312,13 @@ func (v *verification) programOf(ctx context.Context, vrf int, keys []rib.Key, f
 		}
 		for i, a := range addrs {
 			want[i] = t.Lookup(a)
-			differs(i, RIBAndImage, r.Lookup(vrf, a), want[i])
+			differs(i, RIBAndImage, v.expected(r, keys[i:], a), want[i])
 		}
 		err = v.resolve(vrf, addrs, have, ok)
 	}); doErr != nil || err != nil {
 		return errors.Join(doErr, err)
 	}
-	for i := range keys {
+	for i := range ok {
 		if ok[i] {
 			differs(i, ImageAndProgram, want[i], have[i])
 		}

@@ -101,23 +101,26 @@ func TestVerifyAgrees(t *testing.T) {
 	w := follow(t, Config{})
 	check := func() {
 		t.Helper()
-		var v4, v6 int
-		w.do(func(r *rib.RIB) {
-			for _, k := range r.Keys(nil) {
-				if k.Prefix().Addr().Is4() {
-					v4++
-				} else {
-					v6++
-				}
+		w.eventually(func() string { // until it has heard of all changes
+			v := w.verify(nil)
+			if len(v.Differences) > 0 {
+				t.Errorf("%+v", v)
 			}
+			var v4, v6 int
+			w.do(func(r *rib.RIB) {
+				for _, k := range r.Keys(nil) {
+					if k.Prefix().Addr().Is4() {
+						v4++
+					} else {
+						v6++
+					}
+				}
+			})
+			if v.IPv4 != v4 || v.IPv6 != v6 || v4 < 20 || v6 < 12 || v.Changing > 0 {
+				return fmt.Sprintf("compared %d and %d prefixes, there are %d and %d; %d change", v.IPv4, v.IPv6, v4, v6, v.Changing)
+			}
+			return ""
 		})
-		v := w.verify(nil)
-		if len(v.Differences) > 0 || v.Changing > 0 {
-			t.Errorf("%+v", v)
-		}
-		if v.IPv4 != v4 || v.IPv6 != v6 || v4 < 20 || v6 < 12 {
-			t.Errorf("compared %d and %d prefixes, there are %d and %d", v.IPv4, v.IPv6, v4, v6)
-		}
 	}
 	check()
 	rnd := rand.New(rand.NewPCG(3, 0))

@@ -20,6 +20,9 @@ type probe struct {
 
 // needProbe makes the probe if there is none.
 func (e *Engine) needProbe() (err error) {
+	if e.closed {
+		return ErrClosed
+	}
 	if e.probe == nil {
 		e.probe, err = e.newProbe()
 	}
@@ -68,11 +71,6 @@ func (e *Engine) dropProbe() error {
 	return p.close()
 }
 
-// xdpMD is struct xdp_md as BPF_PROG_TEST_RUN takes it.
-type xdpMD struct {
-	Data, DataEnd, DataMeta, IngressIfindex, RxQueueIndex, EgressIfindex uint32
-}
-
 // The verdicts of XDP, of linux/bpf.h.
 const (
 	xdpDrop     = 1
@@ -98,6 +96,9 @@ func (e *Engine) Run(frame []byte, ingress uint32) (dataplane.Result, error) {
 }
 
 func (e *Engine) run(frame []byte, ingress uint32) (r dataplane.Result, err error) {
+	if err := e.needProbe(); err != nil {
+		return r, err
+	}
 	ifindex := 1
 	if ingress != 0 {
 		p := e.ports[ingress]
@@ -106,25 +107,15 @@ func (e *Engine) run(frame []byte, ingress uint32) (r dataplane.Result, err erro
 		}
 		ifindex = p.root.Ifindex
 	}
-	if err := e.needProbe(); err != nil {
-		return r, err
-	}
 	p := e.probe
 	clear(p.mem.rows)
 	*p.mem.trace = bpf.Trace{}
-	out := make([]byte, len(frame)+growth)
-	opts := &ebpf.RunOptions{
-		Data:    frame,
-		DataOut: out,
-		Context: xdpMD{DataEnd: uint32(len(frame)), IngressIfindex: uint32(ifindex)},
-		Repeat:  1,
-	}
-	action, err := p.prog.Run(opts)
+	ran, err := testRun(p.prog, frame, make([]byte, len(frame)+growth), uint32(ifindex))
 	if err != nil {
 		return r, err
 	}
 	t := p.mem.trace
-	r = dataplane.Result{Packet: opts.DataOut, Group: t.Group, Hash: t.Hash, Adjacency: t.Adjacency}
+	r = dataplane.Result{Packet: ran.packet, Took: ran.took, Group: t.Group, Hash: t.Hash, Adjacency: t.Adjacency}
 	if r.Ingress, r.Reason, err = p.reason(len(frame)); err != nil {
 		return r, err
 	}
@@ -134,8 +125,8 @@ func (e *Engine) run(frame []byte, ingress uint32) (r dataplane.Result, err erro
 	if r.Reason.Verdict() == dataplane.Forward {
 		r.Egress = t.Port
 	}
-	if want := actions[r.Reason.Verdict()]; action != want {
-		return r, fmt.Errorf("XDP action %d for reason %s, want %d", action, r.Reason, want)
+	if want := actions[r.Reason.Verdict()]; ran.action != want {
+		return r, fmt.Errorf("XDP action %d for reason %s, want %d", ran.action, r.Reason, want)
 	}
 	return r, nil
 }
