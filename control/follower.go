@@ -39,6 +39,9 @@ type Config struct {
 	// in. What a synchronization finds is not told.
 	Observe func(*rib.RIB, kernel.Event)
 
+	// Synced, if not nil, is told of each synchronization how long it took.
+	Synced func(took time.Duration)
+
 	// IsUsed, if not nil, tells whether packets have gone to an adjacency lately:
 	// the others are not kept fresh.
 	IsUsed func(fib.AdjacencyID) bool

@@ -77,6 +77,9 @@ func (f *Follower) sync(anyway bool) error {
 	f.counts.Syncs++
 	f.lastSync, f.lastTook = time.Now(), time.Since(start)
 	f.counts.LastSync = f.lastTook
+	if f.config.Synced != nil {
+		f.config.Synced(f.lastTook)
+	}
 	if interrupted != nil {
 		f.request()
 	}

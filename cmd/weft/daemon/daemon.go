@@ -129,7 +129,10 @@ func (r *router) open() (err error) {
 	if err != nil {
 		return err
 	}
-	r.ports = ports.New(ports.Config{Engine: r.engine, Names: r.options.Ports, Log: r.log})
+	r.ports = ports.New(ports.Config{
+		Engine: r.engine, Names: r.options.Ports, Log: r.log,
+		Changed: func(text string) { r.server.Note(api.EventPort, text) },
+	})
 	before := map[int]int{} // VRFs of ports, by ifindex
 	for _, p := range r.engine.Ports() {
 		before[p.Ifindex] = p.VRF
@@ -140,6 +143,9 @@ func (r *router) open() (err error) {
 		Interface:     r.ports.Take,
 		VRF:           func(link int) (int, bool) { vrf, ok := before[link]; return vrf, ok },
 		Observe:       func(rib *rib.RIB, e kernel.Event) { r.server.Observe(rib, e) },
+		Synced: func(took time.Duration) {
+			r.server.Note(api.EventSync, fmt.Sprintf("all of the kernel's tables read in %v", took.Round(time.Millisecond)))
+		},
 	})
 	if err != nil {
 		return fmt.Errorf("follow the kernel: %w", err)
@@ -238,7 +244,7 @@ func (r *router) serve(ctx context.Context) error {
 	served := make(chan error, 1)
 	serving, endServing := context.WithCancel(context.Background())
 	go func() { served <- r.server.Serve(serving, listener) }()
-	err = r.follow(ctx, served)
+	err = r.follow(ctx)
 	close(r.stopped)
 	endServing()
 	return errors.Join(err, <-served)
@@ -246,7 +252,7 @@ func (r *router) serve(ctx context.Context) error {
 
 // follow keeps image and ports right until ctx ends, or until a client says
 // stop.
-func (r *router) follow(ctx context.Context, served <-chan error) error {
+func (r *router) follow(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	followed := make(chan error, 1)
