@@ -212,7 +212,7 @@ func TestPortsAndVerify(t *testing.T) {
 			t.Fatal(err)
 		}
 		if m.Done {
-			if len(m.Differences) != 0 || m.Ipv4 < 8 || m.Ipv6 < 4 {
+			if len(m.Differences) != 0 || m.Ipv4 < 7 || m.Ipv6 < 4 {
 				t.Errorf("%v", m)
 			}
 			return
@@ -234,20 +234,20 @@ func TestStatus(t *testing.T) {
 	}
 	ipBatch(t, lines)
 	close(begin)
-	seen := map[string]bool{}
-	for !seen[Forwarding] {
-		st, err := w.client.GetStatus(context.Background(), &StatusRequest{})
-		if err != nil {
+	loading := 0
+	var st *Status
+	for {
+		var err error
+		if st, err = w.client.GetStatus(context.Background(), &StatusRequest{}); err != nil {
 			t.Fatal(err)
 		}
-		seen[st.State] = true
+		if st.State != Loading {
+			break
+		}
+		loading++
 	}
-	if !seen[Loading] {
+	if loading == 0 {
 		t.Error("never loading")
-	}
-	st, err := w.client.GetStatus(context.Background(), &StatusRequest{})
-	if err != nil {
-		t.Fatal(err)
 	}
 	// 60,000 routes do not fit into 1 MiB.
 	if st.State != Kernel || st.Fib.NotInstalled == 0 || st.Fib.Size != 1<<20 || st.Version != "test" || st.Pid != int64(os.Getpid()) ||
