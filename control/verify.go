@@ -153,7 +153,8 @@ func (v *verification) again(ctx context.Context, suspects map[rib.Key]Differenc
 		return nil, err
 	}
 	return found, v.f.Do(ctx, func(*rib.RIB) {
-		unsure := v.f.waiting || v.f.counts.Syncs != syncs
+		// With changes in the queue it is not known which prefixes they are of.
+		unsure := v.f.waiting || v.f.counts.Syncs != syncs || v.f.watcher.Pending() || len(v.f.arrived) > 0
 		for k, d := range found {
 			if d.Between == KernelAndRIB && (unsure || v.f.watched[k]) {
 				found[k] = Difference{VRF: k.VRF(), Prefix: k.Prefix(), Between: changing}
