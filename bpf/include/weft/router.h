@@ -27,9 +27,9 @@ static __always_inline enum weft_reason ipv4_packet(struct packet *p)
 		return port_disabled(p->port);
 
 	group = fib_lookup_ipv4(p->port->vrf, ip.dst);
+	TRACE(group, group);
 	if (unlikely(!group))
 		STOP(WEFT_IPV4_LPM_MISS);
-	TRACE(group, group);
 	word = fib_group(group);
 	r = group_check(p, word);
 	if (r)
@@ -62,9 +62,9 @@ static __always_inline enum weft_reason ipv6_packet(struct packet *p)
 		return port_disabled(p->port);
 
 	group = fib_lookup_ipv6(p->port->vrf, ip.dst_hi, ip.dst_lo);
+	TRACE(group, group);
 	if (unlikely(!group))
 		STOP(WEFT_IPV6_LPM_MISS);
-	TRACE(group, group);
 	word = fib_group(group);
 	r = group_check(p, word);
 	if (r)
