@@ -55,8 +55,11 @@ func enterNetns(path string) error {
 		return err
 	}
 	own, err := inode("/proc/thread-self/ns/net")
-	if err != nil || own == target {
+	if err != nil {
 		return err
+	}
+	if own == target {
+		return os.Unsetenv(enteredVariable) // not for children
 	}
 	if os.Getenv(enteredVariable) == target {
 		return fail(codeFailed, "network namespace "+path+": entered it, and am not in it", "")
