@@ -116,7 +116,13 @@ func (e *env) prepare(cmd *cobra.Command, _ []string) error {
 		}
 		e.socket = abs
 	}
-	if e.netns == "" || cmd.Annotations[client] != "" {
+	if e.netns == "" {
+		if e.socket == "" {
+			e.socket = e.getenv(socketVariable)
+		}
+		return nil
+	}
+	if cmd.Annotations[client] != "" {
 		return nil
 	}
 	return e.enter(e.netnsPath())
