@@ -2,6 +2,7 @@ package router
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -231,11 +233,17 @@ type outcome struct {
 // weft runs the program for the router's namespace.
 func (n *network) weft(args ...string) (o outcome) {
 	n.Helper()
-	return execute(n, exec.Command(weft, append([]string{"-n", n.lab.Namespace("r1")}, args...)...))
+	return execute(n, weft, append([]string{"-n", n.lab.Namespace("r1")}, args...)...)
 }
 
-func execute(t testing.TB, cmd *exec.Cmd) (o outcome) {
+// execute runs a command. One that does not end is killed, with what it started.
+func execute(t testing.TB, name string, args ...string) (o outcome) {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -59,7 +58,7 @@ func TestBadQuestions(t *testing.T) {
 		o.wantError(t, c.exit, c.words...)
 		wantJSONError(t, n.weft(append([]string{"--json"}, args...)...), c.exit, c.code)
 	}
-	o := execute(t, exec.Command(weft, "-n", "weft-no-such-namespace", "status"))
+	o := execute(t, weft, "-n", "weft-no-such-namespace", "status")
 	o.wantError(t, 2, "weft-no-such-namespace", "ip netns list")
 }
 

@@ -159,6 +159,9 @@ func supported() error {
 	if os.Geteuid() != 0 {
 		return ErrPermission
 	}
+	if err := permitted(); err != nil {
+		return err
+	}
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
 		return fmt.Errorf("find kernel version: %w", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -19,7 +20,7 @@ import (
 // the ports back to Linux. Where a daemon was killed, it gives back what that
 // one left. It returns when nothing is left.
 //
-// Errors: ErrNothing, ErrPermission.
+// Errors: ErrNothing, ErrPermission, os.ErrPermission.
 func Stop(ctx context.Context, socket string) error {
 	netns, err := api.Netns()
 	if err != nil {
@@ -39,10 +40,21 @@ func Stop(ctx context.Context, socket string) error {
 		return waitUnlocked(ctx, netns)
 	case status.Code(err) != codes.Unavailable:
 		return fmt.Errorf("stop the daemon: %w", err)
+	case isDenied(socket):
+		return fmt.Errorf("not allowed to talk to the daemon at %s: %w", socket, os.ErrPermission)
 	case api.IsLocked(netns):
 		return fmt.Errorf("stop the daemon: %s, which runs, does not answer at %s: %w", api.Holder(netns), socket, err)
 	}
 	return removeLeft(netns, socket)
+}
+
+// isDenied tells whether this process may not talk to whoever is at a socket.
+func isDenied(socket string) bool {
+	c, err := net.Dial("unix", socket)
+	if err == nil {
+		c.Close()
+	}
+	return errors.Is(err, os.ErrPermission)
 }
 
 // ErrNothing: no daemon runs, and none has left anything.
