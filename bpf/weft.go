@@ -13,6 +13,7 @@ import (
 )
 
 //go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -type fib_header -type weft_port -type weft_ports -type weft_counter -type weft_trace -type weft_reason -type weft_reason_range -type weft_port_flags -type weft_limits weft weft.c -- -O2 -g -Wall -Werror -mcpu=v3 -Iinclude -idirafter /usr/include/x86_64-linux-gnu
+//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types weftchunked weft.c -- -DFIB_CHUNKED -O2 -g -Wall -Werror -mcpu=v3 -Iinclude -idirafter /usr/include/x86_64-linux-gnu
 
 // Names of the layout as Go says them. The values come from types.h and
 // reason.h by way of bpf2go.
@@ -56,7 +57,7 @@ const (
 
 	// What stands in the instructions until Load: see counters_check and TRACE.
 	countersMark = 0x77654643
-	tracedMark   = 0x7765667454524143
+	tracedMark   = 0x77655452
 )
 
 // ReasonNames returns the names of enum weft_reason, in lower case, by number.
@@ -145,7 +146,11 @@ func Load(im *Image, s *State, traced bool) (*ebpf.Program, error) {
 }
 
 func load(im *Image, s *State, traced, pieces bool) (*ebpf.Program, error) {
-	spec, err := loadWeft()
+	loadSpec := loadWeft
+	if im.Chunked() {
+		loadSpec = loadWeftchunked
+	}
+	spec, err := loadSpec()
 	if err != nil {
 		return nil, err
 	}
@@ -162,16 +167,12 @@ func load(im *Image, s *State, traced, pieces bool) (*ebpf.Program, error) {
 	prog := spec.Programs[weftProgWeft]
 	for i := range prog.Instructions {
 		ins := &prog.Instructions[i]
-		switch {
-		case ins.OpCode.Class().IsJump() && ins.OpCode.JumpOp() == asm.JGT && ins.Constant == countersMark:
+		if ins.OpCode.Class().IsJump() && ins.OpCode.JumpOp() == asm.JGT && ins.Constant == countersMark {
 			ins.Constant = int64(s.Counters.ValueSize()) - int64(unsafe.Sizeof(Row{}))
-		case ins.IsConstantLoad(asm.DWord) && ins.Constant == tracedMark:
-			ins.Constant = 0
-			if traced {
-				ins.Constant = 1
-			}
 		}
 	}
+	decide(prog.Instructions, tracedMark, traced)
+	prog.Instructions = prune(prog.Instructions)
 	if !pieces {
 		prog.Flags &^= unix.BPF_F_XDP_HAS_FRAGS
 	}

@@ -31,14 +31,16 @@ struct {
 
 struct weft_trace trace SEC(".data.trace");
 
-/* Notes a step in a traced program. In others the verifier removes it: the loader writes the number. */
-#define TRACE(step, value)                                         \
-	({                                                         \
-		__u64 traced_;                                     \
-		asm("%0 = 0x7765667454524143 ll" : "=r"(traced_)); \
-		if (__builtin_expect(traced_, 0))                  \
-			trace.step = (value);                      \
-	})
+/* Notes a step in a traced program. The loader makes it a jump, or nothing. */
+#define TRACE(step, value)                                                                  \
+	do {                                                                                \
+		__label__ traced_, on_;                                                     \
+		asm volatile goto("if r10 == 0x77655452 goto %l[traced_]" : : : : traced_); \
+		goto on_;                                                                   \
+	traced_:                                                                            \
+		trace.step = (value);                                                       \
+	on_:;                                                                               \
+	} while (0)
 
 /* port_of returns the port that an interface is: number 0 when it is none. */
 static __always_inline struct weft_port *port_of(__u32 ifindex)
