@@ -5,7 +5,7 @@ FORMAT ?= table
 LINT = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 .DEFAULT_GOAL := help
-.PHONY: run help all deps build generate test race fuzz bench bench-fib bench-forward bench-designs lint fmt clean
+.PHONY: run lookups help all deps build man generate test race fuzz bench bench-fib bench-forward bench-designs lint fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,11 +15,19 @@ all: build lint test ## build, lint and test
 deps: ## install what generating, linting and testing need (Debian packages; as root)
 	@sh .ci/deps
 
-run: ## the Internet table in the FIB: loaded, looked up, changed; needs nothing but Go
+run: ## weft's main job, shown in network namespaces in a minute; as root, asks sudo; needs Go and iproute2
+	@echo "Building weft: a minute the first time, a moment after that."
+	@$(GO) build -v -o build/ ./cmd/weft ./test/demo
+	@build/demo
+
+lookups: ## the Internet table in the FIB: loaded, looked up, changed; needs nothing but Go, and no root
 	@$(GO) run ./test/fibbench -rounds 3 -only '^(go/.*/(weft|weft_compact|bart_fast|bart_table)|load/.*|update/.*|switch/.*|memory/full/weft.*)$$'
 
 build: ## compile everything; needs nothing but Go
 	$(GO) build ./...
+
+man: ## write the manual pages into build/man
+	$(GO) run ./cmd/weft man build/man
 
 generate: ## make Go and BPF objects from the C source again (clang-19)
 	$(GO) generate ./...

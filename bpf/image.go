@@ -3,6 +3,7 @@ package bpf
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -42,6 +43,10 @@ func NewImage(size int) (*Image, error) {
 	}
 	return im, err
 }
+
+// ImageSize returns the least size of an image that is a power of two and holds
+// size bytes.
+func ImageSize(size int) int { return max(4096, 1<<bits.Len(uint(size-1))) }
 
 // NewChunkedImage makes an image of elements, as on older kernels.
 func NewChunkedImage(chunks int) (*Image, error) { return newImage(chunkSize, chunks) }

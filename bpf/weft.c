@@ -1,13 +1,8 @@
 //go:build ignore
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The XDP program of a router. A packet's way, step by step; each ends it with a reason or lets it go on. */
-#include "weft/adj.h"
-#include "weft/eth.h"
-#include "weft/fib.h"
-#include "weft/ipv4.h"
-#include "weft/ipv6.h"
-#include "weft/maps.h"
-#include "weft/packet.h"
+/* The XDP program of a router. */
+#include "weft/router.h"
+#include "weft/xdp.h"
 
 char _license[] SEC("license") = "Dual BSD/GPL";
 
@@ -18,164 +13,7 @@ const volatile enum weft_port_flags go_port_flags;
 const volatile enum weft_limits go_limits;
 const volatile struct fib_header *const volatile go_header;
 
-/* ipv4_goes tells whether a packet goes on to a member of its group. */
-static __always_inline enum weft_reason ipv4_goes(const struct packet *p, const struct ipv4 *ip)
-{
-	if (unlikely(link_group(p)))
-		STOP(WEFT_UC_DIP_OVER_MC_DMAC); /* RFC 1812 5.3.4 */
-	if (unlikely(ipv4_expires(ip)))
-		STOP(WEFT_TTL_VALUE_IS_TOO_SMALL);
-	return 0;
-}
-
-/* ipv4_leave sends a packet out through an adjacency. */
-static __always_inline enum weft_reason ipv4_leave(struct packet *p, const struct fib_adjacency *adj, const _Bool plain)
-{
-	enum weft_reason r;
-
-	if (unlikely(ipv4_too_big(p, adj->mtu)))
-		STOP(WEFT_MTU_VALUE_IS_TOO_SMALL);
-	r = adj_port(adj);
-	if (r)
-		return r;
-	ipv4_forward(p);
-	if (!plain) {
-		r = adj_tag(p, adj);
-		if (r)
-			return r;
-	}
-	return adj_rewrite(p, adj);
-}
-
-static __always_inline enum weft_reason ipv4_packet(struct packet *p)
-{
-	struct fib_adjacency *adj;
-	enum weft_reason r;
-	struct ipv4 ip;
-	__u32 group, number;
-	__u64 word;
-
-	r = ipv4_check(p, &ip);
-	if (r)
-		return r;
-	if (unlikely(!ANY_BIT(*(volatile __u16 *)&p->port->flags, WEFT_PORT_IPV4)))
-		return port_disabled(p->port);
-
-	group = fib_lookup_ipv4(p->port->vrf, ip.dst);
-	if (unlikely(!group))
-		STOP(WEFT_IPV4_LPM_MISS);
-	TRACE(group, group);
-	word = fib_group(group);
-	if (likely(group_is_single(word))) {
-		r = ipv4_goes(p, &ip);
-		if (r)
-			return r;
-		number = word;
-	} else {
-		if (!group_is_buckets(word))
-			return group_other(word);
-		r = ipv4_goes(p, &ip);
-		if (r)
-			return r;
-		number = fib_member(word, ipv4_hash(p, &ip));
-	}
-	TRACE(adjacency, number);
-	FIB_ADJACENCY(adj, number, none);
-	if (likely(adj_is_plain(adj)))
-		return ipv4_leave(p, adj, 1);
-	r = adj_check(adj);
-	return r ? r : ipv4_leave(p, adj, 0);
-none:
-	STOP(WEFT_NO_ADJACENCY);
-}
-
-/* ipv6_goes tells whether a packet goes on to a member of its group. */
-static __always_inline enum weft_reason ipv6_goes(const struct packet *p, const struct ipv6 *ip)
-{
-	if (unlikely(link_group(p)))
-		STOP(WEFT_UC_DIP_OVER_MC_DMAC); /* RFC 1812 5.3.4 */
-	if (unlikely(ipv6_expires(ip)))
-		STOP(WEFT_TTL_VALUE_IS_TOO_SMALL);
-	return 0;
-}
-
-/* ipv6_leave sends a packet out through an adjacency. */
-static __always_inline enum weft_reason ipv6_leave(struct packet *p, const struct fib_adjacency *adj, const _Bool plain)
-{
-	enum weft_reason r;
-
-	if (unlikely(ipv6_too_big(p, adj->mtu)))
-		STOP(WEFT_MTU_VALUE_IS_TOO_SMALL);
-	r = adj_port(adj);
-	if (r)
-		return r;
-	ipv6_forward(p);
-	if (!plain) {
-		r = adj_tag(p, adj);
-		if (r)
-			return r;
-	}
-	return adj_rewrite(p, adj);
-}
-
-static __always_inline enum weft_reason ipv6_packet(struct packet *p)
-{
-	struct fib_adjacency *adj;
-	enum weft_reason r;
-	struct ipv6 ip;
-	__u32 group, number;
-	__u64 word;
-
-	r = ipv6_check(p, &ip);
-	if (r)
-		return r;
-	if (unlikely(!ANY_BIT(*(volatile __u16 *)&p->port->flags, WEFT_PORT_IPV6)))
-		return port_disabled(p->port);
-
-	group = FIB_LOOKUP_IPV6(p->port->vrf, ip.dst_hi, ipv6_word(p, 4));
-	if (unlikely(!group))
-		STOP(WEFT_IPV6_LPM_MISS);
-	TRACE(group, group);
-	word = fib_group(group);
-	if (likely(group_is_single(word))) {
-		r = ipv6_goes(p, &ip);
-		if (r)
-			return r;
-		number = word;
-	} else {
-		if (!group_is_buckets(word))
-			return group_other(word);
-		r = ipv6_goes(p, &ip);
-		if (r)
-			return r;
-		number = fib_member(word, ipv6_hash(p, &ip));
-	}
-	TRACE(adjacency, number);
-	FIB_ADJACENCY(adj, number, none);
-	if (likely(adj_is_plain(adj)))
-		return ipv6_leave(p, adj, 1);
-	r = adj_check(adj);
-	return r ? r : ipv6_leave(p, adj, 0);
-none:
-	STOP(WEFT_NO_ADJACENCY);
-}
-
-static __always_inline enum weft_reason frame(struct packet *p)
-{
-	enum weft_reason r;
-	__be16 type;
-
-	r = eth_check(p, &type);
-	if (r)
-		return r;
-	if (likely(type == bpf_htons(ETH_P_IP)))
-		return ipv4_packet(p);
-	if (likely(type == bpf_htons(ETH_P_IPV6)))
-		return ipv6_packet(p);
-	return eth_other(type);
-}
-
-/* The one place where a packet is counted and its reason becomes what XDP does with it. */
+/* The one place where a packet's reason becomes what XDP does with it. */
 SEC("xdp.frags")
 int weft(struct xdp_md *ctx)
 {
@@ -183,12 +21,8 @@ int weft(struct xdp_md *ctx)
 	enum weft_reason r;
 
 	packet_load(&p);
-	p.bytes = p.end - p.eth;
-	r = frame(&p);
-	if (likely(r == WEFT_FORWARDED)) {
-		port_count(p.port, WEFT_FORWARDED, p.bytes);
+	r = router(&p);
+	if (likely(r == WEFT_FORWARDED))
 		return XDP_REDIRECT;
-	}
-	port_count(p.port, r, packet_bytes(&p));
 	return (__u32)r < (__u32)WEFT_DROP ? XDP_PASS : XDP_DROP;
 }

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -type fib_header -type weft_port -type weft_ports -type weft_counter -type weft_trace -type weft_reason -type weft_reason_range -type weft_port_flags -type weft_limits weft weft.c -- -O2 -g -Wall -Werror -mcpu=v3 -Iinclude -idirafter /usr/include/x86_64-linux-gnu
+//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -type fib_header -type weft_port -type weft_ports -type weft_vlans -type weft_counter -type weft_trace -type weft_reason -type weft_reason_range -type weft_port_flags -type weft_limits weft weft.c -- -O2 -g -Wall -Werror -mcpu=v3 -Iinclude -idirafter /usr/include/x86_64-linux-gnu
 //go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types weftchunked weft.c -- -DFIB_CHUNKED -O2 -g -Wall -Werror -mcpu=v3 -Iinclude -idirafter /usr/include/x86_64-linux-gnu
 
 // Names of the layout as Go says them. The values come from types.h and
@@ -24,8 +24,12 @@ const (
 	FirstPunt  = int(weftWeftReasonRangeWEFT_PUNT)
 	FirstDrop  = int(weftWeftReasonRangeWEFT_DROP)
 
-	PortIPv4 = uint16(weftWeftPortFlagsWEFT_PORT_IPV4)
-	PortIPv6 = uint16(weftWeftPortFlagsWEFT_PORT_IPV6)
+	PortIPv4   = uint16(weftWeftPortFlagsWEFT_PORT_IPV4)
+	PortIPv6   = uint16(weftWeftPortFlagsWEFT_PORT_IPV6)
+	PortVLAN   = uint16(weftWeftPortFlagsWEFT_PORT_VLAN)
+	Port8021AD = uint16(weftWeftPortFlagsWEFT_PORT_8021AD)
+	// PortTrunkShift is where in the flags of a port stands which VLANs are its.
+	PortTrunkShift = uint16(weftWeftPortFlagsWEFT_PORT_TRUNK_SHIFT)
 )
 
 type (
@@ -38,26 +42,32 @@ type (
 	// Row is the counters of one port on one CPU, by reason. A port's rows, one
 	// for each CPU, begin at Port.Counters.
 	Row = [Reasons]Counter
+	// VLANs are the port numbers that VLANs of one port are, by identifier.
+	VLANs = weftWeftVlans
 	// Trace is what a traced program notes.
 	Trace = weftWeftTrace
 )
 
 // The layouts are those of C: a build on which they differ does not compile.
 var (
-	_ [16]byte                         = [unsafe.Sizeof(Port{})]byte{}
-	_ [16]byte                         = [unsafe.Sizeof(Counter{})]byte{}
-	_ [16*MaxPorts + 2*MaxIfindex]byte = [unsafe.Sizeof(Ports{})]byte{}
+	_ [16]byte                                      = [unsafe.Sizeof(Port{})]byte{}
+	_ [16]byte                                      = [unsafe.Sizeof(Counter{})]byte{}
+	_ [16*MaxPorts + 2*MaxIfindex + 4*MaxPorts]byte = [unsafe.Sizeof(Ports{})]byte{}
+	_ [2 * 4096]byte                                = [unsafe.Sizeof(VLANs{})]byte{}
 )
 
 const (
 	portsMap    = ".data.ports"
 	countersMap = ".data.counters"
 	traceMap    = ".data.trace"
+	vlansMap    = ".data.vlans"
 	txPortsMap  = weftMapTxPorts
 
-	// What stands in the instructions until Load: see counters_check and TRACE.
+	// What stands in the instructions until Load: see counters_check, TRACE, vlans_check and VLANS.
 	countersMark = 0x77654643
 	tracedMark   = 0x77655452
+	vlanMark     = 0x7765564c
+	vlansMark    = 0x7765764c
 )
 
 // ReasonNames returns the names of enum weft_reason, in lower case, by number.
@@ -87,15 +97,17 @@ func (im *Image) VRFs() int {
 // State is the maps that XDP programs work on besides an image. They outlive a
 // program: the next one takes them over.
 type State struct {
-	Ports    *ebpf.Map // one value, a Ports
-	Counters *ebpf.Map // one value, Rows
-	Trace    *ebpf.Map // one value, a Trace
-	TxPorts  *ebpf.Map // port number to ifindex
+	Ports     *ebpf.Map // one value, a Ports
+	Counters  *ebpf.Map // one value, Rows
+	Trace     *ebpf.Map // one value, a Trace
+	VLANs     *ebpf.Map // one value, of VLANs
+	TxPorts   *ebpf.Map // port number to ifindex
+	Transmits *ebpf.Map // one value, a Transmits
 }
 
-// NewState makes empty maps with the given number of rows of counters. Needs
-// Linux 5.5 and CAP_BPF.
-func NewState(rows int) (_ *State, err error) {
+// NewState makes empty maps with the given number of rows of counters and of
+// VLANs, of which the first must stay empty. Needs Linux 5.5 and CAP_BPF.
+func NewState(rows, trunks int) (_ *State, err error) {
 	s := new(State)
 	defer func() {
 		if err != nil {
@@ -107,6 +119,7 @@ func NewState(rows int) (_ *State, err error) {
 		return nil, err
 	}
 	spec.Maps[countersMap].ValueSize = uint32(rows) * uint32(unsafe.Sizeof(Row{}))
+	spec.Maps[vlansMap].ValueSize = uint32(trunks) * uint32(unsafe.Sizeof(VLANs{}))
 	for name, m := range s.maps() {
 		ms := spec.Maps[name]
 		if ms.Type == ebpf.Array {
@@ -117,35 +130,48 @@ func NewState(rows int) (_ *State, err error) {
 			return nil, fmt.Errorf("create map %s: %w", ms.Name, err)
 		}
 	}
-	return s, nil
+	s.Transmits, err = newTransmits()
+	return s, err
 }
 
+// maps are those of the XDP program.
+
 func (s *State) maps() map[string]**ebpf.Map {
-	return map[string]**ebpf.Map{portsMap: &s.Ports, countersMap: &s.Counters, traceMap: &s.Trace, txPortsMap: &s.TxPorts}
+	return map[string]**ebpf.Map{
+		portsMap: &s.Ports, countersMap: &s.Counters, traceMap: &s.Trace, vlansMap: &s.VLANs, txPortsMap: &s.TxPorts,
+	}
 }
 
 // Close closes the maps. They go when no program and no pin holds them.
 func (s *State) Close() error {
-	var errs []error
+	errs := []error{s.Transmits.Close()}
 	for _, m := range s.maps() {
 		errs = append(errs, (*m).Close())
 	}
 	return errors.Join(errs...)
 }
 
-// Load loads the XDP program for an image and maps; it does not attach it. A
-// traced program notes its steps in State.Trace.
-func Load(im *Image, s *State, traced bool) (*ebpf.Program, error) {
-	prog, err := load(im, s, traced, true)
+// Features are what a program is made with. What is off is not in it.
+type Features struct {
+	Trace bool // it notes its steps in State.Trace
+	VLANs bool // it looks for ports behind VLAN tags
+}
+
+// Load loads the XDP program for an image and maps; it does not attach it.
+func Load(im *Image, s *State, f Features) (*ebpf.Program, error) {
+	prog, err := loadXDP(im, s, f, true)
 	if errors.Is(err, unix.EINVAL) { // perhaps a kernel before 5.18: it knows frames of one piece only
-		if p, err := load(im, s, traced, false); err == nil {
+		if p, err := loadXDP(im, s, f, false); err == nil {
 			return p, nil
 		}
 	}
-	return prog, err
+	if err != nil {
+		return nil, fmt.Errorf("load XDP program: %w", err)
+	}
+	return prog, nil
 }
 
-func load(im *Image, s *State, traced, pieces bool) (*ebpf.Program, error) {
+func loadXDP(im *Image, s *State, f Features, pieces bool) (*ebpf.Program, error) {
 	loadSpec := loadWeft
 	if im.Chunked() {
 		loadSpec = loadWeftchunked
@@ -154,35 +180,48 @@ func load(im *Image, s *State, traced, pieces bool) (*ebpf.Program, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !pieces {
+		spec.Programs[weftProgWeft].Flags &^= unix.BPF_F_XDP_HAS_FRAGS
+	}
+	if err := spec.Variables[weftVarPieces].Set(pieces); err != nil {
+		return nil, err
+	}
+	return load(spec, weftProgWeft, im, s, f)
+}
+
+// load loads a program of spec that is a router.
+func load(spec *ebpf.CollectionSpec, name string, im *Image, s *State, f Features) (*ebpf.Program, error) {
 	maps, err := im.Use(spec)
 	if err != nil {
 		return nil, err
 	}
 	for name, m := range s.maps() {
 		ms := spec.Maps[name]
+		if ms == nil {
+			continue // tc has no device map
+		}
 		ms.ValueSize, ms.MaxEntries, ms.Flags = (*m).ValueSize(), (*m).MaxEntries(), (*m).Flags()
 		ms.Contents, ms.Key, ms.Value = nil, nil, nil
 		maps[name] = *m
 	}
-	prog := spec.Programs[weftProgWeft]
+	prog := spec.Programs[name]
+	limits := map[int64]int64{
+		countersMark: int64(s.Counters.ValueSize()) - int64(unsafe.Sizeof(Row{})),
+		vlanMark:     int64(s.VLANs.ValueSize()) - int64(unsafe.Sizeof(VLANs{}.Port[0])),
+	}
 	for i := range prog.Instructions {
 		ins := &prog.Instructions[i]
-		if ins.OpCode.Class().IsJump() && ins.OpCode.JumpOp() == asm.JGT && ins.Constant == countersMark {
-			ins.Constant = int64(s.Counters.ValueSize()) - int64(unsafe.Sizeof(Row{}))
+		if limit, ok := limits[ins.Constant]; ok && ins.OpCode.Class().IsJump() && ins.OpCode.JumpOp() == asm.JGT {
+			ins.Constant = limit
 		}
 	}
-	decide(prog.Instructions, tracedMark, traced)
+	decide(prog.Instructions, tracedMark, f.Trace)
+	decide(prog.Instructions, vlansMark, f.VLANs)
 	prog.Instructions = prune(prog.Instructions)
-	if !pieces {
-		prog.Flags &^= unix.BPF_F_XDP_HAS_FRAGS
-	}
-	if err := spec.Variables[weftVarPieces].Set(pieces); err != nil {
-		return nil, err
-	}
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: maps})
 	if err != nil {
-		return nil, fmt.Errorf("load XDP program: %w", err)
+		return nil, err
 	}
 	defer coll.Close()
-	return coll.DetachProgram(weftProgWeft), nil
+	return coll.DetachProgram(name), nil
 }

@@ -52,14 +52,18 @@ type weftWeftPort struct {
 type weftWeftPortFlags uint32
 
 const (
-	weftWeftPortFlagsWEFT_PORT_IPV4 weftWeftPortFlags = 1
-	weftWeftPortFlagsWEFT_PORT_IPV6 weftWeftPortFlags = 2
+	weftWeftPortFlagsWEFT_PORT_IPV4        weftWeftPortFlags = 1
+	weftWeftPortFlagsWEFT_PORT_IPV6        weftWeftPortFlags = 2
+	weftWeftPortFlagsWEFT_PORT_VLAN        weftWeftPortFlags = 4
+	weftWeftPortFlagsWEFT_PORT_8021AD      weftWeftPortFlags = 8
+	weftWeftPortFlagsWEFT_PORT_TRUNK_SHIFT weftWeftPortFlags = 4
 )
 
 type weftWeftPorts struct {
 	_         structs.HostLayout
 	Port      [4096]weftWeftPort
 	ByIfindex [65536]uint16
+	Egress    [4096]uint32
 }
 
 type weftWeftReason uint32
@@ -124,6 +128,12 @@ type weftWeftTrace struct {
 	Hash      uint32
 	Adjacency uint32
 	Port      uint32
+	Tag       uint32
+}
+
+type weftWeftVlans struct {
+	_    structs.HostLayout
+	Port [4096]uint16
 }
 
 // Names of all BPF objects in the ELF.
@@ -142,6 +152,7 @@ const (
 	weftVarPieces        = "pieces"
 	weftVarPorts         = "ports"
 	weftVarTrace         = "trace"
+	weftVarVlans         = "vlans"
 )
 
 // loadWeft returns the embedded CollectionSpec for weft.
@@ -210,6 +221,7 @@ type weftVariableSpecs struct {
 	Pieces        *ebpf.VariableSpec `ebpf:"pieces"`
 	Ports         *ebpf.VariableSpec `ebpf:"ports"`
 	Trace         *ebpf.VariableSpec `ebpf:"trace"`
+	Vlans         *ebpf.VariableSpec `ebpf:"vlans"`
 }
 
 // weftObjects contains all objects after they have been loaded into the kernel.
@@ -255,6 +267,7 @@ type weftVariables struct {
 	Pieces        *ebpf.Variable `ebpf:"pieces"`
 	Ports         *ebpf.Variable `ebpf:"ports"`
 	Trace         *ebpf.Variable `ebpf:"trace"`
+	Vlans         *ebpf.Variable `ebpf:"vlans"`
 }
 
 // weftPrograms contains all programs after they have been loaded into the kernel.

@@ -28,6 +28,7 @@ const (
 	weftchunkedVarPieces        = "pieces"
 	weftchunkedVarPorts         = "ports"
 	weftchunkedVarTrace         = "trace"
+	weftchunkedVarVlans         = "vlans"
 )
 
 // loadWeftchunked returns the embedded CollectionSpec for weftchunked.
@@ -96,6 +97,7 @@ type weftchunkedVariableSpecs struct {
 	Pieces        *ebpf.VariableSpec `ebpf:"pieces"`
 	Ports         *ebpf.VariableSpec `ebpf:"ports"`
 	Trace         *ebpf.VariableSpec `ebpf:"trace"`
+	Vlans         *ebpf.VariableSpec `ebpf:"vlans"`
 }
 
 // weftchunkedObjects contains all objects after they have been loaded into the kernel.
@@ -142,6 +144,7 @@ type weftchunkedVariables struct {
 	Pieces        *ebpf.Variable `ebpf:"pieces"`
 	Ports         *ebpf.Variable `ebpf:"ports"`
 	Trace         *ebpf.Variable `ebpf:"trace"`
+	Vlans         *ebpf.Variable `ebpf:"vlans"`
 }
 
 // weftchunkedPrograms contains all programs after they have been loaded into the kernel.

@@ -22,13 +22,21 @@ type Config struct {
 	Reasons rib.Reasons
 
 	// Grow and NotInstalled are as in rib.Options.
-	Grow         func(*fib.Image) (*fib.Image, error)
+	Grow         func(im *fib.Image, size int) (*fib.Image, error)
 	NotInstalled func(routes int)
 
-	// Link, if not nil, is called for each link when it appears, changes or
-	// goes. It may make the link a port, or no port any more: the routes over it
+	// Interface, if not nil, is called for each link when it appears, changes or
+	// goes. It may make links ports, or no ports any more: the routes over them
 	// follow when it returns.
-	Link func(l kernel.Link, there bool)
+	Interface func(i Interface, there bool)
+
+	// VRF, if not nil, tells in which VRF a link was when it was made a port that
+	// the owner has taken over.
+	VRF func(link int) (vrf int, ok bool)
+
+	// Observe, if not nil, is given each change of the kernel before it is taken
+	// in. What a synchronization finds is not told.
+	Observe func(*rib.RIB, kernel.Event)
 
 	// IsUsed, if not nil, tells whether packets have gone to an adjacency lately:
 	// the others are not kept fresh.
@@ -64,6 +72,10 @@ type Follower struct {
 	calls   chan func()
 	synced  chan struct{}
 	done    chan struct{}
+
+	forwarding map[netconfKey]bool // what links do with packets of a family
+	told       map[int]Interface   // by Config.Interface
+	numbers    map[int]uint32      // of links that are ports
 
 	held     []kernel.Event // while dumping
 	timer    *time.Timer    // until the next synchronization
@@ -119,6 +131,7 @@ func Open(config Config) (*Follower, error) {
 		}),
 		arrived: make(chan arrival, 64), calls: make(chan func()),
 		synced: make(chan struct{}), done: make(chan struct{}),
+		forwarding: map[netconfKey]bool{}, told: map[int]Interface{}, numbers: map[int]uint32{},
 		timer: time.NewTimer(time.Hour),
 	}
 	f.timer.Stop()
@@ -143,6 +156,15 @@ func (f *Follower) Do(ctx context.Context, fn func(*rib.RIB)) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// UpdatePorts calls fn, which may make links ports or no ports any more, as Do
+// does, and brings the routes over them up to date.
+func (f *Follower) UpdatePorts(ctx context.Context, fn func()) error {
+	return f.Do(ctx, func(r *rib.RIB) {
+		fn()
+		f.portsChanged(r)
+	})
 }
 
 // ErrStopped: the Follower does not run any more.
@@ -263,9 +285,16 @@ func (f *Follower) request() {
 
 // take applies one change.
 func (f *Follower) take(e kernel.Event) {
+	if f.config.Observe != nil {
+		f.config.Observe(f.rib, e)
+	}
 	switch e.Type {
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
 		f.takeLink(e.Payload, e.Type == unix.RTM_NEWLINK)
+		f.tellInterfaces()
+	case unix.RTM_NEWNETCONF:
+		f.takeNetconf(e.Payload)
+		f.tellInterfaces()
 	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
 		f.takeAddr(e.Payload, e.Type == unix.RTM_NEWADDR)
 	case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
@@ -284,27 +313,6 @@ func (f *Follower) decoded(err error) bool {
 		f.config.Log.Warn("message of the kernel is not usable", "error", err)
 	}
 	return err == nil
-}
-
-func (f *Follower) takeLink(payload []byte, there bool) {
-	var l kernel.Link
-	if !f.decoded(l.Decode(payload)) {
-		return
-	}
-	old, known := f.rib.Link(l.Index)
-	tell := f.config.Link != nil && (known != there || old != l)
-	switch {
-	case there && tell:
-		f.config.Link(l, true)
-		f.rib.SetLink(l)
-	case there:
-		f.rib.SetLink(l)
-	default:
-		f.rib.DeleteLink(l.Index)
-		if tell {
-			f.config.Link(l, false)
-		}
-	}
 }
 
 func (f *Follower) takeAddr(payload []byte, there bool) {

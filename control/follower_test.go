@@ -167,11 +167,7 @@ func TestNextHopObjects(t *testing.T) {
 	var before uint32
 	group := func() (id uint32) {
 		w.do(func(r *rib.RIB) {
-			for route := range r.Routes {
-				if route.Prefix.String() == "10.8.0.0/16" {
-					id = uint32(route.Group)
-				}
-			}
+			id = uint32(r.At(rib.KeyOf(0, netip.MustParsePrefix("10.8.0.0/16")))[0].Group)
 		})
 		return id
 	}
@@ -495,10 +491,7 @@ func TestHold(t *testing.T) {
 	has := func(route, aLink bool) {
 		t.Helper()
 		_, gotLink := f.rib.Link(5)
-		gotRoute := false
-		for range f.rib.Routes {
-			gotRoute = true
-		}
+		gotRoute := len(f.rib.Keys(nil)) > 0
 		if gotRoute != route || gotLink != aLink {
 			t.Errorf("route %v, link %v; want %v, %v", gotRoute, gotLink, route, aLink)
 		}

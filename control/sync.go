@@ -48,10 +48,13 @@ func (f *Follower) sync(anyway bool) error {
 		dump func() error
 	}{
 		{"links", func() error { return f.dump(kernel.Links, f.hold, func(b []byte) { f.takeLink(b, true) }) }},
+		{"ipv4 settings", func() error { return f.dumpOptional(kernel.NetconfsIPv4, f.takeNetconf) }},
+		{"ipv6 settings", func() error { return f.dumpOptional(kernel.NetconfsIPv6, f.takeNetconf) }},
+		{"", f.afterLinks},
 		{"addresses", func() error { return f.dump(kernel.Addrs, f.hold, func(b []byte) { f.takeAddr(b, true) }) }},
 		{"ipv4 neighbors", func() error { return f.dump(kernel.NeighborsIPv4, f.hold, func(b []byte) { f.takeNeighbor(b, true) }) }},
 		{"ipv6 neighbors", func() error { return f.dump(kernel.NeighborsIPv6, f.hold, func(b []byte) { f.takeNeighbor(b, true) }) }},
-		{"next hops", f.dumpNextHops},
+		{"next hops", func() error { return f.dumpOptional(kernel.NextHops, func(b []byte) { f.takeNextHop(b, true) }) }},
 		{"", f.releaseOthers},
 		{"ipv4 routes", func() error { return f.dump(kernel.RoutesIPv4, f.holdRoutes, f.takeDumpedRoute) }},
 		{"ipv6 routes", func() error { return f.dump(kernel.RoutesIPv6, f.holdRoutes, f.takeDumpedRoute) }},
@@ -69,6 +72,7 @@ func (f *Follower) sync(anyway bool) error {
 		return interrupted
 	}
 	f.rib.EndSync()
+	f.tellInterfaces() // links may have gone
 	f.release()
 	f.counts.Syncs++
 	f.lastSync, f.lastTook = time.Now(), time.Since(start)
@@ -100,10 +104,19 @@ func (f *Follower) dump(what kernel.Table, hold func(), each func([]byte)) error
 	}
 }
 
-func (f *Follower) dumpNextHops() error {
-	err := f.dump(kernel.NextHops, f.hold, func(b []byte) { f.takeNextHop(b, true) })
+// afterLinks makes ports before what depends on them comes.
+func (f *Follower) afterLinks() error {
+	f.rib.NumberVRFs(f.config.VRF)
+	f.tellInterfaces()
+	return nil
+}
+
+// dumpOptional is for what a kernel may not have: next-hop objects came with
+// Linux 5.3, a family may be left out.
+func (f *Follower) dumpOptional(what kernel.Table, each func([]byte)) error {
+	err := f.dump(what, f.hold, each)
 	if errors.Is(err, unix.EOPNOTSUPP) {
-		return nil // before Linux 5.3
+		return nil
 	}
 	return err
 }
@@ -149,6 +162,8 @@ func (f *Follower) poll(each func(kernel.Event)) {
 		select {
 		case a := <-f.arrived:
 			f.accept(a, each)
+		case call := <-f.calls: // who asks how things are does not wait for the end
+			call()
 		default:
 			return
 		}

@@ -88,11 +88,11 @@ func (p *testPorts) Number(link int) (uint32, bool) {
 	return 0, false
 }
 
-func (p *testPorts) set(l kernel.Link, there bool) {
+func (p *testPorts) set(i Interface, there bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if delete(p.links, l.Index); there {
-		p.links[l.Index] = l
+	if delete(p.links, i.Index); there {
+		p.links[i.Index] = i.Link
 	}
 }
 
@@ -121,7 +121,7 @@ func follow(t testing.TB, config Config) *world {
 	if config.Image == nil {
 		config.Image = newImage(t, 1<<20)
 	}
-	config.Ports, config.Reasons, config.Link = w.ports, testReasons, w.ports.set
+	config.Ports, config.Reasons, config.Interface = w.ports, testReasons, w.ports.set
 	config.Log = slog.New(slog.NewTextHandler(logWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	f, err := Open(config)
 	if err != nil {

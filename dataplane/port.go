@@ -1,5 +1,7 @@
 package dataplane
 
+import "syscall"
+
 // MAC is an Ethernet address.
 type MAC [6]byte
 
@@ -12,6 +14,12 @@ type Port struct {
 	VRF     int    // the table that its packets are looked up in
 	IPv4    bool   // it forwards packets of the family that come in by it
 	IPv6    bool
+	Want    Mode // how the engine is to take packets from it; "": as it is best
+
+	// Of a VLAN on another port: its frames come in and go out by that one, with a tag.
+	Parent uint32 // number of that port, which may be a VLAN itself; 0: this is none
+	VLAN   uint16 // identifier, 1 to 4094
+	TPID   uint16 // protocol of the tag: 0x8100 (802.1Q) or 0x88a8 (802.1ad)
 }
 
 // Mode is how an engine takes packets from a port.
@@ -20,13 +28,28 @@ type Mode string
 // Modes.
 const (
 	NativeXDP  Mode = "native"  // in the driver
-	GenericXDP Mode = "generic" // behind it, where it has no XDP of its own: slower
+	TC         Mode = "tc"      // behind it: slower, but what it sends every port takes
+	GenericXDP Mode = "generic" // behind it, by the kernel's emulation of XDP
 )
 
-// PortStatus is a port as an engine has it.
+// Egress is how packets get out by a port.
+type Egress string
+
+// Ways out.
+const (
+	NativeEgress Egress = "native" // the engine sends them
+	KernelEgress Egress = "kernel" // the port does not take what the engine sends: packets for it punt
+)
+
+// PortStatus is a port as an engine has it. A VLAN has the mode and the egress of
+// the port below, which counts what is lost.
 type PortStatus struct {
 	Port
-	Mode Mode
+	Mode         Mode
+	Egress       Egress
+	EgressReason string        // why it is not native, and the remedy
+	EgressLost   uint64        // frames counted as forwarded that the port did not take
+	EgressErrno  syscall.Errno // of the last that it refused; 0: none, or its queue was full
 }
 
 // Counter counts packets and the bytes of their frames, as received.
@@ -77,6 +100,7 @@ func (c *Counters) Since(before *Counters) Counters {
 // Result is what an engine did with one packet.
 type Result struct {
 	Reason    Reason
+	Ingress   uint32 // number of the port that it counts for: the one it came in by, or a VLAN of that
 	Packet    []byte // the frame as it leaves the engine
 	Group     uint32 // the next-hop group looked up; 0: it did not come to that, or no route
 	Hash      uint32 // of the flow; 0: the group has no choice to make
@@ -89,10 +113,14 @@ type Result struct {
 type Engine interface {
 	// SetPort makes a port one of the engine's, or changes it.
 	SetPort(Port) error
-	// RemovePort gives a port back. Its counters are gone.
+	// RemovePort gives a port back, and before that its VLANs. Its counters are
+	// gone.
 	RemovePort(number uint32) error
 	// Ports returns the engine's ports, by number.
 	Ports() []PortStatus
+	// Check looks after the ports: whether they take what is sent to them. The
+	// owner calls it a few times a second.
+	Check() error
 	// Counters reads what came in by a port. Port 0 stands for interfaces
 	// that are no port. Counters of a port never go back. Any goroutine.
 	Counters(number uint32) Counters

@@ -1,212 +1,94 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"io"
-	"log/slog"
-	"os"
 	"path"
-	"strings"
-	"sync"
-	"time"
+	"strconv"
 
-	"github.com/cilium/ebpf/rlimit"
-	"golang.org/x/sys/unix"
-
-	"weft/bpf"
-	"weft/control"
-	"weft/control/kernel"
-	"weft/control/rib"
-	"weft/dataplane"
-	"weft/dataplane/xdp"
-	"weft/fib"
+	"github.com/spf13/cobra"
 )
 
-// firstImage is the size that an image starts with; it doubles when it is full.
-const firstImage = 1 << 20
-
-// punts are the reasons that groups which punt are counted under.
-var punts = rib.Reasons{
-	NoPort: uint16(dataplane.PuntRoute), LinkDown: uint16(dataplane.PuntRoute), Unresolved: uint16(dataplane.PuntRoute),
-	Broadcast: uint16(dataplane.Broadcast), Multicast: uint16(dataplane.Multicast),
-	LinkLocal: uint16(dataplane.IPv6UCDIPLinkLocalScope), Martian: uint16(dataplane.PuntRoute),
-	Throw: uint16(dataplane.PuntRoute), Encap: uint16(dataplane.PuntRoute), Policy: uint16(dataplane.PuntRoute),
+// runOptions is what the command line says of a run.
+type runOptions struct {
+	ports         []string // globs
+	detach        bool
+	log           string // path; "": stderr
+	mode          string // "auto", "native", "generic", "tc"
+	receiveBuffer int    // of the netlink socket, bytes; 0: the default
 }
 
-// router holds what a run is made of.
-type router struct {
-	config config
-	log    *slog.Logger
-	grace  *bpf.Grace
-	engine *xdp.Engine
-	mem    *bpf.Image
+var runModes = []string{"auto", "native", "generic", "tc"}
 
-	mu    sync.Mutex // guards what follows
-	ports map[int]uint32
-}
+func newRunCommand(e *env) *cobra.Command {
+	var o runOptions
+	cmd := &cobra.Command{
+		Use: "run", Short: "Forward, until interrupted or stopped",
+		Long: `Attaches to the machine's ports and forwards by the kernel's routes. Ports are
+the Ethernet interfaces that forward (sysctl net.ipv4.conf.IF.forwarding,
+net.ipv6.conf.IF.forwarding) and match one of the globs of --ports; interfaces
+that come later too. What weft cannot do for a packet, Linux still does.
 
-// run forwards until ctx ends, and then gives the machine back.
-func run(ctx context.Context, c config, stdout, stderr io.Writer) (err error) {
-	if os.Geteuid() != 0 {
-		return errors.New("run: needs root, for XDP programs and netlink: try 'sudo weft run'")
-	}
-	if err := rlimit.RemoveMemlock(); err != nil {
-		return fmt.Errorf("run: raise the limit of locked memory: %w", err)
-	}
-	r := &router{
-		config: c, log: slog.New(slog.NewTextHandler(stderr, nil)), grace: bpf.NewGrace(), ports: map[int]uint32{},
-	}
-	defer r.grace.Close()
-	if r.mem, err = bpf.NewImage(firstImage); err != nil {
-		return fmt.Errorf("run: %w", err)
-	}
-	defer func() { err = errors.Join(err, r.mem.Close()) }()
-	im, err := fib.Create(r.mem.Mem(), fib.Options{Grace: r.grace, HashSeed: uint32(os.Getpid())})
-	if err != nil {
-		return fmt.Errorf("run: %w", err)
-	}
-	if r.engine, err = xdp.New(r.mem, xdp.Options{}); err != nil {
-		return fmt.Errorf("run: %w", err)
-	}
-	defer func() { err = errors.Join(err, r.engine.Stop()) }()
-	follower, err := control.Open(control.Config{
-		Image: im, Ports: r, Reasons: punts, Grow: r.grow, NotInstalled: r.notInstalled, Link: r.link, Log: r.log,
-	})
-	if err != nil {
-		return fmt.Errorf("run: follow the kernel: %w", err)
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	followed := make(chan error, 1)
-	go func() { followed <- follower.Run(ctx) }()
-	select {
-	case err := <-followed:
-		return err
-	case <-follower.Synced():
-		r.log.Info("forwarding", "ports", r.names())
-	}
-	report := newReport(r, stdout)
-	tick := time.NewTicker(c.interval)
-	defer tick.Stop()
-	for {
-		select {
-		case err := <-followed:
-			return err
-		case <-tick.C:
-			if err := report.print(); err != nil {
-				cancel()
-				return errors.Join(fmt.Errorf("run: %w", err), <-followed)
+If a daemon was killed, what it left forwarding goes on, and run takes it over.`,
+		Example: `  sudo weft run
+  sudo weft run --detach --log /var/log/weft.log
+  sudo weft run --ports 'eth*' --ports 'veth-*'
+  sudo weft -n router1 run`,
+		Annotations:       map[string]string{inFull: "yes"},
+		Args:              atMost(0),
+		ValidArgsFunction: completeNothing,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.check(); err != nil {
+				return err
 			}
+			return runDaemon(cmd.Context(), e, o)
+		},
+	}
+	f := cmd.Flags()
+	f.StringArrayVar(&o.ports, "ports", nil, "`GLOB` of the interfaces to forward on; may be repeated (default: Ethernet, taps, veths)")
+	f.BoolVar(&o.detach, "detach", false, "go on in the background; returns when packets are forwarded")
+	f.StringVar(&o.log, "log", "", "append the log to `FILE` (default: stderr)")
+	f.StringVar(&o.mode, "mode", "auto", "how to take packets from ports: auto, native, generic or tc")
+	f.IntVar(&o.receiveBuffer, "receive-buffer", 0, "`BYTES` of the netlink socket's receive buffer, for tests")
+	if err := f.MarkHidden("receive-buffer"); err != nil {
+		panic(err) // it is defined above
+	}
+	complete(cmd, "mode", choices(runModes...))
+	return cmd
+}
+
+func (o *runOptions) check() error {
+	for _, glob := range o.ports {
+		if _, err := path.Match(glob, ""); err != nil {
+			return usage(fmt.Sprintf("--ports %s: %v", glob, err), "want a glob like 'eth*'")
 		}
 	}
-}
-
-// Number implements rib.Ports.
-func (r *router) Number(ifindex int) (uint32, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	n, ok := r.ports[ifindex]
-	return n, ok
-}
-
-// link makes a link a port, or no port any more, as it is now.
-func (r *router) link(l kernel.Link, there bool) {
-	number, known := r.Number(l.Index)
-	v4, v6 := forwards("ipv4", l.Name), forwards("ipv6", l.Name)
-	if match, _ := path.Match(r.config.ports, l.Name); !there || !match || !isPort(&l) || !v4 && !v6 {
-		if known {
-			r.forget(l.Index)
-			if err := r.engine.RemovePort(number); err != nil && there {
-				r.log.Warn("remove port", "port", l.Name, "error", err)
+	for _, m := range runModes {
+		if o.mode == m {
+			if o.receiveBuffer < 0 {
+				return usagef("--receive-buffer %d: want 0 or more", o.receiveBuffer)
 			}
-		}
-		return
-	}
-	if !known {
-		number = r.free()
-	}
-	err := r.engine.SetPort(dataplane.Port{
-		Number: number, Ifindex: l.Index, Name: l.Name, MAC: dataplane.MAC(l.MAC), IPv4: v4, IPv6: v6,
-	})
-	if err != nil {
-		r.log.Error("this interface stays with Linux alone", "error", err)
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.ports[l.Index] = number
-}
-
-// isPort tells links that stand for a wire from those that stand on others.
-func isPort(l *kernel.Link) bool {
-	return l.Type == unix.ARPHRD_ETHER && l.HasMAC && l.IsUp() && l.Master == 0 && (l.Kind == "" || l.Kind == "veth" || l.Kind == "tun")
-}
-
-func forwards(family, name string) bool {
-	b, err := os.ReadFile("/proc/sys/net/" + family + "/conf/" + name + "/forwarding")
-	return err == nil && strings.TrimSpace(string(b)) == "1"
-}
-
-func (r *router) forget(ifindex int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.ports, ifindex)
-}
-
-// free returns the lowest number that no port has.
-func (r *router) free() uint32 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	taken := map[uint32]bool{}
-	for _, n := range r.ports {
-		taken[n] = true
-	}
-	n := uint32(1)
-	for taken[n] {
-		n++
-	}
-	return n
-}
-
-func (r *router) names() (names []string) {
-	for _, p := range r.engine.Ports() {
-		names = append(names, fmt.Sprintf("%s (%s)", p.Name, p.Mode))
-	}
-	return names
-}
-
-// grow makes an image twice as large beside the full one and takes the ports
-// over to it.
-func (r *router) grow(im *fib.Image) (*fib.Image, error) {
-	mem, err := bpf.NewImage(2 * im.Size())
-	if err != nil {
-		return nil, err
-	}
-	larger, err := im.CopyTo(mem.Mem(), fib.Options{Grace: r.grace})
-	if err == nil {
-		err = r.engine.Replace(mem)
-	}
-	if err != nil {
-		return nil, errors.Join(err, mem.Close())
-	}
-	old := r.mem
-	r.mem = mem
-	return larger, old.Close()
-}
-
-// notInstalled is told how many routes the image lacks. A packet that follows a
-// shorter one would go astray: Linux gets all of them until there is room.
-func (r *router) notInstalled(routes int) {
-	if routes == 0 {
-		return
-	}
-	r.log.Error("the FIB cannot grow: ports go back to Linux", "routes_not_installed", routes)
-	for _, p := range r.engine.Ports() {
-		r.forget(p.Ifindex)
-		if err := r.engine.RemovePort(p.Number); err != nil {
-			r.log.Error("remove port", "port", p.Name, "error", err)
+			return nil
 		}
 	}
+	return usage("--mode "+o.mode+": no such mode", meant(o.mode, runModes, "want auto, native, generic or tc"))
+}
+
+// wantedMode is the mode as the engine says it.
+func (o *runOptions) wantedMode() string {
+	if o.mode == "auto" {
+		return ""
+	}
+	return o.mode
+}
+
+// arguments are those of the same run in the foreground.
+func (o *runOptions) arguments(e *env) []string {
+	args := []string{"run", "--mode", o.mode, "--receive-buffer", strconv.Itoa(o.receiveBuffer)}
+	for _, glob := range o.ports {
+		args = append(args, "--ports", glob)
+	}
+	if e.socket != "" {
+		args = append(args, "--socket", e.socket)
+	}
+	return args
 }

@@ -27,6 +27,7 @@ type Link struct {
 	Master   int    // index of the bridge, bond or VRF that it belongs to, 0: none
 	Parent   int    // index of the link below (IFLA_LINK), 0: none, or in another namespace
 	VLAN     uint16 // identifier of a "vlan", else 0
+	TPID     uint16 // protocol of a "vlan"'s tag: 0x8100 (802.1Q) or 0x88a8 (802.1ad), else 0
 	VRFTable uint32 // table of a "vrf", else 0
 }
 
@@ -36,7 +37,11 @@ func (l *Link) IsUp() bool { return l.Flags&unix.IFF_UP != 0 }
 // HasCarrier reports whether the link can carry packets now.
 func (l *Link) HasCarrier() bool { return l.Flags&unix.IFF_LOWER_UP != 0 }
 
-const iflaVLANID = 1 // IFLA_VLAN_ID of linux/if_link.h
+// Names of linux/if_link.h.
+const (
+	iflaVLANID       = 1
+	iflaVLANProtocol = 5 // in network order
+)
 
 // Decode reads the payload of RTM_NEWLINK or RTM_DELLINK.
 //
@@ -103,6 +108,9 @@ func (l *Link) decodeKind(b []byte) error {
 	if a.err != nil || l.Kind != "vrf" && l.Kind != "vlan" {
 		return a.err
 	}
+	if l.Kind == "vlan" {
+		l.TPID = unix.ETH_P_8021Q // before Linux 3.10 there was no other
+	}
 	a = newAttributes(data)
 	for a.next() {
 		switch {
@@ -110,6 +118,8 @@ func (l *Link) decodeKind(b []byte) error {
 			l.VRFTable = a.number()
 		case l.Kind == "vlan" && a.kind == iflaVLANID && len(a.value) >= 2:
 			l.VLAN = binary.NativeEndian.Uint16(a.value)
+		case l.Kind == "vlan" && a.kind == iflaVLANProtocol && len(a.value) >= 2:
+			l.TPID = binary.BigEndian.Uint16(a.value)
 		}
 	}
 	return a.err

@@ -55,6 +55,9 @@ var routes = []struct {
 		addr(unix.RTA_GATEWAY, "198.51.100.1").num(unix.RTA_OIF, 3).num(unix.RTA_PRIORITY, 20),
 		Route{Prefix: p("192.0.2.0/24"), Table: 254, Type: unix.RTN_UNICAST, Metric: 20,
 			Hops: []Hop{{Link: 3, Gateway: a("198.51.100.1"), Weight: 1}}}},
+	{"source", routeHead(unix.AF_INET, 24, 254, unix.RTN_UNICAST).addr(unix.RTA_DST, "192.0.2.0").
+		addr(unix.RTA_PREFSRC, "192.0.2.1").num(unix.RTA_OIF, 3),
+		Route{Prefix: p("192.0.2.0/24"), Table: 254, Type: unix.RTN_UNICAST, Source: a("192.0.2.1"), Hops: []Hop{{Link: 3, Weight: 1}}}},
 	{"bits after the length", routeHead(unix.AF_INET, 24, 254, unix.RTN_UNICAST).addr(unix.RTA_DST, "192.0.2.9").num(unix.RTA_OIF, 3),
 		Route{Prefix: p("192.0.2.0/24"), Table: 254, Type: unix.RTN_UNICAST, Hops: []Hop{{Link: 3, Weight: 1}}}},
 	{"ipv6 default, large table", routeHead(unix.AF_INET6, 0, 0, unix.RTN_UNICAST).num(unix.RTA_TABLE, 1000).
@@ -197,7 +200,16 @@ func TestLinkDecode(t *testing.T) {
 		{"vrf", linkHead(0, 5, 0).attr(unix.IFLA_LINKINFO, kind("vrf\x00", message{}.num(unix.IFLA_VRF_TABLE, 100))),
 			Link{Index: 5, Kind: "vrf", Type: 1, VRFTable: 100}, nil},
 		{"vlan", linkHead(0, 5, 0).num(unix.IFLA_LINK, 3).attr(unix.IFLA_LINKINFO, kind("vlan", message{}.attr(iflaVLANID, u16(42)))),
-			Link{Index: 5, Kind: "vlan", Type: 1, Parent: 3, VLAN: 42}, nil},
+			Link{Index: 5, Kind: "vlan", Type: 1, Parent: 3, VLAN: 42, TPID: 0x8100}, nil},
+		{"802.1ad vlan", linkHead(0, 5, 0).num(unix.IFLA_LINK, 3).attr(unix.IFLA_LINKINFO, kind("vlan", message{}.attr(iflaVLANID, u16(42)).
+			attr(iflaVLANProtocol, []byte{0x88, 0xa8}))),
+			Link{Index: 5, Kind: "vlan", Type: 1, Parent: 3, VLAN: 42, TPID: 0x88a8}, nil},
+		{"vlan of attributes of 1 byte", linkHead(0, 5, 0).attr(unix.IFLA_LINKINFO, kind("vlan", message{}.attr(iflaVLANID, []byte{1}).
+			attr(iflaVLANProtocol, []byte{0x88}))),
+			Link{Index: 5, Kind: "vlan", Type: 1, TPID: 0x8100}, nil},
+		{"vlan in another namespace", linkHead(0, 5, 0).num(unix.IFLA_LINK, 3).num(unix.IFLA_LINK_NETNSID, 0).
+			attr(unix.IFLA_LINKINFO, kind("vlan", message{}.attr(iflaVLANID, u16(42)))),
+			Link{Index: 5, Kind: "vlan", Type: 1, VLAN: 42, TPID: 0x8100}, nil},
 		{"of a bridge", linkHead(unix.AF_BRIDGE, 5, 0), Link{}, ErrForeign},
 		{"no index", linkHead(0, 0, 0), Link{}, ErrMessage},
 		{"short", linkHead(0, 1, 0)[:15], Link{}, ErrMessage},
@@ -317,7 +329,10 @@ func FuzzNextHop(f *testing.F) {
 
 func FuzzLink(f *testing.F) {
 	fuzz(f, []message{linkHead(0, 5, 1).attr(unix.IFLA_IFNAME, []byte("eth0\x00")).attr(unix.IFLA_LINKINFO,
-		message{}.attr(unix.IFLA_INFO_KIND, []byte("vrf")).attr(unix.IFLA_INFO_DATA, message{}.num(unix.IFLA_VRF_TABLE, 9)))},
+		message{}.attr(unix.IFLA_INFO_KIND, []byte("vrf")).attr(unix.IFLA_INFO_DATA, message{}.num(unix.IFLA_VRF_TABLE, 9))),
+		linkHead(0, 6, 1).num(unix.IFLA_LINK, 5).attr(unix.IFLA_LINKINFO,
+			message{}.attr(unix.IFLA_INFO_KIND, []byte("vlan")).attr(unix.IFLA_INFO_DATA,
+				message{}.attr(iflaVLANID, u16(42)).attr(iflaVLANProtocol, []byte{0x88, 0xa8})))},
 		func(_ *testing.T, b []byte) error { var l Link; return l.Decode(b) })
 }
 

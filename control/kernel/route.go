@@ -28,8 +28,9 @@ type Route struct {
 	Sourced  bool  // only for packets of some sources (IPv6 subtrees)
 	Cached   bool  // a copy that the kernel made for one destination
 	Metric   uint32
-	MTU      uint32 // of this route, bytes; 0: that of the link
-	NextHop  uint32 // identifier of a next-hop object; then Hops are not decoded. 0: none
+	MTU      uint32     // of this route, bytes; 0: that of the link
+	Source   netip.Addr // that the kernel gives packets of its own; invalid: none
+	NextHop  uint32     // identifier of a next-hop object; then Hops are not decoded. 0: none
 	Hops     []Hop
 }
 
@@ -65,6 +66,8 @@ func (r *Route) Decode(b []byte) error {
 			dst = a.addr(family)
 		case unix.RTA_TABLE:
 			r.Table = a.number()
+		case unix.RTA_PREFSRC:
+			r.Source = a.addr(family)
 		case unix.RTA_PRIORITY:
 			r.Metric = a.number()
 		case rtaNHID:

@@ -22,14 +22,15 @@ type Event struct {
 	Payload []byte // owned by the receiver
 }
 
-// Watch subscribes to links, addresses, neighbors, next hops and routes in the
-// network namespace of the calling thread. The receive buffer is buffer bytes,
+// Watch subscribes to links, their settings, addresses, neighbors, next hops and
+// routes in the network namespace of the calling thread. The receive buffer is buffer bytes,
 // with CAP_NET_ADMIN whatever net.core.rmem_max says.
 func Watch(buffer int) (*Watcher, error) {
 	bit := func(group uint) uint32 { return 1 << (group - 1) }
 	conn, err := dial(bit(unix.RTNLGRP_LINK) | bit(unix.RTNLGRP_NEIGH) |
 		bit(unix.RTNLGRP_IPV4_IFADDR) | bit(unix.RTNLGRP_IPV6_IFADDR) |
-		bit(unix.RTNLGRP_IPV4_ROUTE) | bit(unix.RTNLGRP_IPV6_ROUTE) | bit(unix.RTNLGRP_NEXTHOP))
+		bit(unix.RTNLGRP_IPV4_ROUTE) | bit(unix.RTNLGRP_IPV6_ROUTE) | bit(unix.RTNLGRP_NEXTHOP) |
+		bit(unix.RTNLGRP_IPV4_NETCONF) | bit(unix.RTNLGRP_IPV6_NETCONF))
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package rib
 
 import (
+	"encoding/binary"
 	"errors"
 	"net/netip"
 	"slices"
@@ -44,28 +45,55 @@ type adjacency struct {
 
 const (
 	minMTU       = 68 // RFC 791
-	etherHeader  = 14
+	macLen       = 6
 	etherTypeOff = 12
+	vlanTag      = 4
+	maxTags      = 2
 )
+
+// tags returns the VLAN tags of frames that leave by a link, outermost first, and
+// the link at its root, which is that of the wire. It is nil when the links in
+// between are not all known, or have more tags than an adjacency has room for.
+func (r *RIB) tags(index int) (tags []byte, wire *link) {
+	l := r.links[index]
+	for range maxTags {
+		if l == nil || l.Kind != "vlan" {
+			return tags, l
+		}
+		tag := binary.BigEndian.AppendUint16(nil, l.TPID)
+		tags = append(binary.BigEndian.AppendUint16(tag, l.VLAN), tags...)
+		l = r.links[l.Parent]
+	}
+	if l == nil || l.Kind == "vlan" {
+		return nil, nil
+	}
+	return tags, l
+}
 
 // content says what an adjacency is to be.
 func (r *RIB) content(k adjacencyKey) fib.Adjacency {
-	a := fib.Adjacency{Neighbor: k.addr, RewriteLen: etherHeader}
+	a := fib.Adjacency{Neighbor: k.addr, MTU: minMTU}
 	etherType := uint16(unix.ETH_P_IP)
 	if k.family == 6 {
 		etherType = unix.ETH_P_IPV6
 	}
-	a.Rewrite[etherTypeOff], a.Rewrite[etherTypeOff+1] = byte(etherType>>8), byte(etherType)
 	a.Port, _ = r.options.Ports.Number(k.link)
-	a.MTU = minMTU
+	tags, wire := r.tags(k.link)
 	if l := r.links[k.link]; l != nil {
-		a.MTU = max(l.MTU, minMTU)
-		copy(a.Rewrite[6:], l.MAC[:])
+		a.MTU = l.MTU
+		copy(a.Rewrite[macLen:], l.MAC[:])
+	}
+	header := append(a.Rewrite[:etherTypeOff], tags...)
+	if wire != nil && len(tags) > vlanTag {
+		// A driver takes frames with one tag above its MTU, not with two.
+		a.MTU = min(a.MTU, wire.MTU-min(wire.MTU, uint32(len(tags)-vlanTag)))
 	}
 	if k.mtu != 0 {
-		a.MTU = max(min(a.MTU, k.mtu), minMTU)
+		a.MTU = min(a.MTU, k.mtu)
 	}
-	if p := r.peers[k.peerKey]; p != nil && p.known && p.IsUsable() {
+	a.MTU = max(a.MTU, minMTU)
+	a.RewriteLen = uint8(len(binary.BigEndian.AppendUint16(header, etherType)))
+	if p := r.peers[k.peerKey]; p != nil && p.known && p.IsUsable() && wire != nil {
 		a.Complete = true
 		copy(a.Rewrite[:], p.MAC[:])
 	}

@@ -32,6 +32,7 @@ type wish struct {
 	mtu     uint32 // of toHops; 0: that of the link
 	nextHop uint32 // of toHops: identifier of a next-hop object; 0: hops
 	hops    []hop
+	source  netip.Addr // of packets of the kernel's own, for people: forwarding does not depend on it
 }
 
 type hop struct {
@@ -63,7 +64,7 @@ func (r *RIB) wishOf(m *kernel.Route) wish {
 	}
 	switch m.Type {
 	case unix.RTN_UNICAST:
-		return wish{kind: toHops, family: pick(4, 6), mtu: m.MTU, nextHop: m.NextHop, hops: r.hopsOf(m.Hops)}
+		return wish{kind: toHops, family: pick(4, 6), mtu: m.MTU, nextHop: m.NextHop, hops: r.hopsOf(m.Hops), source: m.Source}
 	case unix.RTN_LOCAL, unix.RTN_ANYCAST:
 		return wish{kind: toThisMachine}
 	case unix.RTN_BLACKHOLE:
@@ -113,6 +114,7 @@ func (r *RIB) name(w *wish) []byte {
 			b = append(b, a[:]...)
 		}
 	}
+	b = w.source.AppendTo(b)
 	r.scratch.name = b
 	return b
 }

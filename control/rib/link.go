@@ -1,7 +1,9 @@
 package rib
 
 import (
+	"maps"
 	"net/netip"
+	"slices"
 
 	"weft/control/kernel"
 )
@@ -29,8 +31,8 @@ func (r *RIB) SetLink(l kernel.Link) {
 		return
 	}
 	r.links[l.Index] = &link{l, r.generation}
-	if l.VRFTable != 0 {
-		r.addVRF(l.VRFTable)
+	if l.VRFTable != 0 && !r.loading() {
+		r.addVRF(l.VRFTable, r.freeVRF())
 	}
 	if old == nil || old.IsUp() != l.IsUp() || old.HasCarrier() != l.HasCarrier() {
 		// Down: IPv4 routes over it go without a word, and next-hop objects.
@@ -63,6 +65,21 @@ func (r *RIB) DeleteLink(index int) {
 // PortChanged brings all that depends on a link up to date. The owner calls it
 // when Ports has another answer for the link.
 func (r *RIB) PortChanged(index int) {
+	for depth, below := 0, []int{index}; depth <= maxTags && len(below) > 0; depth++ {
+		var above []int
+		for _, i := range below {
+			r.portChanged(i)
+			for v, l := range r.links {
+				if l.Parent == i && l.Kind == "vlan" {
+					above = append(above, v)
+				}
+			}
+		}
+		below = above
+	}
+}
+
+func (r *RIB) portChanged(index int) {
 	var peers []peerKey
 	for k, p := range r.peers {
 		if k.link == index {
@@ -96,8 +113,15 @@ func (r *RIB) leavesBy(g *group, index int) bool {
 	return false
 }
 
-// VRF returns the number of the VRF that a link is in: 0 is the default one.
-func (r *RIB) VRF(link int) int { return int(r.vrfOf(link)) }
+// Place returns the number of the VRF that a link is in, 0 the default one, and
+// whether it is a member of something else, such as a bridge or a bond.
+func (r *RIB) Place(index int) (vrf int, member bool) {
+	if l := r.links[index]; l != nil && l.Master != 0 {
+		master := r.links[l.Master]
+		member = master == nil || master.VRFTable == 0
+	}
+	return int(r.vrfOf(index)), member
+}
 
 func (r *RIB) vrfOf(index int) uint16 {
 	l := r.links[index]
@@ -109,13 +133,50 @@ func (r *RIB) vrfOf(index int) uint16 {
 	return 0
 }
 
-// addVRF gives a table of the kernel the next number. Numbers stay for the life
-// of the RIB.
-func (r *RIB) addVRF(table uint32) {
+// NumberVRFs gives the VRFs that are there their numbers, after the links of the
+// first synchronization and before anything that is in one. before tells in
+// which VRF a link was when it was made a port, so that what it forwards by stays
+// its table; nil: none was.
+func (r *RIB) NumberVRFs(before func(link int) (vrf int, ok bool)) {
+	links := slices.SortedFunc(maps.Values(r.links), func(a, b *link) int { return a.Index - b.Index })
+	for _, l := range links {
+		if before == nil || r.links[l.Master] == nil || r.links[l.Master].VRFTable == 0 {
+			continue
+		}
+		if n, ok := before(l.Index); ok && n != 0 && !r.hasVRF(uint16(n)) {
+			r.addVRF(r.links[l.Master].VRFTable, uint16(n))
+		}
+	}
+	for _, l := range links {
+		if l.VRFTable != 0 {
+			r.addVRF(l.VRFTable, r.freeVRF())
+		}
+	}
+}
+
+func (r *RIB) hasVRF(vrf uint16) bool {
+	for _, n := range r.vrfs {
+		if n == vrf {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *RIB) freeVRF() uint16 {
+	vrf := uint16(1)
+	for r.hasVRF(vrf) {
+		vrf++
+	}
+	return vrf
+}
+
+// addVRF gives a table of the kernel a number, if it has none. Numbers stay for
+// the life of the RIB.
+func (r *RIB) addVRF(table uint32, vrf uint16) {
 	if _, ok := r.vrfs[table]; ok {
 		return
 	}
-	vrf := uint16(len(r.vrfs) - 1) // main and local are one
 	if _, err := r.image.Table(int(vrf)); err != nil {
 		r.note("add VRF", netip.Prefix{}, err)
 		return

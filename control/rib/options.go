@@ -33,10 +33,10 @@ type Reasons struct {
 type Options struct {
 	Ports   Ports
 	Reasons Reasons
-	// Grow returns a larger image with all that the given one holds (fib's
-	// CopyTo), which readers use from then on. With nil, or when it fails, a
-	// route that does not fit is reported to NotInstalled.
-	Grow func(*fib.Image) (*fib.Image, error)
+	// Grow returns an image of at least size bytes with all that the given one
+	// holds (fib's CopyTo), which readers use from then on. With nil, or when it
+	// fails, a route that does not fit is reported to NotInstalled.
+	Grow func(im *fib.Image, size int) (*fib.Image, error)
 	// NotInstalled is called when the number of routes that the image does not
 	// hold, or holds with an older answer, has changed. While it is not 0 the
 	// owner must hand all packets to the kernel: others may match a shorter

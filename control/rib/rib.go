@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"sort"
 
 	"weft/fib"
 )
@@ -158,25 +159,46 @@ func (r *RIB) load() {
 		}
 	}
 	slices.SortFunc(keys, key.compare)
-	routes := make([]fib.Route, 0, len(keys))
+	r.expect(len(keys))
+	routes := map[int][]fib.Route{}
+	for i, k := range keys {
+		vrf := int(k.vrf)
+		if routes[vrf] == nil {
+			routes[vrf] = make([]fib.Route, 0, sort.Search(len(keys)-i, func(n int) bool { return keys[i+n].vrf != k.vrf }))
+		}
+		if g, ok := r.answer(k); ok {
+			routes[vrf] = append(routes[vrf], fib.Route{Prefix: k.prefix(), Group: r.groups[g].id})
+		}
+	}
+	keys = nil // the garbage of a million routes counts
 	for vrf := 0; ; vrf++ {
 		t, err := r.image.Table(vrf)
 		if err != nil {
 			break // no more
 		}
-		routes = routes[:0]
-		for len(keys) > 0 && int(keys[0].vrf) == vrf {
-			if g, ok := r.answer(keys[0]); ok {
-				routes = append(routes, fib.Route{Prefix: keys[0].prefix(), Group: r.groups[g].id})
-			}
-			keys = keys[1:]
-		}
-		if v4, v6 := t.Len(); v4+v6+len(routes) > 0 {
-			r.replace(vrf, routes)
+		if v4, v6 := t.Len(); v4+v6+len(routes[vrf]) > 0 {
+			r.replace(vrf, routes[vrf])
 		}
 	}
 	r.changed = true
 	r.clean()
+}
+
+// bytesPerRoute is what a route takes in the image: with the Internet's table,
+// 24 for its record and 16 in the trie.
+const bytesPerRoute = 40
+
+// expect makes the image large enough for routes at once, which doubling would
+// take several tries for.
+func (r *RIB) expect(routes int) {
+	size := r.image.Used() + routes*bytesPerRoute
+	if size <= r.image.Size() || r.options.Grow == nil {
+		return
+	}
+	// If it fails they are tried as they come.
+	if larger, err := r.options.Grow(r.image, size); err == nil {
+		r.image = larger
+	}
 }
 
 // replace fills the table of a VRF, with what fits when not all does.
@@ -204,7 +226,7 @@ func (r *RIB) try(change func() error) error {
 		if !errors.Is(err, fib.ErrFull) || r.options.Grow == nil {
 			return err
 		}
-		larger, growErr := r.options.Grow(r.image)
+		larger, growErr := r.options.Grow(r.image, 2*r.image.Size())
 		if growErr != nil {
 			return errors.Join(err, growErr)
 		}

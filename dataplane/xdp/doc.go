@@ -1,21 +1,67 @@
-// Package xdp is the engine that forwards in XDP: it loads the BPF program on a
-// FIB image, attaches it to ports, and reads its counters.
+// Package xdp is the engine that forwards in XDP and tc: it loads BPF programs on a
+// FIB image, attaches them to ports, and reads their counters.
 //
 // One packet: the program finds the port that the packet came in by in
 // State.Ports, forwards by the image and sends through State.TxPorts, or hands
-// the packet to the kernel; bpf/weft.c tells the way. One port: SetPort makes
-// its slot in the device map, then its entry, then attaches the program, natively
-// where the driver can and generically where not.
+// the packet to the kernel; bpf/include/weft/router.h tells the way. One port:
+// SetPort makes its entry, then attaches the program, then fills its slot in the
+// device map.
 //
 // What forwards is pinned in a directory of a bpffs, one for each network
 // namespace, and goes on when this process ends:
 //
-//	image, ports, counters, trace, tx_ports   maps
-//	link_N                                    attachment of port N
-//	image_next                                only while an image is replaced
+//	image, ports, counters, trace,     maps
+//	tx_ports, transmits, vlans
+//	link_N                             attachment of port N
+//	tracepoint_NAME                    attachment of a program that counts lost frames
+//	image_next, tracepoint_NAME_next   only while what they are named after is replaced
 //
 // The directory appears by one rename when it is complete. Open adopts it:
 // programs of this binary take over from those that run, without a gap.
+//
+// # What a port does not take
+//
+// A frame that is redirected is sent when the program has ended and counted it.
+// A port that does not take it loses it: a veth whose peer has neither NAPI nor
+// an XDP program takes none. Programs at two tracepoints count such frames for
+// each port (EgressLost). Check closes the slot of a port that has refused
+// frames: then packets that would leave by it punt for erif_disabled, and Linux
+// forwards them. A veth is tried with one frame before its slot is opened, and a
+// closed port from time to time. Other ports are tried with a frame that is too
+// long to leave, which shows whether the kernel would ask their driver at all.
+// Frames that did not find room in a port's queue, or are too long for it, count
+// as lost and do not close it.
+//
+// The tracepoints see each bulk of frames (up to 16) that any device map of the
+// machine sends; the program ends at once when nothing was lost.
+//
+// # Modes
+//
+// A port is attached in the first of three modes that works, or in the one that is
+// wanted: native, in its driver; tc, by the same router as a program of tc (from
+// Linux 6.6, by tcx); generic, by the kernel's emulation of XDP, on older kernels.
+// Mode tc works on skbs: checksums and segments that are left to hardware stay so,
+// and what it sends goes through the egress port's queueing discipline, which every
+// port takes: EgressLost and a closed slot are not for it. What such a port then
+// drops is in the kernel's statistics of the interface. A port has one program, so
+// each packet is counted once: what a native port punts because a slot is closed is
+// Linux's to forward, not tc's.
+//
+// # VLANs
+//
+// A VLAN is a port without a program: its frames come in by the port at its root
+// with one tag, or two. The program takes tags that lead to a port off, handles
+// the plain frame as that port's, and gives a frame that is punted its tags back,
+// so that Linux sees what came in. While no VLAN is a port, the program that runs
+// has nothing of this. A tag with identifier 0 has a priority only: the port
+// stays. Two VLANs of one port have different identifiers, also when one is
+// 802.1Q and the other 802.1ad.
+//
+// A driver that takes tags off frames (ethtool -k IF: rx-vlan-offload) takes them
+// from XDP too: frames then look as if they came in by the port itself. Of a veth
+// it is the other end that leaves them out (tx-vlan-offload). Ports with VLANs
+// need that off: ethtool -K IF rxvlan off, and for veth ethtool -K PEER txvlan off.
+// Ports in mode tc do not: there the tag stands beside the frame.
 //
 // An engine works in the network namespace of the thread that calls it: lock
 // the goroutine to one when there are several.

@@ -13,7 +13,11 @@ import (
 	"weft/dataplane"
 )
 
-const defaultPorts = 256
+const (
+	defaultPorts  = 256
+	defaultTrunks = 32
+	maxTrunks     = 1<<12 - 1 // what is left of a port's flags
+)
 
 // Options are chosen when an engine is made. The zero value is usable.
 type Options struct {
@@ -24,6 +28,9 @@ type Options struct {
 	// Ports bounds port numbers: 0 means 256, bpf.MaxPorts is the most. Each
 	// costs 1.5 KiB for each CPU.
 	Ports int
+	// Trunks is how many ports may have VLANs that are ports: 0 means 32, 4095
+	// is the most. Each costs 8 KiB.
+	Trunks int
 }
 
 // Engine is a dataplane.Engine. Make it by New or Open.
@@ -32,16 +39,24 @@ type Engine struct {
 	state *bpf.State
 	mem   *memory
 	image *bpf.Image // not ours to close
-	prog  *ebpf.Program
+	watch *watch
 
-	mu    sync.Mutex // guards what follows
-	ports map[uint32]*port
-	probe *probe // made by the first Run
+	mu       sync.Mutex // guards what follows
+	progs    programs
+	features bpf.Features // of progs
+	ports    map[uint32]*port
+	probe    *probe  // made by the first Run
+	sender   *sender // made for the first port that is tried
 }
 
 type port struct {
-	dataplane.PortStatus
-	link link.Link
+	dataplane.PortStatus // without what status adds
+	link                 link.Link
+	veth                 bool
+	egress               egress
+	root                 *port // the one that its frames come in by: itself, or what its parents lead to
+	tags                 int   // of its frames
+	trunk                int   // its table of VLANs; 0: none
 }
 
 var _ dataplane.Engine = (*Engine)(nil)
@@ -55,6 +70,12 @@ func New(im *bpf.Image, o Options) (*Engine, error) {
 	if o.Ports == 0 {
 		o.Ports = defaultPorts
 	}
+	if o.Trunks == 0 {
+		o.Trunks = defaultTrunks
+	}
+	if o.Trunks < 1 || o.Trunks > maxTrunks {
+		return nil, fmt.Errorf("make engine: %w: %d ports with VLANs, want 1 to %d", ErrPort, o.Trunks, maxTrunks)
+	}
 	if o.Ports < 1 || o.Ports > bpf.MaxPorts {
 		return nil, fmt.Errorf("make engine: %w: %d ports, want 1 to %d", ErrPort, o.Ports, bpf.MaxPorts)
 	}
@@ -62,13 +83,16 @@ func New(im *bpf.Image, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("count CPUs: %w", err)
 	}
-	s, err := bpf.NewState(o.Ports * cpus)
+	s, err := bpf.NewState(o.Ports*cpus, o.Trunks+1)
 	if err != nil {
 		return nil, fmt.Errorf("make engine: %w", err)
 	}
 	e, err := newEngine(im, s, pins{o.Dir})
 	if err == nil {
-		if err = e.pins.create(im, s); err != nil {
+		if err = e.pins.create(im, s); err == nil {
+			e.watch, err = newWatch(s, e.mem, e.pins)
+		}
+		if err != nil {
 			e.release()
 		}
 	}
@@ -91,7 +115,10 @@ func Open(dir string) (*Engine, *bpf.Image, error) {
 	}
 	e, err := newEngine(im, s, pins{dir})
 	if err == nil {
-		if err = e.adopt(); err != nil {
+		if e.watch, err = newWatch(s, e.mem, e.pins); err == nil {
+			err = e.adopt()
+		}
+		if err != nil {
 			e.release()
 		}
 	}
@@ -107,8 +134,10 @@ func newEngine(im *bpf.Image, s *bpf.State, p pins) (*Engine, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	e := &Engine{pins: p, state: s, mem: mem, image: im, ports: map[uint32]*port{}}
-	if e.prog, err = bpf.Load(im, s, false); err != nil {
+	e := &Engine{
+		pins: p, state: s, mem: mem, image: im, watch: new(watch), ports: map[uint32]*port{}, features: mem.features(),
+	}
+	if e.progs, err = loadPrograms(im, s, e.features, false); err != nil {
 		return nil, errors.Join(err, mem.close(), s.Close())
 	}
 	return e, nil
@@ -118,32 +147,11 @@ func newEngine(im *bpf.Image, s *bpf.State, p pins) (*Engine, error) {
 // has filled beside. No packet is lost; each sees one image only. The old image
 // may be closed then, after a grace period if its memory is used again.
 func (e *Engine) Replace(im *bpf.Image) error {
-	prog, err := bpf.Load(im, e.state, false)
-	if err != nil {
-		return fmt.Errorf("replace image: %w", err)
-	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	err = e.pins.replaceImage(im, func() error { return e.updateLinks(prog) })
+	err := e.swap(im, e.features, func(update func() error) error { return e.pins.replaceImage(im, update) })
 	if err != nil {
-		return errors.Join(fmt.Errorf("replace image: %w", err), prog.Close())
-	}
-	old := e.prog
-	e.prog, e.image = prog, im
-	return errors.Join(old.Close(), e.dropProbe())
-}
-
-// updateLinks makes prog the program of all ports, or of none.
-func (e *Engine) updateLinks(prog *ebpf.Program) error {
-	var done []*port
-	for _, p := range e.ports {
-		if err := p.link.Update(prog); err != nil {
-			for _, d := range done {
-				err = errors.Join(err, d.link.Update(e.prog))
-			}
-			return fmt.Errorf("update program of port %s: %w", p.Name, err)
-		}
-		done = append(done, p)
+		return fmt.Errorf("replace image: %w", err)
 	}
 	return nil
 }
@@ -154,7 +162,7 @@ func (e *Engine) Ports() []dataplane.PortStatus {
 	defer e.mu.Unlock()
 	var all []dataplane.PortStatus
 	for _, p := range e.ports {
-		all = append(all, p.PortStatus)
+		all = append(all, e.status(p))
 	}
 	slices.SortFunc(all, func(a, b dataplane.PortStatus) int { return int(a.Number) - int(b.Number) })
 	return all
@@ -163,7 +171,9 @@ func (e *Engine) Ports() []dataplane.PortStatus {
 // Counters implements dataplane.Engine. It costs some 100 loads for each CPU,
 // and no system call.
 func (e *Engine) Counters(number uint32) dataplane.Counters {
-	if number >= e.mem.limit() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.mem.mapped == nil || number >= e.mem.limit() {
 		return dataplane.Counters{}
 	}
 	return e.mem.counters(number)
@@ -172,8 +182,16 @@ func (e *Engine) Counters(number uint32) dataplane.Counters {
 // Image returns the image that the engine forwards by.
 func (e *Engine) Image() *bpf.Image { return e.image }
 
-// Program returns the program that runs at the ports. It stays the engine's.
-func (e *Engine) Program() *ebpf.Program { return e.prog }
+// Program returns the program that runs at the ports, those in mode tc excepted.
+// It stays the engine's.
+func (e *Engine) Program() *ebpf.Program { return e.progs.xdp }
+
+// ProgramInfo describes the program that runs at the ports. Any goroutine.
+func (e *Engine) ProgramInfo() (*ebpf.ProgramInfo, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.progs.xdp.Info()
+}
 
 // Close ends the use of the engine by this process. What is pinned goes on
 // forwarding.
@@ -189,16 +207,20 @@ func (e *Engine) Stop() error {
 	defer e.mu.Unlock()
 	var errs []error
 	for _, p := range e.ports {
-		errs = append(errs, e.detach(p))
+		if p.link != nil {
+			errs = append(errs, e.detach(p))
+		}
 	}
 	return errors.Join(append(errs, e.pins.remove(), e.release())...)
 }
 
 func (e *Engine) release() error {
-	errs := []error{e.dropProbe()}
+	errs := []error{e.dropProbe(), e.sender.close(), e.watch.close()}
 	for _, p := range e.ports {
-		errs = append(errs, p.link.Close())
+		if p.link != nil {
+			errs = append(errs, p.link.Close())
+		}
 	}
 	e.ports = map[uint32]*port{}
-	return errors.Join(append(errs, e.prog.Close(), e.mem.close(), e.state.Close())...)
+	return errors.Join(append(errs, e.progs.close(), e.mem.close(), e.state.Close())...)
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"testing"
+	"unsafe"
 
 	"github.com/cilium/ebpf/rlimit"
 	"github.com/vishvananda/netlink"
@@ -73,6 +74,30 @@ func veth(t testing.TB, name, peer string) (int, int) {
 	return index[0], index[1]
 }
 
+// setGRO switches generic receive offload, and so NAPI, of a veth: without, what
+// is redirected into its other end is lost.
+func setGRO(t testing.TB, name string, on bool) {
+	t.Helper()
+	value := struct{ command, data uint32 }{unix.ETHTOOL_SGRO, 0}
+	if on {
+		value.data = 1
+	}
+	request := struct {
+		name [unix.IFNAMSIZ]byte
+		data unsafe.Pointer
+		_    [16]byte
+	}{data: unsafe.Pointer(&value)}
+	copy(request.name[:], name)
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&request))); errno != 0 {
+		t.Fatalf("set gro of %s: %v", name, errno)
+	}
+}
+
 var (
 	ourMAC  = dataplane.MAC{0x02, 0, 0, 0, 0, 0x01}
 	hostMAC = dataplane.MAC{0x02, 0, 0, 0, 0, 0xaa}
@@ -136,6 +161,7 @@ func newRouterOn(t testing.TB, mem *bpf.Image, im *fib.Image, o xdp.Options) *ro
 			continue
 		}
 		r.port[n], r.in[n] = veth(t, name, name+"-peer")
+		setGRO(t, name+"-peer", true)
 		vrf := 0
 		if n == portVRF {
 			vrf = 7

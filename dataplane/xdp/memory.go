@@ -21,6 +21,9 @@ type memory struct {
 	rows   []bpf.Row // port * cpus + cpu
 	trace  *bpf.Trace
 	cpus   int
+
+	transmits *bpf.Transmits
+	vlans     []bpf.VLANs // by trunk; 0 is nobody's
 }
 
 func mapMemory(s *bpf.State) (*memory, error) {
@@ -37,6 +40,10 @@ func mapMemory(s *bpf.State) (*memory, error) {
 	}{
 		{s.Ports, "ports", uint32(unsafe.Sizeof(bpf.Ports{})), func(p unsafe.Pointer) { m.ports = (*bpf.Ports)(p) }},
 		{s.Trace, "trace", uint32(unsafe.Sizeof(bpf.Trace{})), func(p unsafe.Pointer) { m.trace = (*bpf.Trace)(p) }},
+		{s.Transmits, "transmits", uint32(unsafe.Sizeof(bpf.Transmits{})), func(p unsafe.Pointer) { m.transmits = (*bpf.Transmits)(p) }},
+		{s.VLANs, "vlans", s.VLANs.ValueSize(), func(p unsafe.Pointer) {
+			m.vlans = unsafe.Slice((*bpf.VLANs)(p), s.VLANs.ValueSize()/uint32(unsafe.Sizeof(bpf.VLANs{})))
+		}},
 		{s.Counters, "counters", s.Counters.ValueSize(), func(p unsafe.Pointer) {
 			m.rows = unsafe.Slice((*bpf.Row)(p), s.Counters.ValueSize()/uint32(unsafe.Sizeof(bpf.Row{})))
 		}},
@@ -71,6 +78,9 @@ func (m *memory) portRows(number uint32) []bpf.Row {
 	return m.rows[int(number)*m.cpus:][:m.cpus]
 }
 
+// transmit returns what a port does not take.
+func (m *memory) transmit(number uint32) *bpf.Transmit { return &m.transmits.Port[number] }
+
 // limit is how many port numbers there are counters for; 0 is the first.
 func (m *memory) limit() uint32 { return uint32(len(m.rows) / m.cpus) }
 
@@ -87,6 +97,15 @@ func (m *memory) counters(number uint32) dataplane.Counters {
 	}
 	runtime.KeepAlive(m)
 	return sum
+}
+
+// features are what the ports need that there are.
+func (m *memory) features() bpf.Features {
+	var f bpf.Features
+	for i := range m.ports.Port[:m.limit()] {
+		f.VLANs = f.VLANs || m.ports.Port[i].Flags&bpf.PortVLAN != 0
+	}
+	return f
 }
 
 // setPort writes a port's entry in two stores: what the hot path compares (MAC

@@ -249,8 +249,8 @@ func packets() []packet {
 		end("eth/LLDP", dataplane.NonIP, to(dataplane.MAC{1, 0x80, 0xc2, 0, 0, 14}, 0x88cc, make([]byte, 46))),
 		end("eth/802.3 length", dataplane.NonIP, to(dataplane.MAC{1, 0x80, 0xc2, 0, 0, 0}, 38, make([]byte, 38))),
 		end("eth/MPLS", dataplane.NonIP, toUs(0x8847, make([]byte, 46))),
-		end("eth/VLAN", dataplane.VLANUnknown, toUs(0x8100, make([]byte, 46))),
-		end("eth/QinQ", dataplane.VLANUnknown, toUs(0x88a8, make([]byte, 46))),
+		end("eth/VLAN", dataplane.VLANUnknown, toUs(0x8100, pad([]byte{0, 7, 8, 0}, 42))),
+		end("eth/QinQ", dataplane.VLANUnknown, toUs(0x88a8, pad([]byte{0, 7, 8, 0}, 42))),
 
 		{"port/IPv4 off", portOff, good4, dataplane.IrifDisabled, nil, 0},
 		{"port/IPv6 off", portOff, good6, dataplane.IrifDisabled, nil, 0},
@@ -312,8 +312,8 @@ func testPackets(t *testing.T, r *router) {
 			if want == nil {
 				want = p.in
 			}
-			if got.Reason != p.reason || got.Egress != p.egress {
-				t.Errorf("%s, egress %d; want %s, egress %d", got.Reason, got.Egress, p.reason, p.egress)
+			if got.Reason != p.reason || got.Egress != p.egress || got.Ingress != p.ingress {
+				t.Errorf("%s, ingress %d, egress %d; want %s, %d, %d", got.Reason, got.Ingress, got.Egress, p.reason, p.ingress, p.egress)
 			}
 			if !bytes.Equal(got.Packet, want) {
 				t.Errorf("packet\n%x, want\n%x", got.Packet, want)

@@ -11,7 +11,6 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
-	"golang.org/x/sys/unix"
 
 	"weft/bpf"
 )
@@ -19,11 +18,11 @@ import (
 // Dir returns the directory in root, which is on a bpffs, of the network
 // namespace that the calling thread is in: its name is the namespace's inode.
 func Dir(root string) (string, error) {
-	var st unix.Stat_t
-	if err := unix.Stat("/proc/thread-self/ns/net", &st); err != nil {
-		return "", fmt.Errorf("find network namespace: %w", err)
+	inode, err := netnsInode()
+	if err != nil {
+		return "", err
 	}
-	return filepath.Join(root, strconv.FormatUint(st.Ino, 10)), nil
+	return filepath.Join(root, strconv.FormatUint(inode, 10)), nil
 }
 
 // Names of pins.
@@ -32,6 +31,9 @@ const (
 	imageNextPin = "image_next"
 	linkPins     = "link_"
 	partSuffix   = "_part" // of a directory that is not complete; bpffs takes no dots
+
+	tracepointPins = "tracepoint_"
+	nextSuffix     = "_next" // of what is to take the place of another
 )
 
 // pins is a directory of pins. The empty one pins nothing.
@@ -40,7 +42,7 @@ type pins struct{ dir string }
 func (p pins) path(name string) string { return filepath.Join(p.dir, name) }
 
 func statePins(s *bpf.State) map[string]**ebpf.Map {
-	return map[string]**ebpf.Map{"ports": &s.Ports, "counters": &s.Counters, "trace": &s.Trace, "tx_ports": &s.TxPorts}
+	return map[string]**ebpf.Map{"ports": &s.Ports, "counters": &s.Counters, "trace": &s.Trace, "tx_ports": &s.TxPorts, "transmits": &s.Transmits, "vlans": &s.VLANs}
 }
 
 // create pins maps, so that the directory appears with all of them or not at
@@ -88,7 +90,11 @@ func (p pins) open() (_ *bpf.Image, _ *bpf.State, err error) {
 		}
 	}()
 	for name, m := range statePins(s) {
-		if *m, err = ebpf.LoadPinnedMap(p.path(name), nil); err != nil {
+		*m, err = ebpf.LoadPinnedMap(p.path(name), nil)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil, fmt.Errorf("open pinned map: %w: there is no %s", ErrLayout, name)
+		}
+		if err != nil {
 			return nil, nil, fmt.Errorf("open pinned map: %w", err)
 		}
 	}
@@ -152,6 +158,23 @@ func (p pins) replaceImage(im *bpf.Image, swap func() error) error {
 		return fmt.Errorf("pin image: %w", err)
 	}
 	return nil
+}
+
+// unpinTracepoints removes the pins of programs at tracepoints.
+func (p pins) unpinTracepoints() error {
+	if p.dir == "" {
+		return nil
+	}
+	entries, err := os.ReadDir(p.dir)
+	if err != nil {
+		return fmt.Errorf("list pins: %w", err)
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), tracepointPins) {
+			err = errors.Join(err, os.Remove(p.path(e.Name())))
+		}
+	}
+	return err
 }
 
 func (p pins) remove() error {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -14,9 +15,9 @@ import (
 	"weft/dataplane"
 )
 
-// SetPort implements dataplane.Engine. A port that is new is attached, natively
-// if its driver can; one that is known changes in place, and must keep its
-// ifindex.
+// SetPort implements dataplane.Engine. A port that is new is attached, in the
+// first of the modes native, tc and generic that works; one that is known changes
+// in place, and must keep its ifindex, mode and what VLAN it is. The parent of a VLAN is set before.
 //
 // Errors: ErrPort, ErrForeign. Nothing has changed then.
 func (e *Engine) SetPort(p dataplane.Port) error {
@@ -26,10 +27,14 @@ func (e *Engine) SetPort(p dataplane.Port) error {
 	if err == nil {
 		if old := e.ports[p.Number]; old != nil {
 			old.Port = p
-			e.mem.setPort(p.Number, e.entry(&p))
+			e.mem.setPort(p.Number, e.entry(old))
 			return nil
 		}
-		err = e.attach(&p)
+		if p.Parent != 0 {
+			err = e.attachVLAN(&p)
+		} else {
+			err = e.attach(&p)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("set port %d (%s): %w", p.Number, p.Name, err)
@@ -49,17 +54,23 @@ func (e *Engine) check(p *dataplane.Port) error {
 		return fmt.Errorf("%w: MAC %s is a group's", ErrPort, net.HardwareAddr(p.MAC[:]))
 	case old != nil && old.Ifindex != p.Ifindex:
 		return fmt.Errorf("%w: ifindex %d, but the port is attached to %d: remove it first", ErrPort, p.Ifindex, old.Ifindex)
+	case p.Want != "" && !isMode(p.Want):
+		return fmt.Errorf("%w: mode %q, want one of %v", ErrPort, p.Want, modes)
+	case old != nil && p.Want != "" && old.Mode != p.Want:
+		return fmt.Errorf("%w: mode %s, but the port is attached in mode %s: remove it first", ErrPort, p.Want, old.Mode)
+	case old != nil && (old.Parent != p.Parent || old.VLAN != p.VLAN || old.TPID != p.TPID):
+		return fmt.Errorf("%w: VLAN %d of port %d, but it is VLAN %d of port %d: remove it first", ErrPort, p.VLAN, p.Parent, old.VLAN, old.Parent)
 	}
 	for _, other := range e.ports {
 		if other.Ifindex == p.Ifindex && other.Number != p.Number {
 			return fmt.Errorf("%w: ifindex %d is port %d", ErrPort, p.Ifindex, other.Number)
 		}
 	}
-	return nil
+	return e.checkVLAN(p)
 }
 
 // entry is a port as the program wants it.
-func (e *Engine) entry(p *dataplane.Port) bpf.Port {
+func (e *Engine) entry(p *port) bpf.Port {
 	b := bpf.Port{Mac: p.MAC, Vrf: uint16(p.VRF), Number: uint16(p.Number)}
 	b.Counters = p.Number * uint32(e.mem.cpus) * uint32(len(bpf.Row{})) * counterSize
 	if p.IPv4 {
@@ -68,7 +79,20 @@ func (e *Engine) entry(p *dataplane.Port) bpf.Port {
 	if p.IPv6 {
 		b.Flags |= bpf.PortIPv6
 	}
+	if p.Parent != 0 {
+		b.Flags |= bpf.PortVLAN
+	}
+	if p.TPID == unix.ETH_P_8021AD {
+		b.Flags |= bpf.Port8021AD
+	}
+	b.Flags |= uint16(p.trunk) << bpf.PortTrunkShift
 	return b
+}
+
+// fromEntry is the reverse of entry, as far as an entry says it.
+func (p *port) fromEntry(b bpf.Port) {
+	p.MAC, p.VRF = b.Mac, int(b.Vrf)
+	p.IPv4, p.IPv6 = b.Flags&bpf.PortIPv4 != 0, b.Flags&bpf.PortIPv6 != 0
 }
 
 const counterSize = 16 // asserted by package bpf
@@ -76,51 +100,39 @@ const counterSize = 16 // asserted by package bpf
 // attach makes a port in the order in which packets need it, and undoes all of
 // it when a step fails.
 func (e *Engine) attach(p *dataplane.Port) (err error) {
-	if err := refuseForeign(p.Ifindex); err != nil {
+	nl, err := netlink.LinkByIndex(p.Ifindex)
+	if err != nil {
+		return fmt.Errorf("%w: ifindex %d: %w", ErrPort, p.Ifindex, err)
+	}
+	if err := refuseForeign(nl); err != nil {
 		return err
 	}
 	clear(e.mem.portRows(p.Number))
-	if err := e.state.TxPorts.Put(p.Number, uint32(p.Ifindex)); err != nil {
-		return fmt.Errorf("open device map for it: %w", err)
-	}
-	e.mem.setPort(p.Number, e.entry(p))
+	*e.mem.transmit(p.Number) = bpf.Transmit{}
+	made := &port{PortStatus: dataplane.PortStatus{Port: *p}, veth: nl.Type() == "veth"}
+	made.root = made
+	e.mem.setPort(p.Number, e.entry(made))
+	e.mem.ports.Egress[p.Number] = uint32(p.Ifindex)
 	e.mem.ports.ByIfindex[p.Ifindex] = uint16(p.Number)
-	l, mode, err := attach(e.prog, p.Ifindex)
-	if err == nil {
-		if err = e.pins.pinLink(p.Number, l); err != nil {
-			err = errors.Join(err, l.Close())
+	if err = e.attachLink(made); err == nil {
+		err = e.openEgress(made, time.Now())
+		if err == nil {
+			err = e.pins.pinLink(p.Number, made.link)
+		}
+		if err != nil {
+			err = errors.Join(err, made.link.Close())
 		}
 	}
 	if err != nil {
 		return errors.Join(err, e.forget(p))
 	}
-	e.ports[p.Number] = &port{dataplane.PortStatus{Port: *p, Mode: mode}, l}
+	e.ports[p.Number] = made
 	return nil
-}
-
-// attach tries the driver first.
-func attach(prog *ebpf.Program, ifindex int) (link.Link, dataplane.Mode, error) {
-	l, native := link.AttachXDP(link.XDPOptions{Program: prog, Interface: ifindex, Flags: link.XDPDriverMode})
-	if native == nil {
-		return l, dataplane.NativeXDP, nil
-	}
-	if errors.Is(native, unix.EBUSY) || errors.Is(native, unix.EEXIST) {
-		return nil, "", fmt.Errorf("attach XDP program: %w: %w", ErrForeign, native)
-	}
-	l, generic := link.AttachXDP(link.XDPOptions{Program: prog, Interface: ifindex, Flags: link.XDPGenericMode})
-	if generic != nil {
-		return nil, "", fmt.Errorf("attach XDP program: native: %w; generic: %w", native, generic)
-	}
-	return l, dataplane.GenericXDP, nil
 }
 
 // refuseForeign names the program that an interface has. Any is foreign: the
 // engine attaches to an interface once.
-func refuseForeign(ifindex int) error {
-	nl, err := netlink.LinkByIndex(ifindex)
-	if err != nil {
-		return fmt.Errorf("%w: ifindex %d: %w", ErrPort, ifindex, err)
-	}
+func refuseForeign(nl netlink.Link) error {
 	x := nl.Attrs().Xdp
 	if x == nil || !x.Attached {
 		return nil
@@ -146,11 +158,22 @@ func (e *Engine) RemovePort(number uint32) error {
 	if p == nil {
 		return fmt.Errorf("remove port %d: %w", number, ErrNoPort)
 	}
-	delete(e.ports, number)
-	if err := errors.Join(e.detach(p), e.forget(&p.Port)); err != nil {
+	if err := e.removePort(p); err != nil {
 		return fmt.Errorf("remove port %d (%s): %w", number, p.Name, err)
 	}
 	return nil
+}
+
+func (e *Engine) removePort(p *port) error {
+	var errs []error
+	for _, v := range e.vlansOf(p.Number) {
+		errs = append(errs, e.removePort(v))
+	}
+	if p.Parent != 0 {
+		return errors.Join(append(errs, e.detachVLAN(p))...)
+	}
+	delete(e.ports, p.Number)
+	return errors.Join(append(errs, e.detach(p), e.forget(&p.Port))...)
 }
 
 // detach takes the program off a port. A link of an interface that is gone has
@@ -166,11 +189,9 @@ func (e *Engine) detach(p *port) error {
 // forget removes a port's entries, in the reverse order of attach.
 func (e *Engine) forget(p *dataplane.Port) error {
 	e.mem.ports.ByIfindex[p.Ifindex] = 0
+	e.mem.ports.Egress[p.Number] = 0
 	e.mem.setPort(p.Number, bpf.Port{})
-	if err := e.state.TxPorts.Delete(p.Number); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-		return fmt.Errorf("close device map for it: %w", err)
-	}
-	return nil
+	return e.clearEgress(p)
 }
 
 // adopt takes over the ports that are pinned. Names and families stay as they
@@ -189,6 +210,13 @@ func (e *Engine) adopt() error {
 			e.ports[number] = p
 		}
 	}
+	for number := range links {
+		if p := e.ports[number]; p != nil {
+			if err := e.adoptVLANs(p); err != nil {
+				return fmt.Errorf("adopt VLANs of port %d: %w", number, err)
+			}
+		}
+	}
 	// Entries without a link: a process died on its way into or out of attach.
 	for ifindex, number := range e.mem.ports.ByIfindex {
 		if n := uint32(number); n != 0 && e.ports[n] == nil {
@@ -197,30 +225,52 @@ func (e *Engine) adopt() error {
 			}
 		}
 	}
-	return e.updateLinks(e.prog)
+	for n := range e.mem.ports.Egress {
+		if p := e.ports[uint32(n)]; p != nil {
+			e.mem.ports.Egress[n] = uint32(p.root.Ifindex)
+		}
+	}
+	for n := uint32(1); n < e.mem.limit(); n++ {
+		if e.mem.ports.Port[n].Number != 0 && e.ports[n] == nil {
+			if err := e.forget(&dataplane.Port{Number: n}); err != nil {
+				return err
+			}
+		}
+	}
+	if err := e.fit(); err != nil {
+		return err
+	}
+	return e.updateLinks(e.progs)
 }
 
 // adoptPort returns nil for a port whose interface is gone.
 func (e *Engine) adoptPort(number uint32, l link.Link) (*port, error) {
 	entry := e.mem.ports.Port[number]
 	p := &port{link: l}
-	p.Number, p.MAC, p.VRF = number, entry.Mac, int(entry.Vrf)
-	p.IPv4, p.IPv6 = entry.Flags&bpf.PortIPv4 != 0, entry.Flags&bpf.PortIPv6 != 0
+	p.root, p.Number = p, number
+	p.fromEntry(entry)
 	info, err := l.Info()
 	if err != nil {
 		return nil, err
 	}
-	x := info.XDP()
-	if x == nil {
-		return nil, fmt.Errorf("%w: link is not an XDP link", ErrLayout)
+	if x := info.XDP(); x != nil {
+		p.Ifindex, p.Mode = int(x.Ifindex), dataplane.NativeXDP
+	} else if x := info.TCX(); x != nil {
+		p.Ifindex, p.Mode = int(x.Ifindex), dataplane.TC
+	} else {
+		return nil, fmt.Errorf("%w: link is neither of XDP nor of tc", ErrLayout)
 	}
-	p.Ifindex = int(x.Ifindex)
 	nl, err := netlink.LinkByIndex(p.Ifindex)
 	if p.Ifindex == 0 || err != nil {
 		return nil, e.detach(p)
 	}
-	p.Name = nl.Attrs().Name
-	p.Mode = dataplane.NativeXDP
+	p.Name, p.veth = nl.Attrs().Name, nl.Type() == "veth"
+	if err := e.adoptEgress(p); err != nil {
+		return nil, err
+	}
+	if p.Mode == dataplane.TC {
+		return p, e.needTC()
+	}
 	if xdp := nl.Attrs().Xdp; xdp != nil && xdp.AttachMode == attachedSKB {
 		p.Mode = dataplane.GenericXDP
 	}

@@ -1,8 +1,10 @@
 package xdp
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cilium/ebpf"
 
@@ -13,24 +15,34 @@ import (
 // probe is the engine's program once more, with counters of its own: what it is
 // run on is not traffic.
 type probe struct {
-	prog  *ebpf.Program
+	progs programs
 	state bpf.State // Counters is the probe's
 	mem   *memory
 }
 
+// needProbe makes the probe if there is none.
+func (e *Engine) needProbe() (err error) {
+	if e.probe == nil {
+		e.probe, err = e.newProbe()
+	}
+	return err
+}
+
 func (e *Engine) newProbe() (_ *probe, err error) {
-	fresh, err := bpf.NewState(int(e.mem.limit()) * e.mem.cpus)
+	fresh, err := bpf.NewState(int(e.mem.limit())*e.mem.cpus, 1)
 	if err != nil {
 		return nil, err
 	}
 	p := &probe{state: *e.state}
 	p.state.Counters, p.state.Trace = fresh.Counters, fresh.Trace
-	err = errors.Join(fresh.Ports.Close(), fresh.TxPorts.Close())
+	err = errors.Join(fresh.Ports.Close(), fresh.TxPorts.Close(), fresh.Transmits.Close(), fresh.VLANs.Close())
 	if err == nil {
 		p.mem, err = mapMemory(&p.state)
 	}
 	if err == nil {
-		p.prog, err = bpf.Load(e.image, &p.state, true)
+		f := e.features
+		f.Trace = true
+		p.progs, err = loadPrograms(e.image, &p.state, f, e.progs.tc != nil)
 	}
 	if err != nil {
 		return nil, errors.Join(err, p.close())
@@ -39,10 +51,7 @@ func (e *Engine) newProbe() (_ *probe, err error) {
 }
 
 func (p *probe) close() error {
-	var errs []error
-	if p.prog != nil {
-		errs = append(errs, p.prog.Close())
-	}
+	errs := []error{p.progs.close()}
 	if p.mem != nil {
 		errs = append(errs, p.mem.close())
 	}
@@ -63,11 +72,20 @@ type xdpMD struct {
 	Data, DataEnd, DataMeta, IngressIfindex, RxQueueIndex, EgressIfindex uint32
 }
 
-// The verdicts of XDP, of linux/bpf.h.
+// skBuff is struct __sk_buff, as far as it is needed.
+type skBuff struct {
+	Len, PktType, Mark, QueueMapping, Protocol, VLANPresent, VLANTCI, VLANProto, Priority, IngressIfindex, Ifindex uint32
+}
+
+// The verdicts of XDP and of tc, of linux/bpf.h and linux/pkt_cls.h.
 const (
 	xdpDrop     = 1
 	xdpPass     = 2
 	xdpRedirect = 4
+
+	tcUnspec   = 1<<32 - 1 // -1
+	tcShot     = 2
+	tcRedirect = 7
 )
 
 // growth is by how many bytes a frame may grow: two VLAN tags.
@@ -88,18 +106,21 @@ func (e *Engine) Run(frame []byte, ingress uint32) (dataplane.Result, error) {
 }
 
 func (e *Engine) run(frame []byte, ingress uint32) (r dataplane.Result, err error) {
-	ifindex := 1
+	ifindex, mode := 1, dataplane.NativeXDP
 	if ingress != 0 {
 		p := e.ports[ingress]
 		if p == nil {
 			return r, ErrNoPort
 		}
-		ifindex = p.Ifindex
+		ifindex, mode = p.root.Ifindex, p.Mode
 	}
-	if e.probe == nil {
-		if e.probe, err = e.newProbe(); err != nil {
+	if mode == dataplane.TC && e.probe != nil && e.probe.progs.tc == nil {
+		if err := e.dropProbe(); err != nil {
 			return r, err
 		}
+	}
+	if err := e.needProbe(); err != nil {
+		return r, err
 	}
 	p := e.probe
 	clear(p.mem.rows)
@@ -108,32 +129,57 @@ func (e *Engine) run(frame []byte, ingress uint32) (r dataplane.Result, err erro
 	opts := &ebpf.RunOptions{
 		Data:    frame,
 		DataOut: out,
-		Context: xdpMD{DataEnd: uint32(len(frame)), IngressIfindex: uint32(ifindex)},
+		Context: runContext(mode, len(frame), ifindex),
 		Repeat:  1,
 	}
-	action, err := p.prog.Run(opts)
+	action, err := p.progs.of(mode).Run(opts)
 	if err != nil {
 		return r, err
 	}
 	t := p.mem.trace
-	r = dataplane.Result{Packet: opts.DataOut, Group: t.Group, Hash: t.Hash, Adjacency: t.Adjacency}
-	if r.Reason, err = p.reason(ingress, len(frame)); err != nil {
+	r = dataplane.Result{Packet: insertTag(opts.DataOut, t.Tag), Group: t.Group, Hash: t.Hash, Adjacency: t.Adjacency}
+	if r.Ingress, r.Reason, err = p.reason(len(frame)); err != nil {
 		return r, err
+	}
+	if r.Ingress != ingress && (e.ports[ingress] == nil || e.ports[r.Ingress] == nil || e.ports[r.Ingress].root != e.ports[ingress].root) {
+		return r, fmt.Errorf("counted for port %d", r.Ingress)
 	}
 	if r.Reason.Verdict() == dataplane.Forward {
 		r.Egress = t.Port
 	}
-	if want := actions[r.Reason.Verdict()]; action != want {
-		return r, fmt.Errorf("XDP action %d for reason %s, want %d", action, r.Reason, want)
+	if want := actions[mode == dataplane.TC][r.Reason.Verdict()]; action != want {
+		return r, fmt.Errorf("action %d for reason %s, want %d", action, r.Reason, want)
 	}
 	return r, nil
 }
 
-var actions = map[dataplane.Verdict]uint32{dataplane.Forward: xdpRedirect, dataplane.Punt: xdpPass, dataplane.Drop: xdpDrop}
+// actions are what a verdict comes to, in XDP and in tc.
+var actions = map[bool]map[dataplane.Verdict]uint32{
+	false: {dataplane.Forward: xdpRedirect, dataplane.Punt: xdpPass, dataplane.Drop: xdpDrop},
+	true:  {dataplane.Forward: tcRedirect, dataplane.Punt: tcUnspec, dataplane.Drop: tcShot},
+}
+
+// runContext says that a frame comes in by an interface.
+func runContext(m dataplane.Mode, bytes, ifindex int) any {
+	if m == dataplane.TC {
+		return skBuff{Ifindex: uint32(ifindex)}
+	}
+	return xdpMD{DataEnd: uint32(bytes), IngressIfindex: uint32(ifindex)}
+}
+
+// insertTag puts a VLAN tag that stands beside a frame, as tc has it, into it.
+func insertTag(frame []byte, tag uint32) []byte {
+	if tag == 0 || len(frame) < macs {
+		return frame
+	}
+	return slices.Insert(frame, macs, binary.LittleEndian.AppendUint32(nil, tag)...)
+}
+
+const macs = 12 // bytes
 
 // reason finds the one counter that has counted, and checks that it counted one
 // packet of the given bytes.
-func (p *probe) reason(ingress uint32, bytes int) (dataplane.Reason, error) {
+func (p *probe) reason(bytes int) (uint32, dataplane.Reason, error) {
 	type count struct {
 		port   uint32
 		reason dataplane.Reason
@@ -148,8 +194,8 @@ func (p *probe) reason(ingress uint32, bytes int) (dataplane.Reason, error) {
 		}
 	}
 	want := dataplane.Counter{Packets: 1, Bytes: uint64(bytes)}
-	if len(found) != 1 || found[0].port != ingress || found[0].Counter != want {
-		return 0, fmt.Errorf("counted %v, want one reason with %v", found, want)
+	if len(found) != 1 || found[0].Counter != want {
+		return 0, 0, fmt.Errorf("counted %v, want one reason with %v", found, want)
 	}
-	return found[0].reason, nil
+	return found[0].port, found[0].reason, nil
 }

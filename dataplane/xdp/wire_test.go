@@ -229,15 +229,55 @@ func TestSetPortRefuses(t *testing.T) {
 	}
 }
 
-// TestGeneric has a port whose driver knows no XDP.
-func TestGeneric(t *testing.T) {
+// TestModes has a port whose driver knows no XDP, and one that does.
+func TestModes(t *testing.T) {
 	r := newRouter(t, xdp.Options{Ports: 16})
 	const loopback = 1
-	if err := r.SetPort(port(9, loopback, 0, true)); err != nil {
+	free, _ := veth(t, "free", "free-peer")
+	for _, c := range []struct {
+		ifindex    int
+		want, mode dataplane.Mode
+	}{
+		{loopback, "", dataplane.TC},
+		{loopback, dataplane.TC, dataplane.TC},
+		{loopback, dataplane.GenericXDP, dataplane.GenericXDP},
+		{loopback, dataplane.NativeXDP, ""},
+		{loopback, "fast", ""},
+		{free, "", dataplane.NativeXDP},
+		{free, dataplane.NativeXDP, dataplane.NativeXDP},
+		{free, dataplane.TC, dataplane.TC},
+		{free, dataplane.GenericXDP, dataplane.GenericXDP},
+	} {
+		p := port(9, c.ifindex, 0, true)
+		p.Want = c.want
+		if err := r.SetPort(p); (err == nil) != (c.mode != "") {
+			t.Errorf("ifindex %d, mode %q: %v", c.ifindex, c.want, err)
+		}
+		if c.mode == "" {
+			continue
+		}
+		if ports := r.Ports(); ports[len(ports)-1].Mode != c.mode {
+			t.Errorf("port %+v, want mode %s", ports[len(ports)-1], c.mode)
+		}
+		p.Want = dataplane.NativeXDP
+		if err := r.SetPort(p); (err == nil) != (c.mode == dataplane.NativeXDP) {
+			t.Errorf("from mode %s to native: %v", c.mode, err)
+		}
+		if err := r.RemovePort(9); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestEgressOfLoopback has a port that nothing can be redirected to.
+func TestEgressOfLoopback(t *testing.T) {
+	r := newRouter(t, xdp.Options{Ports: 16})
+	if err := r.SetPort(port(9, 1, 0, true)); err != nil {
 		t.Fatal(err)
 	}
-	if ports := r.Ports(); ports[len(ports)-1].Mode != dataplane.GenericXDP {
-		t.Errorf("port %+v, want mode generic", ports[len(ports)-1])
+	ports := r.Ports()
+	if p := ports[len(ports)-1]; p.Egress != dataplane.KernelEgress || !strings.Contains(p.EgressReason, "not supported") || p.EgressErrno != 0 {
+		t.Errorf("port %+v, want egress kernel: not supported", p)
 	}
 }
 
@@ -333,6 +373,9 @@ func runs(t testing.TB, e *xdp.Engine) {
 	}
 	want, _ := info.ID()
 	for _, p := range e.Ports() {
+		if p.Parent != 0 {
+			continue // it has none of its own
+		}
 		l, err := netlink.LinkByIndex(p.Ifindex)
 		if err != nil {
 			t.Fatal(err)
@@ -382,6 +425,9 @@ func TestAdopt(t *testing.T) {
 	runs(t, e)
 	if len(e.Ports()) != len(ports) {
 		t.Fatalf("ports %v, want %v", e.Ports(), ports)
+	}
+	if err := e.Watch(); err != nil {
+		t.Errorf("lost frames are not counted: %v", err)
 	}
 	for i, p := range e.Ports() {
 		ports[i].Name = p.Name // the kernel's

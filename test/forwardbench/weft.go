@@ -95,8 +95,8 @@ func (w *weft) Number(ifindex int) (uint32, bool) {
 	return 0, false
 }
 
-func (w *weft) grow(im *fib.Image) (*fib.Image, error) {
-	mem, err := bpf.NewImage(2 * im.Size())
+func (w *weft) grow(im *fib.Image, size int) (*fib.Image, error) {
+	mem, err := bpf.NewImage(bpf.ImageSize(size))
 	if err != nil {
 		return nil, err
 	}

@@ -80,7 +80,7 @@ static __always_inline enum weft_reason adj_check(const struct fib_adjacency *ad
 static __always_inline enum weft_reason adj_port(const struct fib_adjacency *adj)
 {
 	TRACE(port, adj->port);
-	if (unlikely(bpf_redirect_map(&tx_ports, adj->port, 0) != XDP_REDIRECT))
+	if (unlikely(!packet_send(adj->port)))
 		STOP(WEFT_ERIF_DISABLED);
 	return 0;
 }
@@ -88,16 +88,8 @@ static __always_inline enum weft_reason adj_port(const struct fib_adjacency *adj
 /* adj_tag makes room for the VLAN tags that an adjacency has, and sets them. */
 static __always_inline enum weft_reason adj_tag(struct packet *p, const struct fib_adjacency *adj)
 {
-	_Bool two = adj->rewrite_len > ETH_HLEN + 4;
-
-	if (bpf_xdp_adjust_head(p->ctx, two ? -8 : -4))
+	if (packet_tag(p, adj->rewrite, adj->rewrite_len > ETH_HLEN + 4))
 		STOP(WEFT_REWRITE_FAILED);
-	packet_load(p);
-	if (p->eth + ETH_HLEN + 8 > p->end)
-		STOP(WEFT_REWRITE_FAILED);
-	*(__u32 *)(p->eth + 12) = *(__u32 *)(adj->rewrite + 12);
-	if (two)
-		*(__u32 *)(p->eth + 16) = *(__u32 *)(adj->rewrite + 16);
 	return 0;
 }
 

@@ -135,9 +135,10 @@ static __always_inline _Bool ipv4_expires(const struct ipv4 *ip)
 }
 
 /* ipv4_too_big tells whether a packet is longer than an MTU. Most are told by the length of the frame. */
-static __always_inline _Bool ipv4_too_big(const struct packet *p, __u32 mtu)
+static __always_inline _Bool ipv4_too_big(const struct packet *p, const struct ipv4 *ip, __u32 mtu)
 {
-	return unlikely(p->bytes > (__u64)mtu + ETH_HLEN) && ipv4_len(p) > mtu;
+	return unlikely(p->bytes > (__u64)mtu + ETH_HLEN) &&
+	       packet_unit(p, ipv4_len(p), IPV4_HLEN, ip->ttl_checksum >> 8) > mtu;
 }
 
 /*

@@ -147,9 +147,10 @@ static __always_inline _Bool ipv6_expires(const struct ipv6 *ip)
 }
 
 /* ipv6_too_big tells whether a packet is longer than an MTU. Most are told by the length of the frame. */
-static __always_inline _Bool ipv6_too_big(const struct packet *p, __u32 mtu)
+static __always_inline _Bool ipv6_too_big(const struct packet *p, const struct ipv6 *ip, __u32 mtu)
 {
-	return unlikely(p->bytes > (__u64)mtu + ETH_HLEN) && ipv6_len(p) > mtu;
+	return unlikely(p->bytes > (__u64)mtu + ETH_HLEN) &&
+	       packet_unit(p, ipv6_len(p), IPV6_HLEN, ipv6_next_header(ip)) > mtu;
 }
 
 /* ipv6_forward decreases the hop limit, which is at least 2. */

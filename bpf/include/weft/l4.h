@@ -10,7 +10,7 @@
 /* l4_ports returns source port << 16 | destination port, 0 for protocols without and when they are cut off. */
 static __always_inline __u32 l4_ports(const struct packet *p, const int off, __u8 protocol)
 {
-	void *end = (void *)(long)p->ctx->data_end; /* again: few packets need it so late */
+	void *end = packet_end(p); /* again: few packets need it so late */
 	__be32 *ports = p->eth + off;
 
 	switch (protocol) {

@@ -18,28 +18,30 @@ struct weft_ports ports SEC(".data.ports");
 /* One row for each port and CPU: a CPU writes its own row only. The loader makes as many as there are. */
 struct weft_counter counters[WEFT_REASONS] SEC(".data.counters");
 
-/* Where packets are sent to, by port number. An empty slot is a port that cannot be sent to. */
-struct {
-	__uint(type, BPF_MAP_TYPE_DEVMAP);
-	__uint(max_entries, WEFT_PORTS);
-	__type(key, __u32);
-	__type(value, __u32);
-} tx_ports SEC(".maps");
-
 /* Goes to a label unless a row may start at off. The loader writes the number (package bpf, Weft). */
 #define counters_check(off, label) asm volatile goto("if %0 > 0x77654643 goto %l[" #label "]" : : "r"(off) : : label)
 
 struct weft_trace trace SEC(".data.trace");
 
-/* Notes a step in a traced program. The loader makes it a jump, or nothing. */
-#define TRACE(step, value)                                                                  \
-	do {                                                                                \
-		__label__ traced_, on_;                                                     \
-		asm volatile goto("if r10 == 0x77655452 goto %l[traced_]" : : : : traced_); \
-		goto on_;                                                                   \
-	traced_:                                                                            \
-		trace.step = (value);                                                       \
-	on_:;                                                                               \
+/* Tells what the loader answers to a question: it makes this a jump, or nothing (package bpf, decide). */
+#define LOADER_SAYS(question)                                                            \
+	({                                                                               \
+		__label__ yes_, told_;                                                   \
+		_Bool answer_;                                                           \
+		asm volatile goto("if r10 == " #question " goto %l[yes_]" : : : : yes_); \
+		answer_ = 0;                                                             \
+		goto told_;                                                              \
+	yes_:                                                                            \
+		answer_ = 1;                                                             \
+	told_:                                                                           \
+		answer_;                                                                 \
+	})
+
+/* Notes a step in a traced program. */
+#define TRACE(step, value)                             \
+	do {                                           \
+		if (unlikely(LOADER_SAYS(0x77655452))) \
+			trace.step = (value);          \
 	} while (0)
 
 /* port_of returns the port that an interface is: number 0 when it is none. */

@@ -20,9 +20,6 @@
 #error "words of headers are taken apart as a little-endian machine loads them"
 #endif
 
-/* Linux 5.18 takes frames in several pieces; on older ones the loader clears it. */
-const volatile _Bool pieces = 1;
-
 /*
  * Ends a step with a reason, a constant that only this way out loads. Without the
  * asm the compiler loads it before each branch, where all packets pass.
@@ -35,26 +32,40 @@ const volatile _Bool pieces = 1;
 	})
 
 struct packet {
-	struct xdp_md *ctx;
+	void *ctx;		      /* struct xdp_md or struct __sk_buff */
 	const struct weft_port *port; /* it came in by */
 	void *eth, *end;	      /* the first piece of the frame, which is all of it unless it is large */
 	__u64 bytes;		      /* from eth to end, as received */
-	_Bool link_group;	      /* sent to a multicast or broadcast MAC */
 };
 
-static __always_inline void packet_load(struct packet *p)
-{
-	p->eth = (void *)(long)p->ctx->data;
-	p->end = (void *)(long)p->ctx->data_end;
-}
+/* What follows differs between XDP and tc: xdp.h and tc.h define it. */
+
+/* packet_load finds the frame again after it may have moved. */
+static __always_inline void packet_load(struct packet *p);
+
+/* packet_end finds the frame's end again, instead of p->end. */
+static __always_inline void *packet_end(const struct packet *p);
 
 /* packet_bytes returns the length of the frame as received, all pieces of it. */
-static __always_inline __u64 packet_bytes(const struct packet *p)
-{
-	__u64 bytes = pieces ? bpf_xdp_get_buff_len(p->ctx) : 0;
+static __always_inline __u64 packet_bytes(const struct packet *p);
 
-	return bytes > p->bytes ? bytes : p->bytes; /* it is less after packet_fit */
-}
+/* packet_cut takes bytes off the frame's end. */
+static __always_inline long packet_cut(struct packet *p, __u32 from, __u32 to);
+
+/*
+ * packet_unit returns the length of the longest IP packet that a packet of len
+ * bytes, with an IP header of hlen, is sent as: less when it is several in one.
+ */
+static __always_inline __u32 packet_unit(const struct packet *p, __u32 len, const __u32 hlen, __u8 protocol);
+
+/* packet_changed says that a 16-bit word of the packet, as it lies in memory, becomes less. */
+static __always_inline void packet_changed(const struct packet *p, __u32 less);
+
+/* packet_send names the port that the packet leaves by, and tells whether there is one. It goes when the program ends. */
+static __always_inline _Bool packet_send(__u32 port);
+
+/* packet_tag puts the VLAN tags of a new header, one or two, behind the packet's MACs. */
+static __always_inline long packet_tag(struct packet *p, const __u8 *rewrite, _Bool two);
 
 /*
  * packet_fit is for a frame whose first piece does not end where its packet does,
@@ -72,7 +83,7 @@ static __always_inline enum weft_reason packet_fit(struct packet *p, __u32 len)
 		len = ETH_ZLEN;
 	if (len >= bytes)
 		return 0;
-	if (bpf_xdp_adjust_tail(p->ctx, (int)len - (int)bytes))
+	if (packet_cut(p, bytes, len))
 		STOP(WEFT_IP_LENGTH_WRONG);
 	packet_load(p);
 	if (p->eth + ETH_ZLEN > p->end) /* for the verifier: it has that */

@@ -153,6 +153,9 @@ struct weft_port {
 enum weft_port_flags {
 	WEFT_PORT_IPV4 = 1, /* forwards it */
 	WEFT_PORT_IPV6 = 2,
+	WEFT_PORT_VLAN = 4,	   /* its frames have a tag and come in by another port */
+	WEFT_PORT_8021AD = 8,	   /* of this protocol; else 802.1Q */
+	WEFT_PORT_TRUNK_SHIFT = 4, /* number of its struct weft_vlans, where VLANs of it are ports; 0: none are */
 };
 
 enum weft_limits {
@@ -160,9 +163,15 @@ enum weft_limits {
 	WEFT_IFINDEXES = 65536,
 };
 
+/* The ports that VLANs of a port are, by identifier. */
+struct weft_vlans {
+	__u16 port[4096];
+};
+
 struct weft_ports {
 	struct weft_port port[WEFT_PORTS];
 	__u16 by_ifindex[WEFT_IFINDEXES];
+	__u32 egress[WEFT_PORTS]; /* ifindex that tc sends by, by port number; 0: none */
 };
 
 /* What a traced program says of its last packet, for the steps that it came to. */
@@ -171,12 +180,30 @@ struct weft_trace {
 	__u32 hash; /* of the flow; 0 when the group did not ask for it */
 	__u32 adjacency;
 	__u32 port; /* it leaves by */
+	__u32 tag;  /* as it lies in a frame, but stands beside it: the outermost that tc has set; 0: none */
 };
 
 /* What has ended for one reason. */
 struct weft_counter {
 	__u64 packets;
 	__u64 bytes; /* of frames as received */
+};
+
+/* What a port did not take of what was redirected to it. */
+struct weft_transmit {
+	__u64 dropped; /* frames */
+	__u64 refused; /* those of them that the port is to blame for: not a full queue, nor the frame's length */
+	__u32 probes;  /* frames of test runs, which are not in the others */
+	__u32 error;   /* errno of the last; 0: there was none */
+};
+
+/* What xmit.c works on: the loader says of whom it is. */
+struct weft_transmits {
+	__u32 netns;	/* inode of the network namespace that the ports are in */
+	__u32 tx_ports; /* identifiers of the device maps */
+	__u32 tx_probe;
+	__u32 reserved;
+	struct weft_transmit port[WEFT_PORTS];
 };
 
 _Static_assert(sizeof(struct fib_header) == FIB_HEADER_SIZE, "fib_header");
@@ -188,5 +215,6 @@ _Static_assert(sizeof(struct fib_member) == 8, "fib_member");
 _Static_assert(sizeof(struct fib_adjacency) == 64, "fib_adjacency");
 _Static_assert(sizeof(struct weft_port) == 16, "weft_port");
 _Static_assert(sizeof(struct weft_counter) == 16, "weft_counter");
+_Static_assert(sizeof(struct weft_transmit) == 24, "weft_transmit");
 
 #endif

@@ -1,0 +1,424 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
+
+	"weft/bpf"
+	"weft/control"
+	"weft/control/api"
+	"weft/control/kernel"
+	"weft/control/ports"
+	"weft/control/rib"
+	"weft/dataplane"
+	"weft/dataplane/xdp"
+	"weft/fib"
+)
+
+// Options say how a daemon runs. The zero value is usable.
+type Options struct {
+	Ports         []string       // globs of interfaces; none: those that are ports by default
+	Mode          dataplane.Mode // of all ports; "": what each can do best
+	ReceiveBuffer int            // of the netlink socket, bytes; 0: the default
+	Socket        string         // "": by the network namespace
+	Version       string
+	Log           *slog.Logger
+	Ready         func() // called when packets are forwarded
+}
+
+// Errors with which a daemon does not start.
+var (
+	ErrPermission = errors.New("needs root: CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON and CAP_SYS_ADMIN")
+	ErrKernel     = errors.New("needs Linux 5.15 or later")
+)
+
+const (
+	// firstImage is the size that an image starts with; it doubles when it is full.
+	firstImage = 1 << 20
+
+	checkEvery = 200 * time.Millisecond
+	retryEvery = 5 * time.Second
+
+	// gcPercent trades CPU while a table is loaded for memory: garbage is a
+	// quarter of what is in use.
+	gcPercent = 25
+)
+
+// reasons are what groups that punt are counted under.
+var reasons = rib.Reasons{
+	NoPort: uint16(dataplane.PuntRoute), LinkDown: uint16(dataplane.PuntRoute), Unresolved: uint16(dataplane.PuntRoute),
+	Broadcast: uint16(dataplane.Broadcast), Multicast: uint16(dataplane.Multicast),
+	LinkLocal: uint16(dataplane.IPv6UCDIPLinkLocalScope), Martian: uint16(dataplane.PuntRoute),
+	Throw: uint16(dataplane.PuntRoute), Encap: uint16(dataplane.PuntRoute), Policy: uint16(dataplane.PuntRoute),
+}
+
+// router is what a daemon is made of.
+type router struct {
+	options Options
+	log     *slog.Logger
+	netns   string
+	started time.Time
+
+	lock   *os.File
+	bpffs  *os.File
+	grace  *bpf.Grace
+	engine *xdp.Engine
+	mem    *bpf.Image // of the image that is written
+	beside bool       // the engine does not forward by it yet
+
+	ports    *ports.Set
+	follower *control.Follower
+	server   *api.Server
+
+	adopted bool
+	left    bool          // the engine is closed
+	full    bool          // routes are not installed: ports are Linux's. The Follower's goroutine
+	stop    chan struct{} // a client wants the end
+	stopped chan struct{} // the ports are Linux's again
+}
+
+// Run forwards until a signal comes: os.Interrupt gives all ports back to Linux,
+// another one leaves packets forwarded without the daemon. A client may say stop,
+// too.
+//
+// Errors: ErrPermission, ErrKernel, api.ErrInUse, and what the kernel refuses.
+// Nothing has changed then.
+func Run(signals <-chan os.Signal, o Options) error {
+	r := &router{
+		options: o, log: o.Log, started: time.Now(), stop: make(chan struct{}, 1), stopped: make(chan struct{}),
+	}
+	err := r.open()
+	if err == nil {
+		err = r.serve(signals)
+	}
+	return errors.Join(err, r.close())
+}
+
+// open takes over or makes what forwards.
+func (r *router) open() (err error) {
+	if err := supported(); err != nil {
+		return err
+	}
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return fmt.Errorf("raise the limit of locked memory: %w", err)
+	}
+	debug.SetGCPercent(gcPercent)
+	if r.netns, err = api.Netns(); err != nil {
+		return err
+	}
+	if r.lock, err = api.Lock(r.netns); err != nil {
+		return err
+	}
+	root, err := r.openPins()
+	if err != nil {
+		return err
+	}
+	r.grace = bpf.NewGrace()
+	if err := r.openEngine(filepath.Join(root, r.netns)); err != nil {
+		return err
+	}
+	im, err := r.openImage()
+	if err != nil {
+		return err
+	}
+	r.ports = ports.New(ports.Config{Engine: r.engine, Names: r.options.Ports, Mode: r.options.Mode, Log: r.log})
+	before := map[int]int{} // VRFs of ports, by ifindex
+	for _, p := range r.engine.Ports() {
+		before[p.Ifindex] = p.VRF
+	}
+	r.follower, err = control.Open(control.Config{
+		Image: im, Ports: r.ports, Reasons: reasons, Grow: r.grow, NotInstalled: r.notInstalled, Log: r.log,
+		ReceiveBuffer: r.options.ReceiveBuffer,
+		Interface:     r.ports.Take,
+		VRF:           func(link int) (int, bool) { vrf, ok := before[link]; return vrf, ok },
+		Observe:       func(rib *rib.RIB, e kernel.Event) { r.server.Observe(rib, e) },
+	})
+	if err != nil {
+		return fmt.Errorf("follow the kernel: %w", err)
+	}
+	return nil
+}
+
+// supported finds out whether there is any sense in trying.
+func supported() error {
+	if os.Geteuid() != 0 {
+		return ErrPermission
+	}
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return fmt.Errorf("find kernel version: %w", err)
+	}
+	release := unix.ByteSliceToString(u.Release[:])
+	var major, minor int
+	if _, err := fmt.Sscanf(release, "%d.%d", &major, &minor); err == nil && (major < 5 || major == 5 && minor < 15) {
+		return fmt.Errorf("%w, this is %s", ErrKernel, release)
+	}
+	return nil
+}
+
+// pinsName is the directory on the bpffs in which each namespace has one.
+const pinsName = "weft"
+
+// openPins finds the bpffs, and removes what namespaces have left that are gone.
+func (r *router) openPins() (root string, err error) {
+	if root, r.bpffs, err = xdp.Root(); err != nil {
+		return "", err
+	}
+	root = filepath.Join(root, pinsName)
+	if err := xdp.RemoveStale(root, func(netns string) bool { return netns == r.netns || api.IsLocked(netns) }); err != nil {
+		r.log.Warn("remove what gone network namespaces left", "error", err)
+	}
+	return root, nil
+}
+
+func (r *router) openEngine(dir string) (err error) {
+	if r.engine, r.mem, err = xdp.Open(dir); err == nil {
+		r.adopted = true
+		r.log.Info("taking over what forwards", "ports", r.names())
+		return nil
+	}
+	if !errors.Is(err, xdp.ErrNotFound) {
+		return fmt.Errorf("%w: 'weft stop' gives the ports back to Linux, then run again", err)
+	}
+	if r.mem, err = bpf.NewImage(firstImage); err != nil {
+		return err
+	}
+	r.engine, err = xdp.New(r.mem, xdp.Options{Dir: dir})
+	return err
+}
+
+// openImage opens the image that is forwarded by. If that cannot be written to,
+// it is left as it is, and another one filled beside.
+func (r *router) openImage() (*fib.Image, error) {
+	o := fib.Options{Grace: r.grace, HashSeed: uint32(r.started.UnixNano())}
+	if !r.adopted {
+		return fib.Create(r.mem.Mem(), o)
+	}
+	im, err := fib.Open(r.mem.Mem(), o)
+	if err == nil {
+		return im, nil
+	}
+	r.log.Warn("the image that is forwarded by cannot be taken over: filling another beside it", "error", err)
+	beside, err := bpf.NewImage(firstImage)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.mem.Close(); err != nil {
+		return nil, errors.Join(err, beside.Close())
+	}
+	r.mem, r.beside = beside, true
+	return fib.Create(r.mem.Mem(), o)
+}
+
+// serve runs until the end.
+func (r *router) serve(signals <-chan os.Signal) error {
+	socket := r.options.Socket
+	if socket == "" {
+		socket = api.Socket(r.netns)
+	}
+	listener, err := api.Listen(socket)
+	if err != nil {
+		return err
+	}
+	r.server = api.NewServer(api.Config{
+		Follower: r.follower, Ports: r.ports, Engine: r.engine, Program: r.program, Stop: r.requestStop, Stopped: r.stopped,
+		Identity: api.Identity{
+			Version: r.options.Version, Netns: r.netns, Pins: filepath.Join("/sys/fs/bpf", pinsName, r.netns), Adopted: r.adopted,
+			Started: r.started,
+		},
+	})
+	served := make(chan error, 1)
+	serving, endServing := context.WithCancel(context.Background())
+	go func() {
+		served <- r.server.Serve(serving, listener)
+		close(served)
+	}()
+	err = r.follow(signals, served)
+	close(r.stopped)
+	endServing()
+	return errors.Join(err, <-served) // the socket is gone before the lock is
+}
+
+// follow keeps image and ports right until the end.
+func (r *router) follow(signals <-chan os.Signal, served <-chan error) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	followed := make(chan error, 1)
+	go func() { followed <- r.follower.Run(ctx) }()
+	end := func() error {
+		cancel()
+		return <-followed
+	}
+	check, retry := time.NewTicker(checkEvery), time.NewTicker(retryEvery)
+	defer check.Stop()
+	defer retry.Stop()
+	synced := r.follower.Synced()
+	for {
+		select {
+		case err := <-followed:
+			return err
+		case <-synced:
+			synced = nil
+			if err := r.ready(); err != nil {
+				return errors.Join(err, end())
+			}
+		case <-check.C:
+			if err := r.engine.Check(); err != nil {
+				r.log.Warn("check ports", "error", err)
+			}
+		case <-retry.C:
+			if synced == nil {
+				if err := r.follower.UpdatePorts(ctx, r.retry); err != nil {
+					return errors.Join(err, end())
+				}
+			}
+		case <-r.stop:
+			err := end()
+			r.log.Info("giving the ports back to Linux")
+			return errors.Join(err, r.leave(false))
+		case err := <-served:
+			return errors.Join(err, end(), r.leave(true))
+		case s := <-signals:
+			err := end()
+			if s == os.Interrupt {
+				r.log.Info("giving the ports back to Linux")
+				return errors.Join(err, r.leave(false))
+			}
+			r.log.Info("ending: packets are forwarded all the same, 'weft stop' gives the ports back to Linux")
+			return errors.Join(err, r.leave(true))
+		}
+	}
+}
+
+// ready is called when the image is filled.
+func (r *router) ready() error {
+	if r.beside {
+		if err := r.engine.Replace(r.mem); err != nil {
+			return fmt.Errorf("forward by the new image: %w", err)
+		}
+		r.beside = false
+	}
+	debug.FreeOSMemory() // what the dumps took
+	r.log.Info("forwarding", "ports", r.names(), "took", time.Since(r.started).Round(time.Millisecond))
+	if r.options.Ready != nil {
+		r.options.Ready()
+	}
+	return nil
+}
+
+// retry tries again what did not work.
+func (r *router) retry() {
+	if !r.full {
+		r.ports.Release(false)
+	}
+	r.ports.Retry()
+}
+
+func (r *router) requestStop() {
+	select {
+	case r.stop <- struct{}{}:
+	default: // it is on its way
+	}
+}
+
+func (r *router) names() (names []string) {
+	for _, p := range r.engine.Ports() {
+		names = append(names, fmt.Sprintf("%s (%s)", p.Name, p.Mode))
+	}
+	return names
+}
+
+// grow makes a larger image beside the full one and takes the ports over to it.
+func (r *router) grow(im *fib.Image, size int) (*fib.Image, error) {
+	mem, err := bpf.NewImage(bpf.ImageSize(size))
+	if err != nil {
+		return nil, err
+	}
+	larger, err := im.CopyTo(mem.Mem(), fib.Options{Grace: r.grace})
+	if err == nil && !r.beside {
+		err = r.engine.Replace(mem)
+	}
+	if err != nil {
+		return nil, errors.Join(err, mem.Close())
+	}
+	old := r.mem
+	r.mem = mem
+	return larger, old.Close()
+}
+
+// notInstalled is told how many routes the image lacks. A packet that follows a
+// shorter one would go astray: Linux gets all of them until there is room.
+func (r *router) notInstalled(routes int) {
+	full := routes > 0
+	if full == r.full {
+		return
+	}
+	r.full = full
+	if full {
+		r.log.Error("the FIB cannot grow: Linux forwards until there is room", "routes_not_installed", routes)
+		r.ports.Release(true)
+	} // else at the next retry, when the routes over the ports are brought up to date
+}
+
+// instructionSize is what a BPF instruction takes, bytes (RFC 9669 3).
+const instructionSize = 8
+
+// program describes the program that forwards now.
+func (r *router) program() (*api.Program, error) {
+	info, err := r.engine.ProgramInfo()
+	if err != nil {
+		return nil, err
+	}
+	p := &api.Program{Tag: info.Tag}
+	if id, ok := info.ID(); ok {
+		p.Id = uint32(id)
+	}
+	if n, err := info.TranslatedSize(); err == nil {
+		p.Instructions = uint32(n / instructionSize)
+	}
+	if n, err := info.JitedSize(); err == nil {
+		p.JitedBytes = n
+	}
+	return p, nil
+}
+
+// leave ends the use of the engine, which goes on forwarding or gives its ports
+// back to Linux.
+func (r *router) leave(forwarding bool) error {
+	r.left = true
+	if forwarding {
+		return r.engine.Close()
+	}
+	os.Remove(api.LogPath(r.netns)) // of a daemon in the background: it has nothing to tell any more
+	return r.engine.Stop()
+}
+
+// close ends what open began, in the reverse order.
+func (r *router) close() error {
+	var errs []error
+	if r.engine != nil && !r.left { // it did not come to an end of its own
+		errs = append(errs, r.leave(r.adopted))
+	}
+	if r.mem != nil {
+		errs = append(errs, r.mem.Close())
+	}
+	if r.grace != nil {
+		r.grace.Close()
+	}
+	if r.bpffs != nil {
+		errs = append(errs, r.bpffs.Close())
+	}
+	if r.lock != nil {
+		errs = append(errs, api.Unlock(r.lock))
+	}
+	return errors.Join(errs...)
+}

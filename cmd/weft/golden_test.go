@@ -1,0 +1,167 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+var update = flag.Bool("update", false, "write testdata anew")
+
+// golden are command lines by the file of what they print.
+var golden = []struct {
+	name string
+	fake fake
+	args string
+}{
+	{"status", fake{}, "status"},
+	{"status-json", fake{}, "status -j -p"},
+	{"status-loading", fake{state: "loading"}, "status"},
+	{"status-kernel", fake{state: "kernel"}, "status"},
+	{"status-no-ports", fake{noPorts: true}, "status"},
+	{"ports", fake{}, "ports"},
+	{"ports-json", fake{}, "ports --json --pretty"},
+	{"ports-one", fake{}, "ports eth0"},
+	{"ports-none", fake{}, "ports ehto"},
+	{"routes", fake{}, "routes"},
+	{"routes-all", fake{}, "routes --all"},
+	{"routes-json", fake{}, "-j -p routes --all"},
+	{"routes-json-lines", fake{}, "-j routes 10.0.0.0/8"},
+	{"routes-ipv6", fake{}, "-6 r"},
+	{"routes-none", fake{}, "routes 10.9.0.0/16"},
+	{"routes-none-json", fake{}, "routes 10.9.0.0/16 -j"},
+	{"routes-none-exact", fake{}, "routes 10.9.0.0/16 --exact"},
+	{"routes-no-dev", fake{}, "routes dev nodev -j"},
+	{"get", fake{}, "r g 10.1.2.3"},
+	{"get-json", fake{}, "-j -p routes get 10.1.2.3"},
+	{"get-explain", fake{}, "routes get 10.1.2.3 from 192.0.2.9 iif veth1 explain"},
+	{"get-explain-json", fake{}, "routes get 10.1.2.3 explain -j -p"},
+	{"get-ttl", fake{}, "routes get 10.1.2.3 ttl 1 exp"},
+	{"get-no-route", fake{}, "routes get 203.0.113.9"},
+	{"get-no-route-json", fake{}, "routes get 203.0.113.9 -j"},
+	{"get-no-route-explain", fake{}, "routes get 203.0.113.9 explain"},
+	{"get-disagrees", fake{}, "routes get 192.0.2.254 explain"},
+	{"get-no-port", fake{}, "routes get 10.1.2.3 iif eth7"},
+	{"neighbors", fake{}, "neigh"},
+	{"neighbors-json", fake{}, "-4 -j neigh show dev eth0"},
+	{"neighbors-none", fake{}, "neighbors 192.0.2.77"},
+	{"groups", fake{}, "groups"},
+	{"groups-json", fake{}, "groups 5 -j -p"},
+	{"groups-none", fake{}, "groups 99"},
+	{"drops", fake{}, "drops"},
+	{"drops-json", fake{}, "drops -j -p --reason unresolved_neigh"},
+	{"drops-at-once", fake{}, "drops -i 0"},
+	{"drops-follow", fake{}, "drops -f"},
+	{"drops-follow-json", fake{}, "drops -f -j"},
+	{"drops-none", fake{noPorts: true}, "drops"},
+	{"drops-no-reason", fake{}, "drops --reason unresolved_neigth"},
+	{"stats", fake{}, "stats"},
+	{"stats-json", fake{}, "stats -j -c 1 -i 2"},
+	{"monitor", fake{}, "monitor -t"},
+	{"monitor-json", fake{}, "monitor --json"},
+	{"monitor-kind", fake{}, "monitor routes"},
+	{"monitor-no-kind", fake{}, "monitor ruote"},
+	{"verify", fake{}, "verify"},
+	{"verify-differs", fake{differences: 2}, "verify"},
+	{"verify-differs-json", fake{differences: 2}, "verify -j -p"},
+	{"help-exit-codes", fake{}, "help exit-codes"},
+	{"help-routes", fake{}, "routes --help"},
+	{"help", fake{}, "help"},
+	{"usage", fake{}, "status extra"},
+	{"usage-flag", fake{}, "drops --raeson x"},
+	{"usage-flag-value", fake{}, "drops -i x"},
+	{"usage-flag-json", fake{}, "drops --raeson x -j"},
+	{"usage-command", fake{}, "sttaus"},
+	{"usage-show", fake{}, "show"},
+	{"usage-ambiguous", fake{}, "st"},
+	{"get-short-words", fake{}, "routes get 10.1.2.3 p 6 s 1 d 2"},
+	{"usage-flag-no-value", fake{}, "drops --reason"},
+	{"usage-shorthand", fake{}, "drops -z"},
+	{"usage-address", fake{}, "routes get 10.1.2"},
+	{"usage-prefix", fake{}, "routes 10.0.0.0/33"},
+	{"usage-host-bits", fake{}, "routes 10.1.0.0/8"},
+	{"usage-keyword", fake{}, "routes dve eth0"},
+	{"usage-missing-value", fake{}, "routes dev"},
+	{"usage-twice", fake{}, "routes get 10.1.2.3 10.1.2.4"},
+	{"usage-number", fake{}, "routes get 10.1.2.3 sport 70000"},
+	{"usage-proto", fake{}, "routes get 10.1.2.3 proto tpc"},
+	{"usage-type", fake{}, "routes type blakhole"},
+	{"usage-families", fake{}, "-4 -6 routes"},
+	{"usage-mode", fake{}, "run --mode nativ"},
+	{"usage-glob", fake{}, "run --ports eth["},
+	{"usage-interval", fake{}, "stats -i 0"},
+	{"usage-in-full", fake{}, "sto"},
+	{"enters", fake{}, "-n blue doctor"},
+	{"error-denied", fake{err: status.Error(codes.PermissionDenied, "status: only for root")}, "status"},
+	{"error-internal-json", fake{err: status.Error(codes.Internal, "read counters: input/output error")}, "status -j"},
+	{"error-unimplemented", fake{err: status.Error(codes.Unimplemented, "unknown method GetStatus")}, "status"},
+}
+
+func TestGolden(t *testing.T) {
+	seen := map[string]bool{}
+	for _, c := range golden {
+		if seen[c.name] {
+			t.Errorf("two cases have the name %s", c.name)
+		}
+		seen[c.name] = true
+		r := weft(t, &c.fake, strings.Fields(c.args)...)
+		got := fmt.Sprintf("$ weft %s\n%s== stderr\n%s== exit %d\n", c.args, r.stdout, r.stderr, r.exit)
+		path := filepath.Join("testdata", c.name+".txt")
+		if *update {
+			if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatalf("%v: run 'go test -update'", err)
+		}
+		if got != string(want) {
+			t.Errorf("%s: not what testdata has:\n%s\nwant:\n%s", c.name, got, want)
+		}
+		checkJSON(t, c.name, c.args, r)
+	}
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) != len(golden) {
+		t.Errorf("testdata has %d files for %d cases (%v)", len(files), len(golden), err)
+	}
+}
+
+// checkJSON holds for every command: with --json stdout is JSON, and an error is
+// one object on stderr while stdout is empty.
+func checkJSON(t *testing.T, name, args string, r result) {
+	t.Helper()
+	if !wantsJSON(strings.Fields(args)) {
+		return
+	}
+	for d := json.NewDecoder(strings.NewReader(r.stdout)); ; {
+		var v any
+		if err := d.Decode(&v); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Errorf("%s: stdout is not JSON: %v", name, err)
+			break
+		}
+	}
+	if r.stderr == "" {
+		return
+	}
+	var e struct {
+		Error struct{ Code, Message, Hint *string }
+	}
+	if err := json.Unmarshal([]byte(r.stderr), &e); err != nil || e.Error.Code == nil || e.Error.Message == nil || e.Error.Hint == nil {
+		t.Errorf("%s: stderr is not an error in JSON: %v: %s", name, err, r.stderr)
+	}
+	if r.stdout != "" {
+		t.Errorf("%s: an error, and stdout has %q", name, r.stdout)
+	}
+}

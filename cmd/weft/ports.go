@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"weft/control/api"
+)
+
+func newPortsCommand(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use: "ports [DEV]", Short: "List the ports: how packets come in and leave, and what became of them",
+		Long: `Lists the interfaces that weft forwards on. MODE is how it takes packets from a
+port: native (XDP in the driver), generic (XDP behind it: slower) or tc. EGRESS
+is how frames leave: native, or kernel where XDP would lose them. The counters
+are of packets that came in by the port; ERRORS are frames that its driver
+refused to send.
+
+Interfaces that were to be ports and are not, and ports whose frames leave
+through Linux, are listed below with the reason and what mends it.`,
+		Example: `  weft ports
+  weft ports eth0 --json
+  weft show ports`,
+		Annotations: map[string]string{client: noun},
+		Args:        atMost(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dev := ""
+			if len(args) == 1 {
+				dev = args[0]
+			}
+			return e.listPorts(cmd.Context(), dev)
+		},
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			if len(args) > 0 {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			return e.completePorts(), cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+}
+
+// ports is what 'weft ports --json' prints.
+type ports struct {
+	Ports   []port    `json:"ports"`
+	Refused []refused `json:"refused"`
+}
+
+type port struct {
+	Number       uint32    `json:"number"`
+	Ifindex      uint32    `json:"ifindex"`
+	Ifname       string    `json:"ifname"`
+	Address      string    `json:"address"`
+	MTU          uint32    `json:"mtu"`
+	Up           bool      `json:"up"`
+	VRF          uint32    `json:"vrf"`
+	VLAN         uint32    `json:"vlan,omitempty"`
+	Parent       uint32    `json:"parent,omitempty"`
+	Mode         string    `json:"mode"`
+	Egress       string    `json:"egress"`
+	EgressWhy    string    `json:"egress_why,omitempty"`
+	EgressErrors uint64    `json:"egress_errors"`
+	IPv4         bool      `json:"ipv4"`
+	IPv6         bool      `json:"ipv6"`
+	Forwarded    uint64    `json:"forwarded"`
+	Punted       uint64    `json:"punted"`
+	Dropped      uint64    `json:"dropped"`
+	Counters     []counter `json:"counters"`
+}
+
+type counter struct {
+	Reason   string `json:"reason"`
+	Verdict  string `json:"verdict"`
+	Packets  uint64 `json:"packets"`
+	Bytes    uint64 `json:"bytes"`
+	LastSeen string `json:"last_seen,omitempty"`
+}
+
+type refused struct {
+	Ifname string `json:"ifname"`
+	Error  string `json:"error"`
+	Hint   string `json:"hint"`
+}
+
+func (e *env) askPorts(ctx context.Context) (reply *api.Ports, err error) {
+	err = e.ask(ctx, func(ctx context.Context, c api.RouterClient) (err error) {
+		reply, err = c.ListPorts(ctx, &api.PortsRequest{})
+		return err
+	})
+	return reply, err
+}
+
+func (e *env) listPorts(ctx context.Context, dev string) error {
+	reply, err := e.askPorts(ctx)
+	if err != nil {
+		return err
+	}
+	p := e.newPorts(reply, dev)
+	if dev != "" && len(p.Ports)+len(p.Refused) == 0 {
+		return noPort(dev, reply)
+	}
+	if e.json {
+		return e.printJSON(p)
+	}
+	return p.print(e.stdout)
+}
+
+func noPort(dev string, reply *api.Ports) error {
+	var names []string
+	for _, p := range reply.GetPorts() {
+		names = append(names, p.GetDev())
+	}
+	hint := "'weft doctor' tells why an interface is none"
+	if len(names) > 0 {
+		hint = meant(dev, names, "'weft ports' lists them, 'weft doctor' tells why an interface is none")
+	}
+	return fail(codeNotFound, dev+": no such port", hint)
+}
+
+func (e *env) newPorts(reply *api.Ports, dev string) *ports {
+	out := &ports{Ports: []port{}, Refused: []refused{}}
+	for _, p := range reply.GetPorts() {
+		if dev == "" || p.GetDev() == dev {
+			out.Ports = append(out.Ports, e.newPort(p))
+		}
+	}
+	for _, r := range reply.GetRefused() {
+		if dev == "" || r.GetDev() == dev {
+			out.Refused = append(out.Refused, refused{r.GetDev(), r.GetError(), mendRefused(r)})
+		}
+	}
+	return out
+}
+
+func (e *env) newPort(p *api.Port) port {
+	out := port{
+		Number: p.GetNumber(), Ifindex: p.GetIfindex(), Ifname: p.GetDev(), Address: p.GetMac(), MTU: p.GetMtu(), Up: p.GetUp(), VRF: p.GetVrf(),
+		VLAN: p.GetVlan(), Parent: p.GetParent(), Mode: p.GetMode(), Egress: p.GetEgress(), EgressWhy: p.GetEgressWhy(),
+		EgressErrors: p.GetEgressErrors(), IPv4: p.GetIpv4(), IPv6: p.GetIpv6(), Counters: []counter{},
+	}
+	for _, c := range p.GetCounters() {
+		switch c.GetVerdict() {
+		case "forward":
+			out.Forwarded += c.GetPackets()
+		case "punt":
+			out.Punted += c.GetPackets()
+		case "drop":
+			out.Dropped += c.GetPackets()
+		}
+		out.Counters = append(out.Counters, counter{c.GetReason(), c.GetVerdict(), c.GetPackets(), c.GetBytes(), e.stamp(c.GetLastSeen())})
+	}
+	return out
+}
+
+// mendRefused says what makes an interface a port.
+func mendRefused(r *api.Refused) string {
+	if strings.Contains(r.GetError(), "XDP program") {
+		return fmt.Sprintf("'sudo ip link set dev %s xdp off' removes the program, if nothing needs it", r.GetDev())
+	}
+	return "'weft doctor' looks for what is missing"
+}
+
+func (p *ports) print(w io.Writer) error {
+	t := newTable(w)
+	fmt.Fprintln(t, "DEV\tMODE\tEGRESS\tVRF\tVLAN\tMTU\tSTATE\tFORWARDED\tPUNTED\tDROPPED\tERRORS")
+	for _, p := range p.Ports {
+		vlan, state := "-", "up"
+		if p.VLAN != 0 {
+			vlan = fmt.Sprint(p.VLAN)
+		}
+		if !p.Up {
+			state = "DOWN"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%d\t%s\t%d\t%d\t%d\t%d\n",
+			p.Ifname, orDash(p.Mode), orDash(p.Egress), p.VRF, vlan, p.MTU, state, p.Forwarded, p.Punted, p.Dropped, p.EgressErrors)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, line := range p.troubles() {
+		if _, err := fmt.Fprintln(w, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// troubles says what is not as it should be, and what mends it.
+func (p *ports) troubles() (lines []string) {
+	for _, p := range p.Ports {
+		if p.EgressWhy != "" {
+			lines = append(lines, fmt.Sprintf("%s: frames leave through Linux, slower: %s", p.Ifname, p.EgressWhy))
+		}
+	}
+	for _, r := range p.Refused {
+		lines = append(lines, fmt.Sprintf("%s: NOT A PORT: %s: %s", r.Ifname, r.Error, r.Hint))
+	}
+	return lines
+}

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"weft/control/api"
+)
+
+func newStatusCommand(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use: "status", Short: "Tell what runs, and whether all is well",
+		Long: `Tells on one screen what the daemon does: since when, on which ports, with how
+many routes, and how it follows the kernel. What is not as it should be stands
+first, with the command that mends it.
+
+The exit code is 4 when no daemon answers.`,
+		Example: `  weft status
+  weft -n router1 status
+  weft status --json | jq .state`,
+		Annotations:       map[string]string{client: noun},
+		Args:              atMost(0),
+		ValidArgsFunction: completeNothing,
+		RunE:              func(cmd *cobra.Command, _ []string) error { return e.status(cmd.Context()) },
+	}
+}
+
+type routerStatus struct {
+	Version string        `json:"version"`
+	PID     int64         `json:"pid"`
+	Started string        `json:"started"`
+	Uptime  int64         `json:"uptime_seconds"`
+	Netns   string        `json:"netns"`
+	Pins    string        `json:"pins"`
+	State   string        `json:"state"`
+	Adopted bool          `json:"adopted"`
+	Memory  uint64        `json:"memory"`
+	Ports   []string      `json:"ports"`
+	Refused []refused     `json:"refused"`
+	FIB     fibStatus     `json:"fib"`
+	Netlink netlinkStatus `json:"netlink"`
+	Program programStatus `json:"program"`
+	Trouble []string      `json:"trouble"`
+}
+
+type fibStatus struct {
+	Size         uint64 `json:"size"`
+	Used         uint64 `json:"used"`
+	Generation   uint64 `json:"generation"`
+	IPv4Routes   uint64 `json:"ipv4_routes"`
+	IPv6Routes   uint64 `json:"ipv6_routes"`
+	Groups       uint64 `json:"groups"`
+	Adjacencies  uint64 `json:"adjacencies"`
+	NotInstalled uint64 `json:"not_installed"`
+	VRFs         uint32 `json:"vrfs"`
+}
+
+type netlinkStatus struct {
+	Changes     uint64 `json:"changes"`
+	Overruns    uint64 `json:"overruns"`
+	Interrupted uint64 `json:"interrupted"`
+	Syncs       uint64 `json:"syncs"`
+	Failed      uint64 `json:"failed"`
+	Undecodable uint64 `json:"undecodable"`
+	LastSync    int64  `json:"last_sync_ns"`
+}
+
+type programStatus struct {
+	ID           uint32   `json:"id"`
+	Tag          string   `json:"tag"`
+	Instructions uint32   `json:"instructions"`
+	JITedBytes   uint32   `json:"jited_bytes"`
+	Features     []string `json:"features"`
+}
+
+func (e *env) status(ctx context.Context) error {
+	var s *api.Status
+	var p *api.Ports
+	err := e.ask(ctx, func(ctx context.Context, c api.RouterClient) (err error) {
+		if s, err = c.GetStatus(ctx, &api.StatusRequest{}); err == nil {
+			p, err = c.ListPorts(ctx, &api.PortsRequest{})
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	all := e.newPorts(p, "")
+	out := e.newStatus(s, all)
+	if e.json {
+		return e.printJSON(out)
+	}
+	return out.print(e.stdout, all)
+}
+
+func (e *env) newStatus(s *api.Status, p *ports) *routerStatus {
+	f, n, g := s.GetFib(), s.GetNetlink(), s.GetProgram()
+	out := &routerStatus{
+		Version: s.GetVersion(), PID: s.GetPid(), Started: e.stamp(s.GetStarted()), Netns: s.GetNetns(), Pins: s.GetPins(),
+		Uptime: int64(e.now().Sub(time.Unix(0, s.GetStarted())).Seconds()),
+		State:  s.GetState(), Adopted: s.GetAdopted(), Memory: s.GetMemory(), Ports: []string{}, Refused: p.Refused,
+		FIB: fibStatus{f.GetSize(), f.GetUsed(), f.GetGeneration(), f.GetIpv4Routes(), f.GetIpv6Routes(), f.GetGroups(), f.GetAdjacencies(),
+			f.GetNotInstalled(), f.GetVrfs()},
+		Netlink: netlinkStatus{n.GetChanges(), n.GetOverruns(), n.GetInterrupted(), n.GetSyncs(), n.GetFailed(), n.GetUndecodable(), n.GetLastSync()},
+		Program: programStatus{g.GetId(), g.GetTag(), g.GetInstructions(), g.GetJitedBytes(), append([]string{}, g.GetFeatures()...)},
+	}
+	for _, one := range p.Ports {
+		out.Ports = append(out.Ports, one.Ifname)
+	}
+	out.Trouble = append(out.troubles(), p.troubles()...)
+	if out.Version != e.version && out.Version != "" {
+		out.Trouble = append(out.Trouble, fmt.Sprintf("the daemon is version %s, this command %s: 'sudo weft run' takes over with this one", out.Version, e.version))
+	}
+	return out
+}
+
+// troubles says why packets do not go by XDP.
+func (s *routerStatus) troubles() []string {
+	out := []string{}
+	switch s.State {
+	case "forwarding":
+		if len(s.Ports) == 0 {
+			out = append(out, "NO PORTS: nothing is forwarded: 'weft doctor' tells what interfaces lack")
+		}
+	case "loading":
+		out = append(out, "LOADING: Linux forwards until all routes are read: ask again in some seconds")
+	case "kernel":
+		out = append(out, fmt.Sprintf("LINUX FORWARDS, not weft: the FIB has no room for %s: free memory, then 'sudo weft stop' and 'sudo weft run'",
+			count(s.FIB.NotInstalled, "route")))
+	default:
+		out = append(out, "NOT FORWARDING: state "+s.State+": see the daemon's log")
+	}
+	return out
+}
+
+func (s *routerStatus) print(w io.Writer, p *ports) error {
+	var b strings.Builder
+	for _, line := range s.Trouble {
+		fmt.Fprintf(&b, "!! %s\n", line)
+	}
+	state := map[string]string{"forwarding": "forwarding", "loading": "loading", "kernel": "Linux forwards"}[s.State]
+	if state == "" {
+		state = s.State
+	}
+	if s.Adopted {
+		state += "; this daemon took over what was forwarding when it started"
+	}
+	started, _, _ := strings.Cut(s.Started, ".")
+	since := fmt.Sprintf("for %s, since %s", short(time.Duration(s.Uptime)*time.Second), strings.Replace(started, "T", " ", 1))
+	f, n, g := &s.FIB, &s.Netlink, &s.Program
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "%-9s "+format+"\n", append([]any{name}, args...)...)
+	}
+	line("state", "%s", state)
+	line("daemon", "weft %s, pid %d, %s", s.Version, s.PID, since)
+	line("netns", "%s", s.Netns)
+	line("ports", "%s", p.summary())
+	line("routes", "%d IPv4 and %d IPv6, in %s", f.IPv4Routes, f.IPv6Routes, count(f.VRFs, "VRF"))
+	line("next hops", "%s, %s", count(f.Groups, "group"), count(f.Adjacencies, "adjacency"))
+	line("fib", "%s used of %s, generation %d", size(f.Used), size(f.Size), f.Generation)
+	line("netlink", "%s; %s, the last took %s; %s", count(n.Changes, "change"), count(n.Syncs, "sync"), short(time.Duration(n.LastSync)), n.losses())
+	line("program", "id %d tag %s, %s, %d bytes of machine code", g.ID, g.Tag, count(g.Instructions, "instruction"), g.JITedBytes)
+	features := strings.Join(g.Features, ", ")
+	if features == "" {
+		features = "none"
+	}
+	line("features", "%s", features)
+	line("memory", "%s", size(s.Memory))
+	line("pins", "%s", s.Pins)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (n *netlinkStatus) losses() string {
+	if n.Overruns+n.Interrupted+n.Failed+n.Undecodable == 0 {
+		return "nothing lost"
+	}
+	return fmt.Sprintf("%s, %s, %d failed, %d undecodable", count(n.Overruns, "overrun"), count(n.Interrupted, "interrupted dump"), n.Failed, n.Undecodable)
+}
+
+// summary counts ports by mode, and names them as long as a line lasts.
+func (p *ports) summary() string {
+	if len(p.Ports) == 0 {
+		return "none"
+	}
+	var names []string
+	for _, one := range p.Ports {
+		name := one.Ifname + " " + one.Mode
+		if !one.Up {
+			name += " DOWN"
+		}
+		names = append(names, name)
+	}
+	const most = 6
+	if len(names) > most {
+		names = append(names[:most], "...: see 'weft ports'")
+	}
+	return fmt.Sprintf("%d: %s", len(p.Ports), strings.Join(names, ", "))
+}

@@ -1,0 +1,143 @@
+package api
+
+import (
+	"context"
+	"net"
+	"net/netip"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"weft/control/rib"
+	"weft/dataplane"
+	"weft/fib"
+)
+
+// Lookup implements RouterServer.
+func (s *Server) Lookup(ctx context.Context, q *LookupRequest) (*LookupReply, error) {
+	p, err := s.probeOf(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	frame := p.frame()
+	result, err := s.config.Engine.Run(frame, p.port.Number)
+	if err != nil {
+		return nil, status.Errorf(codes.Internal, "run a packet through the program: %v", err)
+	}
+	reply := &LookupReply{
+		Verdict: result.Reason.Verdict().String(), Reason: result.Reason.String(),
+		Group: result.Group, Hash: result.Hash, Adjacency: result.Adjacency,
+		Iif: p.port.Name, Src: p.src.String(), Mode: string(p.port.Mode), Packet: frame, Result: result.Packet,
+	}
+	if err := s.do(ctx, func(r *rib.RIB) { s.explain(reply, r, p, &result) }); err != nil {
+		return nil, err
+	}
+	reply.Kernel = askKernel(p, reply)
+	return reply, nil
+}
+
+// explain tells what the image says of the packet's destination.
+func (s *Server) explain(reply *LookupReply, r *rib.RIB, p *probe, result *dataplane.Result) {
+	im := r.Image()
+	reply.Generation = im.Generation()
+	t, err := im.Table(p.port.VRF)
+	if err != nil {
+		return
+	}
+	x := t.Explain(p.dst)
+	for _, step := range x.Steps {
+		reply.Steps = append(reply.Steps, &Step{
+			Node: step.Node, Depth: uint32(step.Depth), Stride: uint32(step.Stride), Offset: step.Offset, Index: step.Index,
+		})
+	}
+	if x.Prefix.IsValid() {
+		reply.Prefix = x.Prefix.String()
+		if routes := r.At(rib.KeyOf(p.port.VRF, x.Prefix)); len(routes) > 0 {
+			reply.Route = showRoute(r, &routes[0])
+		}
+	}
+	if g, err := im.Group(fib.GroupID(result.Group)); err == nil {
+		shown := showGroup(r, s.portNames(), fib.GroupID(result.Group), &g)
+		reply.GroupKind, reply.Members = shown.Kind, uint32(len(shown.Members))
+		reply.Dev = shown.Dev
+	}
+	if a, ok := im.Adjacency(fib.AdjacencyID(result.Adjacency)); ok {
+		reply.Mtu, reply.Dev = a.MTU, s.portNames()[a.Port]
+		if a.Neighbor.IsValid() {
+			reply.Gateway = a.Neighbor.String()
+		}
+		if a.Complete {
+			reply.Lladdr = net.HardwareAddr(a.Rewrite[:6]).String()
+		}
+	}
+}
+
+// probeOf makes a packet of a question.
+func (s *Server) probeOf(ctx context.Context, q *LookupRequest) (*probe, error) {
+	p := &probe{ttl: 64, protocol: protocolUDP, sport: 49152, dport: 33434, length: int(q.Length)}
+	var err error
+	if p.dst, err = netip.ParseAddr(q.Dst); err != nil || p.dst.Zone() != "" {
+		return nil, invalid("destination %q: want an IPv4 or IPv6 address", q.Dst)
+	}
+	if q.Protocol > 255 || q.Sport > 65535 || q.Dport > 65535 || q.Ttl > 255 {
+		return nil, invalid("protocol %d, ports %d and %d, TTL %d: out of range", q.Protocol, q.Sport, q.Dport, q.Ttl)
+	}
+	for _, set := range []struct {
+		to   *int
+		from uint32
+	}{{&p.ttl, q.Ttl}, {&p.protocol, q.Protocol}, {&p.sport, q.Sport}, {&p.dport, q.Dport}} {
+		if set.from != 0 {
+			*set.to = int(set.from)
+		}
+	}
+	if err := p.checkLength(); err != nil {
+		return nil, err
+	}
+	if p.port, err = s.ingress(q.Iif, p.dst); err != nil {
+		return nil, err
+	}
+	if q.Src != "" {
+		if p.src, err = netip.ParseAddr(q.Src); err != nil || p.src.Zone() != "" || p.src.Is4() != p.dst.Is4() {
+			return nil, invalid("source %q: want an address of the destination's family", q.Src)
+		}
+		return p, nil
+	}
+	err = s.do(ctx, func(r *rib.RIB) { p.src = neighborOf(r, p.port.Ifindex, p.dst.Is4()) })
+	return p, err
+}
+
+// ingress returns the port of a name, or the first that forwards the family.
+func (s *Server) ingress(name string, dst netip.Addr) (dataplane.PortStatus, error) {
+	ports := s.config.Engine.Ports()
+	for _, p := range ports {
+		if p.Name == name || name == "" && (dst.Is4() && p.IPv4 || !dst.Is4() && p.IPv6) {
+			return p, nil
+		}
+	}
+	switch {
+	case len(ports) == 0:
+		return dataplane.PortStatus{}, status.Error(codes.FailedPrecondition, "no interface is a port: 'weft ports' and 'weft doctor' tell why")
+	case name == "":
+		return ports[0], nil
+	}
+	return dataplane.PortStatus{}, status.Errorf(codes.NotFound, "interface %s: not a port: 'weft ports' lists them", name)
+}
+
+// neighborOf returns an address that a host on a link may have.
+func neighborOf(r *rib.RIB, link int, four bool) netip.Addr {
+	for a := range r.Addrs {
+		own := a.Prefix.Addr()
+		if a.Link != link || own.Is4() != four || own.IsLinkLocalUnicast() {
+			continue
+		}
+		for _, next := range []netip.Addr{own.Next(), own.Prev()} {
+			if next.IsValid() && a.Prefix.Contains(next) {
+				return next
+			}
+		}
+	}
+	if four {
+		return netip.AddrFrom4([4]byte{192, 0, 2, 1}) // RFC 5737
+	}
+	return netip.MustParseAddr("2001:db8::1") // RFC 3849
+}

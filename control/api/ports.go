@@ -1,0 +1,105 @@
+package api
+
+import (
+	"context"
+	"net"
+	"sync"
+	"time"
+
+	"weft/control/kernel"
+	"weft/control/rib"
+	"weft/dataplane"
+)
+
+// ListPorts implements RouterServer.
+func (s *Server) ListPorts(ctx context.Context, _ *PortsRequest) (*Ports, error) {
+	links := map[int]kernel.Link{}
+	if err := s.do(ctx, func(r *rib.RIB) {
+		for l := range r.Links {
+			links[l.Index] = *l
+		}
+	}); err != nil {
+		return nil, err
+	}
+	reply := &Ports{}
+	for _, p := range s.config.Engine.Ports() {
+		l := links[p.Ifindex]
+		counters := s.config.Engine.Counters(p.Number)
+		reply.Ports = append(reply.Ports, &Port{
+			Number: p.Number, Dev: p.Name, Ifindex: uint32(p.Ifindex), Mac: net.HardwareAddr(p.MAC[:]).String(),
+			Vrf: uint32(p.VRF), Vlan: uint32(p.VLAN), Parent: p.Parent, Mode: string(p.Mode), Ipv4: p.IPv4, Ipv6: p.IPv6,
+			Egress: string(p.Egress), EgressWhy: p.EgressReason, EgressErrors: p.EgressLost,
+			Mtu: l.MTU, Up: l.IsUp() && l.HasCarrier(), Counters: s.seen.counters(p.Number, &counters),
+		})
+	}
+	for _, r := range s.config.Ports.Refused() {
+		reply.Refused = append(reply.Refused, &Refused{Dev: r.Name, Error: r.Err.Error()})
+	}
+	return reply, nil
+}
+
+// seen remembers when each counter last counted.
+type seen struct {
+	mu   sync.Mutex
+	last map[uint32]*lastSeen // by port
+}
+
+type lastSeen struct {
+	packets [dataplane.NumReasons]uint64
+	at      [dataplane.NumReasons]int64
+}
+
+func newSeen() *seen { return &seen{last: map[uint32]*lastSeen{}} }
+
+// counters converts counters, and notes those that have counted since the last
+// reading.
+func (s *seen) counters(port uint32, c *dataplane.Counters) (list []*Counter) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.note(port, c, time.Now())
+	for reason := range dataplane.Reasons() {
+		if n := c[reason]; n.Packets > 0 {
+			list = append(list, &Counter{
+				Reason: reason.String(), Verdict: reason.Verdict().String(), Packets: n.Packets, Bytes: n.Bytes, LastSeen: l.at[reason],
+			})
+		}
+	}
+	return list
+}
+
+func (s *seen) note(port uint32, c *dataplane.Counters, now time.Time) *lastSeen {
+	l := s.last[port]
+	if l == nil {
+		l = &lastSeen{} // what counted before is of no known time
+		s.last[port] = l
+		for reason := range c {
+			l.packets[reason] = c[reason].Packets
+		}
+		return l
+	}
+	for reason := range c {
+		if n := c[reason].Packets; n != l.packets[reason] {
+			l.packets[reason], l.at[reason] = n, now.UnixNano()
+		}
+	}
+	return l
+}
+
+// watchCounters keeps the times right to the second.
+func (s *Server) watchCounters(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case now := <-tick.C:
+			s.seen.mu.Lock()
+			for _, p := range s.config.Engine.Ports() {
+				c := s.config.Engine.Counters(p.Number)
+				s.seen.note(p.Number, &c, now)
+			}
+			s.seen.mu.Unlock()
+		case <-ctx.Done():
+			return
+		}
+	}
+}

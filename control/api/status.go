@@ -1,0 +1,85 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strconv"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"weft/control/rib"
+)
+
+// States of a daemon.
+const (
+	Loading    = "loading"    // the FIB is being filled; Linux forwards what is not there yet
+	Forwarding = "forwarding" // as it should
+	Kernel     = "kernel"     // the FIB lacks routes: Linux forwards all
+)
+
+// GetStatus implements RouterServer.
+func (s *Server) GetStatus(ctx context.Context, _ *StatusRequest) (*Status, error) {
+	id := &s.config.Identity
+	st := &Status{
+		Version: id.Version, Pid: int64(os.Getpid()), Started: id.Started.UnixNano(), Netns: id.Netns, Pins: id.Pins,
+		Adopted: id.Adopted, State: Loading, Fib: &FIB{}, Memory: residentMemory(), Ports: uint32(len(s.config.Engine.Ports())),
+	}
+	counts, err := s.config.Follower.Counts(ctx)
+	if err != nil {
+		return nil, status.Error(codes.Unavailable, err.Error())
+	}
+	st.Netlink = &Netlink{
+		Changes: counts.Changes, Overruns: counts.Overruns, Interrupted: counts.Interrupted, Syncs: counts.Syncs,
+		Failed: counts.Failed, Undecodable: counts.Undecodable, LastSync: int64(counts.LastSync),
+	}
+	if err := s.do(ctx, func(r *rib.RIB) { describeFIB(st.Fib, r) }); err != nil {
+		return nil, err
+	}
+	select {
+	case <-s.config.Follower.Synced():
+		st.State = Forwarding
+	default:
+	}
+	if st.Fib.NotInstalled > 0 {
+		st.State = Kernel
+	}
+	if st.Program, err = s.config.Program(); err != nil {
+		return nil, status.Errorf(codes.Internal, "describe the program: %v", err)
+	}
+	return st, nil
+}
+
+func describeFIB(f *FIB, r *rib.RIB) {
+	im := r.Image()
+	counts := r.Counts()
+	f.Size, f.Used, f.Generation = uint64(im.Size()), uint64(im.Used()), im.Generation()
+	f.Groups, f.Adjacencies, f.NotInstalled = uint64(counts.Groups), uint64(counts.Adjacencies), uint64(counts.NotInstalled)
+	for vrf := range r.VRFs {
+		t, err := im.Table(vrf)
+		if err != nil {
+			continue // the image has no room for it: its routes count as not installed
+		}
+		v4, v6 := t.Len()
+		f.Ipv4Routes, f.Ipv6Routes, f.Vrfs = f.Ipv4Routes+uint64(v4), f.Ipv6Routes+uint64(v6), f.Vrfs+1
+	}
+}
+
+// residentMemory returns what /proc says of this process, in bytes, or 0.
+func residentMemory() uint64 {
+	text, err := os.ReadFile("/proc/self/statm")
+	fields := strings.Fields(string(text))
+	if err != nil || len(fields) < 2 {
+		return 0
+	}
+	pages, err := strconv.ParseUint(fields[1], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return pages * uint64(os.Getpagesize())
+}
+
+// errNoGroup: the group that was asked for is not there.
+var errNoGroup = errors.New("no such group")

@@ -1,0 +1,9 @@
+// Package ports decides which interfaces are ports of a router, and makes an
+// engine follow: a port appears, changes and goes with its interface.
+//
+// A port is an Ethernet interface that forwards IPv4 or IPv6, that the operator
+// has not left out, and that is not a member of a bridge or a bond. Hardware,
+// veths, taps and VLANs of ports are taken by default; other kinds (bridges,
+// bonds, tunnels) when they are named. What the engine cannot take stays with
+// Linux, is reported (Refused), and tried again.
+package ports

@@ -1,0 +1,133 @@
+package rib
+
+import (
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"maps"
+	"slices"
+
+	"weft/control/kernel"
+	"weft/fib"
+)
+
+// Digester tells which routes of the kernel are for a RIB, and what they say, in
+// a number. It is not bound to the RIB's goroutine, and is for one other.
+type Digester struct {
+	vrfs map[uint32]uint16
+	rib  RIB // only to translate
+}
+
+// NewDigester makes a Digester of the tables that the RIB mirrors now.
+func (r *RIB) NewDigester() *Digester {
+	return &Digester{maps.Clone(r.vrfs), RIB{options: r.options}}
+}
+
+var digestSeed = maphash.MakeSeed()
+
+// Digest returns the key of a route, and a number that is the same for routes
+// that say the same; ok is false for one that is not for the image.
+func (d *Digester) Digest(m *kernel.Route) (k Key, digest uint64, ok bool) {
+	vrf, known := d.vrfs[m.Table]
+	k = Key{newKey(vrf, m.Prefix)}
+	if !known || m.Cached || m.Prefix.Addr().Is4In6() || isReserved(k.key) {
+		return Key{}, 0, false
+	}
+	w := d.rib.wishOf(m)
+	c := candidate{
+		metric: m.Metric, rank: rankMain, tos: m.TOS, sourced: m.Sourced, protocol: m.Protocol, scope: m.Scope, kind: m.Type,
+	}
+	if m.Table == tableLocal {
+		c.rank = rankLocal
+	}
+	return k, d.digest(&w, &c), true
+}
+
+func (d *Digester) digest(w *wish, c *candidate) uint64 {
+	// The kernel gives the hops of a multipath route in an order of its own.
+	sorted := *w
+	sorted.hops = slices.SortedFunc(slices.Values(w.hops), func(a, b hop) int {
+		return cmp.Or(a.link-b.link, a.gateway.Compare(b.gateway), a.weight-b.weight)
+	})
+	b := d.rib.name(&sorted)
+	b = append(b, byte(c.rank), c.tos, c.protocol, c.scope, c.kind)
+	if c.sourced {
+		b = append(b, 1)
+	}
+	return maphash.Bytes(digestSeed, binary.NativeEndian.AppendUint32(b, c.metric))
+}
+
+// Digest returns the sum of the digests of the RIB's routes to a prefix.
+func (r *RIB) Digest(d *Digester, k Key) (sum uint64) {
+	for _, c := range r.candidates(k.key) {
+		if c.rank != rankReserved {
+			sum += d.digest(&r.groups[c.group].wish, &c)
+		}
+	}
+	return sum
+}
+
+// CheckPrefix compares what the image holds for a prefix with what it is to
+// hold.
+func (r *RIB) CheckPrefix(k Key) (want, have fib.GroupID, err error) {
+	t, err := r.image.Table(k.VRF())
+	if err != nil {
+		return 0, 0, err
+	}
+	if at, ok := r.answer(k.key); ok {
+		want = r.groups[at].id
+	}
+	have, err = t.Get(k.Prefix())
+	if errors.Is(err, fib.ErrNoRoute) {
+		have, err = 0, nil
+	}
+	return want, have, err
+}
+
+// CheckGroups compares the image's groups with what links, neighbors and
+// next-hop objects come to now, and says in words what differs.
+func (r *RIB) CheckGroups() (differences []string) {
+	for _, g := range r.groups {
+		if g == nil || !g.created {
+			continue
+		}
+		want, members := r.resolve(g)
+		have, err := r.image.Group(g.id)
+		if err != nil {
+			differences = append(differences, fmt.Sprintf("group %d: %v", g.id, err))
+			continue
+		}
+		for _, m := range members {
+			a := r.adjacencies[m.adjacencyKey]
+			if a == nil {
+				differences = append(differences, fmt.Sprintf("group %d: no adjacency for %s", g.id, m.addr))
+				continue
+			}
+			want.Members = append(want.Members, fib.Member{Adjacency: a.id, Weight: m.weight})
+			if now, _ := r.image.Adjacency(a.id); now != r.content(a.key) {
+				differences = append(differences, fmt.Sprintf("adjacency %d to %s: is %v, want %v", a.id, m.addr, now, r.content(a.key)))
+			}
+		}
+		if !equalGroups(&want, &have) {
+			differences = append(differences, fmt.Sprintf("group %d: is %v, want %v", g.id, have, want))
+		}
+	}
+	return differences
+}
+
+// Len returns how many prefixes the image is to hold for a VRF.
+func (r *RIB) Len(vrf int) (n int) {
+	for k := range r.routes {
+		if int(k.vrf) == vrf {
+			n++
+		}
+	}
+	for k := range r.derived {
+		if _, ok := r.routes[k]; !ok && int(k.vrf) == vrf {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,145 @@
+package xdp
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+
+	"weft/bpf"
+	"weft/dataplane"
+)
+
+// programs are one router in two forms: for ports in the modes of XDP, and for
+// those of tc, which is nil until there is such a port.
+type programs struct {
+	xdp, tc *ebpf.Program
+}
+
+func loadPrograms(im *bpf.Image, s *bpf.State, f bpf.Features, tc bool) (_ programs, err error) {
+	var p programs
+	if p.xdp, err = bpf.Load(im, s, f); err != nil {
+		return p, err
+	}
+	if tc {
+		if p.tc, err = bpf.LoadTC(im, s, f); err != nil {
+			return programs{}, errors.Join(err, p.close())
+		}
+	}
+	return p, nil
+}
+
+// of returns the program for ports in a mode.
+func (p programs) of(m dataplane.Mode) *ebpf.Program {
+	if m == dataplane.TC {
+		return p.tc
+	}
+	return p.xdp
+}
+
+func (p programs) close() error {
+	var errs []error
+	for _, prog := range []*ebpf.Program{p.xdp, p.tc} {
+		if prog != nil {
+			errs = append(errs, prog.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// swap makes programs for an image and features those of all ports. One that the
+// kernel refuses changes nothing. How says what there is to do besides.
+func (e *Engine) swap(im *bpf.Image, f bpf.Features, how func(update func() error) error) error {
+	next, err := loadPrograms(im, e.state, f, e.progs.tc != nil)
+	if err != nil {
+		return err
+	}
+	if err := how(func() error { return e.updateLinks(next) }); err != nil {
+		return errors.Join(err, next.close())
+	}
+	old := e.progs
+	e.progs, e.image, e.features = next, im, f
+	return errors.Join(old.close(), e.dropProbe())
+}
+
+// fit makes the programs that run those for the ports that there are.
+func (e *Engine) fit() error {
+	f := e.mem.features()
+	if f == e.features {
+		return nil
+	}
+	return e.swap(e.image, f, func(update func() error) error { return update() })
+}
+
+// updateLinks makes programs those of all ports, or of none.
+func (e *Engine) updateLinks(next programs) error {
+	var done []*port
+	for _, p := range e.ports {
+		if p.link == nil {
+			continue
+		}
+		if err := p.link.Update(next.of(p.Mode)); err != nil {
+			for _, d := range done {
+				err = errors.Join(err, d.link.Update(e.progs.of(d.Mode)))
+			}
+			return fmt.Errorf("update program of port %s: %w", p.Name, err)
+		}
+		done = append(done, p)
+	}
+	return nil
+}
+
+// needTC loads the program of tc if it is not there.
+func (e *Engine) needTC() (err error) {
+	if e.progs.tc == nil {
+		e.progs.tc, err = bpf.LoadTC(e.image, e.state, e.features)
+	}
+	return err
+}
+
+// modes are in the order in which they are tried: the fastest first.
+var modes = []dataplane.Mode{dataplane.NativeXDP, dataplane.TC, dataplane.GenericXDP}
+
+// attachLink attaches in the first mode that works, or in the one that is wanted.
+func (e *Engine) attachLink(p *port) error {
+	try := modes
+	if p.Want != "" {
+		try = []dataplane.Mode{p.Want}
+	}
+	var errs []error
+	for _, m := range try {
+		l, err := e.attachMode(p.Ifindex, m)
+		if err == nil {
+			p.link, p.Mode = l, m
+			return nil
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", m, err))
+		if errors.Is(err, ErrForeign) {
+			break
+		}
+	}
+	return fmt.Errorf("attach program: %w", errors.Join(errs...))
+}
+
+func (e *Engine) attachMode(ifindex int, m dataplane.Mode) (link.Link, error) {
+	if m == dataplane.TC {
+		if err := e.needTC(); err != nil {
+			return nil, err
+		}
+		return link.AttachTCX(link.TCXOptions{Program: e.progs.tc, Interface: ifindex, Attach: ebpf.AttachTCXIngress})
+	}
+	flags := link.XDPDriverMode
+	if m == dataplane.GenericXDP {
+		flags = link.XDPGenericMode
+	}
+	l, err := link.AttachXDP(link.XDPOptions{Program: e.progs.xdp, Interface: ifindex, Flags: flags})
+	if errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EEXIST) {
+		err = fmt.Errorf("%w: %w", ErrForeign, err)
+	}
+	return l, err
+}
+
+func isMode(m dataplane.Mode) bool { return slices.Contains(modes, m) }

@@ -1,0 +1,107 @@
+package xdp
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync/atomic"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+
+	"weft/bpf"
+)
+
+// watch is the programs at tracepoints that count what ports do not take of what
+// is redirected to them. They go on without this process, as all else.
+type watch struct {
+	links []link.Link
+	err   error // why there are none
+}
+
+// attachTracepoint is a variable for the test of kernels that cannot.
+var attachTracepoint = link.AttachRawTracepoint
+
+// newWatch takes over from programs that are pinned. For a moment both count: a
+// frame lost then is counted twice, not missed.
+func newWatch(s *bpf.State, m *memory, p pins) (*watch, error) {
+	netns, err := netnsInode()
+	if err != nil {
+		return nil, err
+	}
+	atomic.StoreUint32(&m.transmits.Netns, uint32(netns))
+	if m.transmits.TxPorts, err = mapID(s.TxPorts); err != nil {
+		return nil, err
+	}
+	progs, err := bpf.LoadTransmit(s)
+	if err != nil {
+		return &watch{err: err}, nil
+	}
+	w := new(watch)
+	for name, prog := range progs {
+		var l link.Link
+		if w.err == nil {
+			if l, w.err = attachTracepoint(link.RawTracepointOptions{Name: name, Program: prog}); w.err == nil {
+				w.links = append(w.links, l)
+				err = errors.Join(err, p.pinTracepoint(name, l))
+			}
+		}
+		err = errors.Join(err, prog.Close())
+	}
+	if w.err != nil || err != nil {
+		err = errors.Join(err, w.close(), p.unpinTracepoints())
+	}
+	return w, err
+}
+
+func (w *watch) close() error {
+	if w == nil {
+		return nil
+	}
+	var errs []error
+	for _, l := range w.links {
+		errs = append(errs, l.Close())
+	}
+	w.links = nil
+	return errors.Join(errs...)
+}
+
+func mapID(m *ebpf.Map) (uint32, error) {
+	info, err := m.Info()
+	if err != nil {
+		return 0, fmt.Errorf("find the device map's number: %w", err)
+	}
+	id, ok := info.ID()
+	if !ok {
+		return 0, errors.New("find the device map's number: the kernel does not tell")
+	}
+	return uint32(id), nil
+}
+
+func netnsInode() (uint64, error) {
+	var st unix.Stat_t
+	if err := unix.Stat("/proc/thread-self/ns/net", &st); err != nil {
+		return 0, fmt.Errorf("find network namespace: %w", err)
+	}
+	return st.Ino, nil
+}
+
+// Watch says why frames that ports do not take are not counted: with nil, they
+// are. It needs CONFIG_BPF_EVENTS and the kernel's BTF.
+func (e *Engine) Watch() error { return e.watch.err }
+
+// pinTracepoint puts a program in the place of one that is pinned.
+func (p pins) pinTracepoint(name string, l link.Link) error {
+	if p.dir == "" {
+		return nil
+	}
+	next := p.path(tracepointPins + name + nextSuffix)
+	if err := os.RemoveAll(next); err != nil {
+		return fmt.Errorf("remove unfinished pin: %w", err)
+	}
+	if err := l.Pin(next); err != nil {
+		return fmt.Errorf("pin tracepoint: %w", err)
+	}
+	return os.Rename(next, p.path(tracepointPins+name))
+}

@@ -1,0 +1,145 @@
+package lab
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"unsafe"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// sysctls of a node, in the order in which they are set, before it has links: links take what default says.
+func sysctls(router bool) [][2]string {
+	forward := "0"
+	if router {
+		forward = "1"
+	}
+	return [][2]string{
+		{"net.ipv4.ip_forward", forward},
+		{"net.ipv6.conf.all.forwarding", forward},
+		{"net.ipv6.conf.default.forwarding", forward},
+		// What comes by one path and leaves by another is no spoof. A new namespace takes this from the first one.
+		{"net.ipv4.conf.all.rp_filter", "0"},
+		{"net.ipv4.conf.default.rp_filter", "0"},
+		{"net.ipv6.conf.all.keep_addr_on_down", "1"},
+		{"net.ipv6.conf.default.keep_addr_on_down", "1"},
+		{"net.ipv6.conf.default.accept_ra", "0"},
+		// Link-local addresses are usable at once.
+		{"net.ipv6.conf.default.accept_dad", "0"},
+		// A flow is its ports too, or two hosts would use one of many paths.
+		{"net.ipv4.fib_multipath_hash_policy", "1"},
+		{"net.ipv6.fib_multipath_hash_policy", "1"},
+	}
+}
+
+// setSysctls works on the calling thread's namespace.
+func setSysctls(all [][2]string) error {
+	for _, s := range all {
+		err := os.WriteFile(filepath.Join("/proc/sys", strings.ReplaceAll(s[0], ".", "/")), []byte(s[1]), 0)
+		if err != nil {
+			return fmt.Errorf("set %s=%s: %w", s[0], s[1], err)
+		}
+	}
+	return nil
+}
+
+// makeLink makes a veth pair with its ends where they belong.
+func makeLink(l Link, a, b netns.NsHandle) error {
+	err := netlink.LinkAdd(&netlink.Veth{
+		LinkAttrs: netlink.LinkAttrs{Name: l.A.Interface, Namespace: netlink.NsFd(a)},
+		PeerName:  l.B.Interface, PeerNamespace: netlink.NsFd(b),
+	})
+	if err != nil {
+		return fmt.Errorf("make link %s %s to %s %s: %w", l.A.Node, l.A.Interface, l.B.Node, l.B.Interface, err)
+	}
+	return nil
+}
+
+// setUpEnd works on the calling thread's namespace.
+func setUpEnd(e End) error {
+	link, err := netlink.LinkByName(e.Interface)
+	if err != nil {
+		return fmt.Errorf("find %s: %w", e.Interface, err)
+	}
+	for _, p := range e.Addrs {
+		a := &netlink.Addr{IPNet: ipNet(p)}
+		if p.Addr().Is6() {
+			a.Flags = unix.IFA_F_NODAD // usable at once
+		}
+		if err := netlink.AddrAdd(link, a); err != nil {
+			return fmt.Errorf("add address %s to %s: %w", p, e.Interface, err)
+		}
+	}
+	if err := netlink.LinkSetUp(link); err != nil {
+		return fmt.Errorf("set %s up: %w", e.Interface, err)
+	}
+	// Of an interface that is down, the kernel does not tell the other end that it has NAPI now: XDP would be refused there.
+	return setOffloads(e.Interface)
+}
+
+func setUpLoopback() error {
+	lo, err := netlink.LinkByName("lo")
+	if err == nil {
+		err = netlink.LinkSetUp(lo)
+	}
+	if err != nil {
+		return fmt.Errorf("set lo up: %w", err)
+	}
+	return nil
+}
+
+// addRoute works on the calling thread's namespace.
+func addRoute(r Route) error {
+	route := &netlink.Route{Dst: ipNet(r.To)}
+	if len(r.Via) == 1 {
+		route.Gw = r.Via[0].AsSlice()
+	} else {
+		for _, via := range r.Via {
+			route.MultiPath = append(route.MultiPath, &netlink.NexthopInfo{Gw: via.AsSlice()})
+		}
+	}
+	if err := netlink.RouteAdd(route); err != nil {
+		return fmt.Errorf("add route to %s via %v: %w", r.To, r.Via, err)
+	}
+	return nil
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
+
+// setOffloads turns GRO on and TX checksum offload off, as `ethtool -K IF gro on tx off` does.
+func setOffloads(name string) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("set offloads of %s: %w", name, err)
+	}
+	defer unix.Close(fd)
+	for _, v := range [][2]uint32{{unix.ETHTOOL_SGRO, 1}, {unix.ETHTOOL_STXCSUM, 0}} {
+		if err := ethtool(fd, name, &v); err != nil {
+			return fmt.Errorf("set offloads of %s (gro on, tx off): %w", name, err)
+		}
+	}
+	return nil
+}
+
+// ethtool exchanges a struct ethtool_value, a command and a value, with the driver of an interface.
+func ethtool(fd int, name string, v *[2]uint32) error {
+	request := struct { // struct ifreq
+		name [unix.IFNAMSIZ]byte
+		data unsafe.Pointer
+		_    [16]byte
+	}{data: unsafe.Pointer(v)}
+	copy(request.name[:unix.IFNAMSIZ-1], name)
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&request)))
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
