@@ -18,9 +18,8 @@ const (
 	imageMap  = ".data.fib_image"
 	chunksMap = "fib_chunks"
 
-	// What stands in the instructions until Use: see fib_chunked and fib_check.
-	chunkedMark = 0x7765667443484e4b
-	limitMark   = 0x77654649
+	// What stands in the instructions until Use: see fib_check.
+	limitMark = 0x77654649
 
 	// tailSize is FIB_TAIL_SIZE.
 	tailSize = 64
@@ -93,27 +92,28 @@ func (im *Image) Close() error {
 	return errors.Join(unix.Munmap(im.mem), im.m.Close())
 }
 
+// Chunked tells whether the image is in elements: programs that read it are made with FIB_CHUNKED, others without.
+func (im *Image) Chunked() bool { return im.m.MaxEntries() > 1 }
+
 // Use makes programs of spec, which include fib.h, read this image. The caller
 // gives the returned maps to the collection as MapReplacements. A spec can be
 // used once: copy it before for another image.
 func (im *Image) Use(spec *ebpf.CollectionSpec) (map[string]*ebpf.Map, error) {
-	name, chunked := imageMap, int64(0)
-	if im.m.MaxEntries() > 1 {
-		name, chunked = chunksMap, 1
+	name := imageMap
+	if im.Chunked() {
+		name = chunksMap
 	}
 	m := spec.Maps[name]
 	if m == nil {
-		return nil, errors.New("use image: the object does not include fib.h")
+		return nil, fmt.Errorf("use image: the object has no map %s: it does not include fib.h, or is made with FIB_CHUNKED for an "+
+			"image in one piece, or without for another", name)
 	}
 	m.ValueSize, m.MaxEntries, m.Contents = im.m.ValueSize(), im.m.MaxEntries(), nil
 	m.Key, m.Value = nil, nil
 	for _, prog := range spec.Programs {
 		for i := range prog.Instructions {
 			ins := &prog.Instructions[i]
-			switch {
-			case ins.IsConstantLoad(asm.DWord) && ins.Constant == chunkedMark:
-				ins.Constant = chunked
-			case ins.OpCode.Class().IsJump() && ins.OpCode.JumpOp() == asm.JGT && ins.Constant == limitMark:
+			if ins.OpCode.Class().IsJump() && ins.OpCode.JumpOp() == asm.JGT && ins.Constant == limitMark {
 				ins.Constant = int64(len(im.mem) - tailSize)
 			}
 		}

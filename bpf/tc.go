@@ -7,10 +7,15 @@ import (
 )
 
 //go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types tc tc.c -- -O2 -g -Wall -Werror -mcpu=v3 -Iinclude -idirafter /usr/include/x86_64-linux-gnu
+//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types tcchunked tc.c -- -DFIB_CHUNKED -O2 -g -Wall -Werror -mcpu=v3 -Iinclude -idirafter /usr/include/x86_64-linux-gnu
 
 // LoadTC is Load for the program of tc. It sends by Ports.Egress.
 func LoadTC(im *Image, s *State, f Features) (*ebpf.Program, error) {
-	spec, err := loadTc()
+	loadSpec := loadTc
+	if im.Chunked() {
+		loadSpec = loadTcchunked
+	}
+	spec, err := loadSpec()
 	if err != nil {
 		return nil, err
 	}

@@ -16,13 +16,12 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	tcMapFibChunks = "fib_chunks"
-	tcProgWeftTc   = "weft_tc"
-	tcVarCounters  = "counters"
-	tcVarFibImage  = "fib_image"
-	tcVarPorts     = "ports"
-	tcVarTrace     = "trace"
-	tcVarVlans     = "vlans"
+	tcProgWeftTc  = "weft_tc"
+	tcVarCounters = "counters"
+	tcVarFibImage = "fib_image"
+	tcVarPorts    = "ports"
+	tcVarTrace    = "trace"
+	tcVarVlans    = "vlans"
 )
 
 // loadTc returns the embedded CollectionSpec for tc.
@@ -74,7 +73,6 @@ type tcProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type tcMapSpecs struct {
-	FibChunks *ebpf.MapSpec `ebpf:"fib_chunks"`
 }
 
 // tcVariableSpecs contains global variables before they are loaded into the kernel.
@@ -108,13 +106,10 @@ func (o *tcObjects) Close() error {
 //
 // It can be passed to loadTcObjects or ebpf.CollectionSpec.LoadAndAssign.
 type tcMaps struct {
-	FibChunks *ebpf.Map `ebpf:"fib_chunks"`
 }
 
 func (m *tcMaps) Close() error {
-	return _TcClose(
-		m.FibChunks,
-	)
+	return _TcClose()
 }
 
 // tcVariables contains all global variables after they have been loaded into the kernel.

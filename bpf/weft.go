@@ -13,6 +13,7 @@ import (
 )
 
 //go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -type fib_header -type weft_port -type weft_ports -type weft_vlans -type weft_counter -type weft_trace -type weft_reason -type weft_reason_range -type weft_port_flags -type weft_limits weft weft.c -- -O2 -g -Wall -Werror -mcpu=v3 -Iinclude -idirafter /usr/include/x86_64-linux-gnu
+//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types weftchunked weft.c -- -DFIB_CHUNKED -O2 -g -Wall -Werror -mcpu=v3 -Iinclude -idirafter /usr/include/x86_64-linux-gnu
 
 // Names of the layout as Go says them. The values come from types.h and
 // reason.h by way of bpf2go.
@@ -64,9 +65,9 @@ const (
 
 	// What stands in the instructions until Load: see counters_check, TRACE, vlans_check and VLANS.
 	countersMark = 0x77654643
-	tracedMark   = 0x7765667454524143
+	tracedMark   = 0x77655452
 	vlanMark     = 0x7765564c
-	vlansMark    = 0x77656674564c414e
+	vlansMark    = 0x7765764c
 )
 
 // ReasonNames returns the names of enum weft_reason, in lower case, by number.
@@ -171,7 +172,11 @@ func Load(im *Image, s *State, f Features) (*ebpf.Program, error) {
 }
 
 func loadXDP(im *Image, s *State, f Features, pieces bool) (*ebpf.Program, error) {
-	spec, err := loadWeft()
+	loadSpec := loadWeft
+	if im.Chunked() {
+		loadSpec = loadWeftchunked
+	}
+	spec, err := loadSpec()
 	if err != nil {
 		return nil, err
 	}
@@ -204,18 +209,15 @@ func load(spec *ebpf.CollectionSpec, name string, im *Image, s *State, f Feature
 		countersMark: int64(s.Counters.ValueSize()) - int64(unsafe.Sizeof(Row{})),
 		vlanMark:     int64(s.VLANs.ValueSize()) - int64(unsafe.Sizeof(VLANs{}.Port[0])),
 	}
-	features := map[int64]bool{tracedMark: f.Trace, vlansMark: f.VLANs}
 	for i := range prog.Instructions {
 		ins := &prog.Instructions[i]
 		if limit, ok := limits[ins.Constant]; ok && ins.OpCode.Class().IsJump() && ins.OpCode.JumpOp() == asm.JGT {
 			ins.Constant = limit
-		} else if on, ok := features[ins.Constant]; ok && ins.IsConstantLoad(asm.DWord) {
-			ins.Constant = 0
-			if on {
-				ins.Constant = 1
-			}
 		}
 	}
+	decide(prog.Instructions, tracedMark, f.Trace)
+	decide(prog.Instructions, vlansMark, f.VLANs)
+	prog.Instructions = prune(prog.Instructions)
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: maps})
 	if err != nil {
 		return nil, err

@@ -140,7 +140,6 @@ type weftWeftVlans struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	weftMapFibChunks     = "fib_chunks"
 	weftMapTxPorts       = "tx_ports"
 	weftProgWeft         = "weft"
 	weftVarCounters      = "counters"
@@ -205,8 +204,7 @@ type weftProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type weftMapSpecs struct {
-	FibChunks *ebpf.MapSpec `ebpf:"fib_chunks"`
-	TxPorts   *ebpf.MapSpec `ebpf:"tx_ports"`
+	TxPorts *ebpf.MapSpec `ebpf:"tx_ports"`
 }
 
 // weftVariableSpecs contains global variables before they are loaded into the kernel.
@@ -246,13 +244,11 @@ func (o *weftObjects) Close() error {
 //
 // It can be passed to loadWeftObjects or ebpf.CollectionSpec.LoadAndAssign.
 type weftMaps struct {
-	FibChunks *ebpf.Map `ebpf:"fib_chunks"`
-	TxPorts   *ebpf.Map `ebpf:"tx_ports"`
+	TxPorts *ebpf.Map `ebpf:"tx_ports"`
 }
 
 func (m *weftMaps) Close() error {
 	return _WeftClose(
-		m.FibChunks,
 		m.TxPorts,
 	)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -37,6 +38,9 @@ type Config struct {
 	// Observe, if not nil, is given each change of the kernel before it is taken
 	// in. What a synchronization finds is not told.
 	Observe func(*rib.RIB, kernel.Event)
+
+	// Synced, if not nil, is told of each synchronization how long it took.
+	Synced func(took time.Duration)
 
 	// IsUsed, if not nil, tells whether packets have gone to an adjacency lately:
 	// the others are not kept fresh.
@@ -79,12 +83,16 @@ type Follower struct {
 	numbers    map[int]uint32      // of links that are ports
 
 	held     []kernel.Event // while dumping
+	settle   *time.Timer    // until interfaces are told that have lost settings
 	timer    *time.Timer    // until the next synchronization
 	waiting  bool           // for timer
 	lastSync time.Time      // its end
 	lastTook time.Duration
 	route    kernel.Route // reused
 	counts   Counts
+
+	verifying sync.Mutex
+	watched   map[rib.Key]bool // prefixes that a verification asks about: whether they have changed
 }
 
 // Counts are what a Follower has seen.
@@ -133,9 +141,10 @@ func Open(config Config) (*Follower, error) {
 		arrived: make(chan arrival, 64), calls: make(chan func()),
 		synced: make(chan struct{}), done: make(chan struct{}),
 		forwarding: map[netconfKey]bool{}, policy: map[uint8]bool{}, told: map[int]Interface{}, numbers: map[int]uint32{},
-		timer: time.NewTimer(time.Hour),
+		timer: time.NewTimer(time.Hour), settle: time.NewTimer(time.Hour),
 	}
 	f.timer.Stop()
+	f.settle.Stop()
 	return f, nil
 }
 
@@ -204,6 +213,9 @@ func (f *Follower) Run(ctx context.Context) error {
 		case <-f.timer.C:
 			f.waiting = false
 			f.again()
+		case <-f.settle.C:
+			f.tellInterfaces()
+			f.publish()
 		case <-refresh.C:
 			f.refresh()
 		case call := <-f.calls:
@@ -294,8 +306,11 @@ func (f *Follower) take(e kernel.Event) {
 		f.takeLink(e.Payload, e.Type == unix.RTM_NEWLINK)
 		f.tellInterfaces()
 	case unix.RTM_NEWNETCONF:
-		f.takeNetconf(e.Payload)
+		f.takeNetconf(e.Payload, true)
 		f.tellInterfaces()
+	case unix.RTM_DELNETCONF: // of a link that gets another name, for a moment only
+		f.takeNetconf(e.Payload, false)
+		f.settle.Reset(syncDelay)
 	case unix.RTM_NEWRULE, unix.RTM_DELRULE:
 		f.takeRule(e.Payload)
 	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
@@ -359,11 +374,17 @@ func (f *Follower) takeRoute(e kernel.Event) {
 	case e.Flags&unix.NLM_F_APPEND != 0:
 		how = rib.Append
 	}
-	switch {
-	case !f.decoded(f.route.Decode(e.Payload)):
-	case e.Type == unix.RTM_NEWROUTE:
+	if !f.decoded(f.route.Decode(e.Payload)) {
+		return
+	}
+	if k, ok := f.rib.RouteKey(&f.route); ok {
+		if _, watched := f.watched[k]; watched {
+			f.watched[k] = true
+		}
+	}
+	if e.Type == unix.RTM_NEWROUTE {
 		f.rib.SetRoute(&f.route, how)
-	default:
+	} else {
 		f.rib.DeleteRoute(&f.route)
 	}
 }

@@ -23,6 +23,17 @@ type netconfKey struct {
 	family uint8
 }
 
+func (f *Follower) takeNetconf(payload []byte, there bool) {
+	var c kernel.Netconf
+	switch {
+	case !f.decoded(c.Decode(payload)):
+	case !there:
+		delete(f.forwarding, netconfKey{c.Link, c.Family})
+	case c.Known:
+		f.forwarding[netconfKey{c.Link, c.Family}] = c.Forwarding
+	}
+}
+
 func (f *Follower) takeLink(payload []byte, there bool) {
 	var l kernel.Link
 	switch {
@@ -33,13 +44,6 @@ func (f *Follower) takeLink(payload []byte, there bool) {
 		f.rib.DeleteLink(l.Index)
 		delete(f.forwarding, netconfKey{l.Index, unix.AF_INET})
 		delete(f.forwarding, netconfKey{l.Index, unix.AF_INET6})
-	}
-}
-
-func (f *Follower) takeNetconf(payload []byte) {
-	var c kernel.Netconf
-	if f.decoded(c.Decode(payload)) {
-		f.forwarding[netconfKey{c.Link, c.Family}] = c.Forwarding
 	}
 }
 

@@ -48,8 +48,8 @@ func (f *Follower) sync(anyway bool) error {
 		dump func() error
 	}{
 		{"links", func() error { return f.dump(kernel.Links, f.hold, func(b []byte) { f.takeLink(b, true) }) }},
-		{"ipv4 settings", func() error { return f.dumpOptional(kernel.NetconfsIPv4, f.takeNetconf) }},
-		{"ipv6 settings", func() error { return f.dumpOptional(kernel.NetconfsIPv6, f.takeNetconf) }},
+		{"ipv4 settings", func() error { return f.dumpOptional(kernel.NetconfsIPv4, func(b []byte) { f.takeNetconf(b, true) }) }},
+		{"ipv6 settings", func() error { return f.dumpOptional(kernel.NetconfsIPv6, func(b []byte) { f.takeNetconf(b, true) }) }},
 		{"ipv4 rules", func() error { return f.dumpRules(unix.AF_INET) }},
 		{"ipv6 rules", func() error { return f.dumpRules(unix.AF_INET6) }},
 		{"", f.afterLinks},
@@ -79,6 +79,9 @@ func (f *Follower) sync(anyway bool) error {
 	f.counts.Syncs++
 	f.lastSync, f.lastTook = time.Now(), time.Since(start)
 	f.counts.LastSync = f.lastTook
+	if f.config.Synced != nil {
+		f.config.Synced(f.lastTook)
+	}
 	if interrupted != nil {
 		f.request()
 	}

@@ -121,7 +121,13 @@ func follow(t testing.TB, config Config) *world {
 	if config.Image == nil {
 		config.Image = newImage(t, 1<<20)
 	}
-	config.Ports, config.Reasons, config.Interface = w.ports, testReasons, w.ports.set
+	also := config.Interface
+	config.Ports, config.Reasons, config.Interface = w.ports, testReasons, func(i Interface, there bool) {
+		w.ports.set(i, there)
+		if also != nil {
+			also(i, there)
+		}
+	}
 	config.Log = slog.New(slog.NewTextHandler(logWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	f, err := Open(config)
 	if err != nil {

@@ -1,6 +1,9 @@
 package dataplane
 
-import "syscall"
+import (
+	"syscall"
+	"time"
+)
 
 // MAC is an Ethernet address.
 type MAC [6]byte
@@ -100,16 +103,16 @@ func (c *Counters) Since(before *Counters) Counters {
 // Result is what an engine did with one packet.
 type Result struct {
 	Reason    Reason
-	Ingress   uint32 // number of the port that it counts for: the one it came in by, or a VLAN of that
-	Packet    []byte // the frame as it leaves the engine
-	Group     uint32 // the next-hop group looked up; 0: it did not come to that, or no route
-	Hash      uint32 // of the flow; 0: the group has no choice to make
-	Adjacency uint32 // 0: none
-	Egress    uint32 // number of the port it leaves by; 0: none
+	Ingress   uint32        // number of the port that it counts for: the one it came in by, or a VLAN of that
+	Packet    []byte        // the frame as it leaves the engine
+	Group     uint32        // the next-hop group looked up; 0: it did not come to that, or no route
+	Hash      uint32        // of the flow; 0: the group has no choice to make
+	Adjacency uint32        // 0: none
+	Egress    uint32        // number of the port it leaves by; 0: none
+	Took      time.Duration // by the engine's clock, with caches as they were; 0: not measured
 }
 
-// Engine forwards packets between ports. Its methods are for one goroutine,
-// except Counters.
+// Engine forwards packets between ports. Any goroutine may call its methods.
 type Engine interface {
 	// SetPort makes a port one of the engine's, or changes it.
 	SetPort(Port) error
@@ -122,7 +125,7 @@ type Engine interface {
 	// owner calls it a few times a second.
 	Check() error
 	// Counters reads what came in by a port. Port 0 stands for interfaces
-	// that are no port. Counters of a port never go back. Any goroutine.
+	// that are no port. Counters of a port never go back.
 	Counters(number uint32) Counters
 	// Run does with a made frame, said to come in by a port, what the engine
 	// would do, without sending or counting it.

@@ -15,18 +15,19 @@ import (
 
 type layoutFibAdjacency struct {
 	_           structs.HostLayout
+	Rewrite     [24]uint8
 	Port        uint32
 	Mtu         uint32
 	State       uint8
 	RewriteLen  uint8
-	Family      uint8
 	EncapKind   uint8
-	Rewrite     [24]uint8
-	Neighbor    [16]uint8
+	Form        uint8
 	EncapOffset uint32
+	Neighbor    [16]uint8
+	Family      uint8
+	Reserved    uint8
 	EncapLen    uint16
-	Flags       uint16
-	Reserved    uint32
+	Flags       uint32
 }
 
 type layoutFibAdjacencyState uint32
@@ -96,7 +97,7 @@ type layoutFibHeader struct {
 type layoutFibImage uint32
 
 const (
-	layoutFibImageFIB_VERSION      layoutFibImage = 1
+	layoutFibImageFIB_VERSION      layoutFibImage = 2
 	layoutFibImageFIB_UNIT         layoutFibImage = 32
 	layoutFibImageFIB_CHUNK_SHIFT  layoutFibImage = 22
 	layoutFibImageFIB_HEADER_SIZE  layoutFibImage = 128

@@ -69,7 +69,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"zero memory", func(mem []byte) []byte { clear(mem); return mem }, ErrNotImage, "0x0"},
 		{"something else", put64(offMagic, to(0x7f454c46)), ErrNotImage, "0x7f454c46"},
 		{"foreign byte order", put64(offMagic, bits.ReverseBytes64), ErrByteOrder, "byte order"},
-		{"other version", func(mem []byte) []byte { mem[offVersion]++; return mem }, ErrVersion, "2, this program writes 1"},
+		{"other version", func(mem []byte) []byte { mem[offVersion]++; return mem }, ErrVersion, "3, this program writes 2"},
 		{"mapped in part", func(mem []byte) []byte { return mem[:512<<10] }, ErrTruncated, "524288 bytes of 1048576"},
 		{"one byte missing", func(mem []byte) []byte { return mem[:len(mem)-1] }, ErrTruncated, "1048575 bytes of 1048576"},
 		{"header in part", func(mem []byte) []byte { return mem[:100] }, ErrTruncated, "100 bytes"},

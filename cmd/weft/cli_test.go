@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"weft/cmd/weft/doctor"
 	"weft/control/api"
 )
 
@@ -201,6 +202,97 @@ func TestUnreachable(t *testing.T) {
 	}
 	if r = ask(none); !strings.HasSuffix(r.stderr, ", or ask the one of another network namespace with -n: blue\n") {
 		t.Errorf("another namespace has a daemon: %s", r.stderr)
+	}
+}
+
+// TestAsleep connects to a daemon that is stopped: the kernel accepts for it.
+func TestAsleep(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "7.sock")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for _, args := range []string{"status", "routes"} {
+		var stdout, stderr bytes.Buffer
+		e := testEnv(t, &stdout, &stderr)
+		e.patience = 50 * time.Millisecond
+		exit := command(t.Context(), e, []string{"--socket", socket, args})
+		want := "weft: " + socket + ": the daemon has not answered for 50 ms: see whether it is stopped or busy: its pid is in " +
+			strings.TrimSuffix(socket, ".sock") + ".lock\n"
+		if exit != 4 || stderr.String() != want {
+			t.Errorf("%s: exit %d: %s", args, exit, &stderr)
+		}
+	}
+}
+
+// TestSocketPath says which of the ways to name a daemon wins.
+func TestSocketPath(t *testing.T) {
+	var out bytes.Buffer
+	e := testEnv(t, &out, &out)
+	e.netnsDir = t.TempDir()
+	if err := os.WriteFile(filepath.Join(e.netnsDir, "blue"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n, err := inode(filepath.Join(e.netnsDir, "blue"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := func(want string) {
+		t.Helper()
+		if got, err := e.socketPath(); got != want || err != nil {
+			t.Errorf("%s, %v, want %s", got, err, want)
+		}
+	}
+	want("/run/weft/1.sock")
+	e.getenv = func(name string) string { return map[string]string{"WEFT_SOCKET": "/tmp/variable"}[name] }
+	want("/tmp/variable")
+	e.netns = "blue"
+	want("/run/weft/" + n + ".sock")
+	e.netns = filepath.Join(e.netnsDir, "blue")
+	want("/run/weft/" + n + ".sock")
+	e.socket = "/tmp/flag"
+	want("/tmp/flag")
+}
+
+// TestDiagnose prints findings, and says by the exit code whether one is bad.
+func TestDiagnose(t *testing.T) {
+	bad := []doctor.Finding{
+		{Check: "btf", Level: doctor.OK, Text: "the kernel has BTF"},
+		{Check: "offloads", Subject: "eth0", Level: doctor.Warn, Text: "LRO is on", Mend: "sudo ethtool -K eth0 lro off"},
+		{Check: "bpffs", Level: doctor.Fail, Text: "no bpffs", Mend: "sudo mount -t bpf bpf /sys/fs/bpf"},
+	}
+	for _, c := range []struct {
+		findings []doctor.Finding
+		json     bool
+		exit     int
+		want     string
+	}{
+		{bad, false, 3, "OK    btf: the kernel has BTF\nWARN  offloads eth0: LRO is on\n      -> sudo ethtool -K eth0 lro off\n" +
+			"FAIL  bpffs: no bpffs\n      -> sudo mount -t bpf bpf /sys/fs/bpf\n1 OK, 1 WARN, 1 FAIL\n"},
+		{bad[:2], false, 0, "OK    btf: the kernel has BTF\nWARN  offloads eth0: LRO is on\n      -> sudo ethtool -K eth0 lro off\n1 OK, 1 WARN, 0 FAIL\n"},
+		{bad[2:], true, 3, `[{"check":"bpffs","level":"FAIL","text":"no bpffs","mend":"sudo mount -t bpf bpf /sys/fs/bpf"}]` + "\n"},
+	} {
+		var stdout, stderr bytes.Buffer
+		e := testEnv(t, &stdout, &stderr)
+		e.json = c.json
+		if exit := report(&stderr, e.diagnose(c.findings), c.json); exit != c.exit || stdout.String() != c.want || stderr.Len() > 0 {
+			t.Errorf("exit %d, want %d:\n%s%s", exit, c.exit, &stdout, &stderr)
+		}
+	}
+}
+
+// TestAskDaemon lets the doctor hear what the daemon says.
+func TestAskDaemon(t *testing.T) {
+	var out bytes.Buffer
+	e := testEnv(t, &out, &out)
+	if d := e.askDaemon(t.Context()); d != nil {
+		t.Errorf("no daemon, and it says %+v", d)
+	}
+	e.socket = serve(t, &fake{})
+	d := e.askDaemon(t.Context())
+	if d == nil || d.State != "forwarding" || len(d.Slow) != 1 || d.Slow[0].Dev != "veth1" || len(d.Refused) != 1 || d.Refused[0].Dev != "eth9" {
+		t.Errorf("%+v", d)
 	}
 }
 

@@ -10,21 +10,28 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/status"
 
 	"weft/control/api"
 )
 
+// socketVariable is an environment variable with the path of the socket.
+const socketVariable = "WEFT_SOCKET"
+
 // socketPath returns the path of the daemon's socket. A client finds it by the
 // namespace's inode and does not need to enter.
 func (e *env) socketPath() (string, error) {
-	if e.socket != "" {
+	switch path := e.getenv(socketVariable); {
+	case e.socket != "":
 		return e.socket, nil
-	}
-	if e.netns != "" {
+	case e.netns != "":
 		n, err := inode(e.netnsPath())
 		return api.Socket(n), err
+	case path != "":
+		return path, nil
 	}
 	n, err := e.ownNetns()
 	return api.Socket(n), err
@@ -41,7 +48,33 @@ func (e *env) ask(ctx context.Context, f func(context.Context, api.RouterClient)
 		return err
 	}
 	defer conn.Close()
+	if err := e.awake(ctx, conn, socket); err != nil {
+		return err
+	}
 	return e.daemonFailure(ctx, socket, f(ctx, api.NewRouterClient(conn)))
+}
+
+// awake waits until the daemon greets: one that is stopped or stuck has a
+// socket, too.
+func (e *env) awake(ctx context.Context, conn *grpc.ClientConn, socket string) error {
+	timed, cancel := context.WithTimeout(ctx, e.patience)
+	defer cancel()
+	conn.Connect()
+	for {
+		s := conn.GetState()
+		switch {
+		case s == connectivity.Ready:
+			return nil
+		case s == connectivity.TransientFailure:
+			return e.unreachable(socket)
+		case conn.WaitForStateChange(timed, s):
+		case ctx.Err() != nil:
+			return ctx.Err()
+		default:
+			return fail(codeUnreachable, fmt.Sprintf("%s: the daemon has not answered for %s", socket, short(e.patience)),
+				"see whether it is stopped or busy: its pid is in "+strings.TrimSuffix(socket, ".sock")+".lock")
+		}
+	}
 }
 
 // daemonFailure says what an error of gRPC means to the user. Others pass.

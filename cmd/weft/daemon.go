@@ -35,7 +35,7 @@ func runDaemon(ctx context.Context, e *env, o runOptions) error {
 	report := daemon.Report()
 	err := daemon.Run(signals, daemon.Options{
 		Ports: o.ports, Mode: dataplane.Mode(o.wantedMode()), ReceiveBuffer: o.receiveBuffer, Socket: e.socket,
-		Version: version(), Log: slog.New(slog.NewTextHandler(out, nil)), Ready: func() { report(nil) },
+		Version: e.version, Log: slog.New(slog.NewTextHandler(out, nil)), Ready: func() { report(nil) },
 	})
 	err = daemonFailure("run", err)
 	report(err)

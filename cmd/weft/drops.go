@@ -168,7 +168,7 @@ func printDrops(w io.Writer, all []dropped, now time.Time) error {
 	t := newTable(w)
 	fmt.Fprintln(t, "REASON\tVERDICT\tPACKETS\tPPS\tDEV\tLAST SEEN")
 	for _, d := range all {
-		pps, seen := "-", "before this daemon"
+		pps, seen := "-", "-"
 		if d.PPS != nil {
 			pps = fmt.Sprintf("%.1f", *d.PPS)
 		}

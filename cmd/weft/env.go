@@ -23,6 +23,7 @@ type env struct {
 	now            func() time.Time
 	wait           func(context.Context, time.Duration) error
 	version        string
+	patience       time.Duration          // how long a daemon may take to greet
 	netnsDir       string                 // where named network namespaces are
 	ownNetns       func() (string, error) // inode of the process's
 	enter          func(netns string) error
@@ -39,7 +40,7 @@ type options struct {
 func processEnv() *env {
 	return &env{
 		stdout: pipe{os.Stdout}, stderr: os.Stderr, getenv: os.Getenv, terminal: isTerminal(os.Stderr),
-		now: time.Now, wait: wait, version: version(), netnsDir: "/run/netns", ownNetns: api.Netns, enter: enterNetns,
+		now: time.Now, wait: wait, version: version(), patience: 5 * time.Second, netnsDir: "/run/netns", ownNetns: api.Netns, enter: enterNetns,
 	}
 }
 

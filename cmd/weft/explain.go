@@ -82,7 +82,9 @@ func explanation(q *query, r *api.LookupReply) string {
 	}
 	fmt.Fprintf(&b, "verdict: %s\n", verdictInWords(r))
 	fmt.Fprintf(&b, "kernel agrees: %s\n", kernelInWords(r.GetKernel()))
-	fmt.Fprintf(&b, "ran in %d ns (BPF_PROG_TEST_RUN)\n", r.GetNanoseconds())
+	if ns := r.GetNanoseconds(); ns > 0 {
+		fmt.Fprintf(&b, "ran in %d ns (BPF_PROG_TEST_RUN)\n", ns)
+	}
 	return b.String()
 }
 

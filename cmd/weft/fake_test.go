@@ -209,7 +209,7 @@ func (f *fake) Monitor(q *api.MonitorRequest, s grpc.ServerStreamingServer[api.E
 	at := began.Add(123456 * time.Microsecond).UnixNano()
 	for _, e := range []*api.Event{
 		{Time: at, Kind: "route", Route: someRoutes[1]},
-		{Time: at, Kind: "route", Deleted: true, Route: someRoutes[4]},
+		{Time: at, Kind: "route", Deleted: true, Route: &api.Route{Dst: "10.2.0.0/16", Table: 254, Type: "blackhole", Protocol: "static", Scope: "global"}},
 		{Time: at, Kind: "neighbor", Neighbor: &api.Neighbor{Dst: "192.0.2.1", Dev: "eth0", Lladdr: "02:00:00:00:01:01", State: []string{"REACHABLE"}}},
 		{Time: at, Kind: "link", Link: &api.Link{Ifindex: 4, Dev: "veth1", Kind: "veth", Mtu: 1500, Mac: "02:00:00:00:00:03", Up: true}, Lost: 17},
 		{Time: at, Kind: "sync", Note: "the receive buffer overran: read again in 412 ms"},
@@ -258,7 +258,7 @@ func serve(t testing.TB, f *fake) string {
 func testEnv(t testing.TB, stdout, stderr *bytes.Buffer) *env {
 	clock, waits := began, 0
 	return &env{
-		stdout: stdout, stderr: stderr, getenv: func(string) string { return "" }, version: "v1.2.3",
+		stdout: stdout, stderr: stderr, getenv: func(string) string { return "" }, version: "v1.2.3", patience: 5 * time.Second,
 		now: func() time.Time { return clock },
 		wait: func(_ context.Context, d time.Duration) error {
 			if waits++; waits == 3 {

@@ -1,4 +1,3 @@
-// Command weft is the router: the daemon, and the client that asks it.
 package main
 
 import (

@@ -129,6 +129,7 @@ func (e *env) newEvent(m *api.Event, stamp bool) *event {
 	out := &event{Time: e.stamp(m.GetTime()), Kind: m.GetKind(), Deleted: m.GetDeleted(), Lost: m.GetLost(), Note: m.GetNote(), stamp: stamp}
 	if m.Route != nil {
 		out.Route = newRoute(m.Route)
+		out.Route.Selected, out.Route.Installed = nil, nil // it is what the kernel said
 	}
 	if m.Neighbor != nil {
 		out.Neighbor = newNeighbor(m.Neighbor)

@@ -42,6 +42,10 @@ func netnsFailure(path string, err error) error {
 	return fail(codeFailed, what, "")
 }
 
+// enteredVariable says to the process that begins again that it has: once is
+// enough.
+const enteredVariable = "WEFT_NETNS_ENTERED"
+
 // enterNetns makes the process begin again in a network namespace. All threads
 // are in it then. Mounts stay as they are, unlike with 'ip netns exec': pins go
 // to the bpffs that is there.
@@ -51,8 +55,14 @@ func enterNetns(path string) error {
 		return err
 	}
 	own, err := inode("/proc/thread-self/ns/net")
-	if err != nil || own == target {
+	if err != nil {
 		return err
+	}
+	if own == target {
+		return os.Unsetenv(enteredVariable) // not for children
+	}
+	if os.Getenv(enteredVariable) == target {
+		return fail(codeFailed, "network namespace "+path+": entered it, and am not in it", "")
 	}
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -64,5 +74,6 @@ func enterNetns(path string) error {
 	if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
 		return netnsFailure(path, err)
 	}
-	return fmt.Errorf("begin again in network namespace %s: %w", path, syscall.Exec("/proc/self/exe", os.Args, os.Environ()))
+	return fmt.Errorf("begin again in network namespace %s: %w", path,
+		syscall.Exec("/proc/self/exe", os.Args, append(os.Environ(), enteredVariable+"="+target)))
 }

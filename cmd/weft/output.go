@@ -115,6 +115,8 @@ func (e *env) stamp(ns int64) string {
 func short(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch {
+	case d == 0:
+		return "0 s"
 	case d < time.Millisecond:
 		return fmt.Sprintf("%d us", d.Microseconds())
 	case d < time.Second:

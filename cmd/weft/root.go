@@ -54,12 +54,13 @@ func newRoot(e *env) *cobra.Command {
 	cobra.EnableCommandSorting = false // status comes first, not completion
 	root := &cobra.Command{
 		Use: "weft", Short: "A router in XDP, beside Linux and its routing daemons", Long: rootLong, Example: rootExample,
-		SilenceErrors: true, SilenceUsage: true, DisableAutoGenTag: true,
+		Version: e.version, SilenceErrors: true, SilenceUsage: true, DisableAutoGenTag: true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 		PersistentPreRunE: e.prepare,
 		Args:              atMost(0),
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SetVersionTemplate("weft {{.Version}}\n")
 	root.SetOut(e.stdout)
 	root.SetErr(e.stderr)
 	root.SetFlagErrorFunc(flagError)
@@ -67,7 +68,7 @@ func newRoot(e *env) *cobra.Command {
 	root.SetHelpTemplate(helpTemplate)
 	f := root.PersistentFlags()
 	f.StringVarP(&e.netns, "netns", "n", "", "`NAME` of the network namespace to act in, as of 'ip netns'")
-	f.StringVar(&e.socket, "socket", "", "`PATH` of the daemon's socket (default: by network namespace)")
+	f.StringVar(&e.socket, "socket", "", "`PATH` of the daemon's socket (default: $WEFT_SOCKET, or by network namespace)")
 	f.BoolVarP(&e.json, "json", "j", false, "print JSON")
 	f.BoolVarP(&e.pretty, "pretty", "p", false, "indent JSON")
 	f.BoolVarP(&e.ipv4, "ipv4", "4", false, "only IPv4")
@@ -115,7 +116,13 @@ func (e *env) prepare(cmd *cobra.Command, _ []string) error {
 		}
 		e.socket = abs
 	}
-	if e.netns == "" || cmd.Annotations[client] != "" {
+	if e.netns == "" {
+		if e.socket == "" {
+			e.socket = e.getenv(socketVariable)
+		}
+		return nil
+	}
+	if cmd.Annotations[client] != "" {
 		return nil
 	}
 	return e.enter(e.netnsPath())

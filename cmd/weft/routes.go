@@ -171,8 +171,8 @@ type route struct {
 	Nexthops  []nexthop `json:"nexthops,omitempty"`
 	VRF       uint32    `json:"vrf"`
 	Group     uint32    `json:"group"`
-	Selected  bool      `json:"selected"`
-	Installed bool      `json:"installed"`
+	Selected  *bool     `json:"selected,omitempty"` // nil: not told, as of an event
+	Installed *bool     `json:"installed,omitempty"`
 }
 
 type nexthop struct {
@@ -196,8 +196,8 @@ type metrics struct {
 func newRoute(r *api.Route) *route {
 	out := &route{
 		Type: r.GetType(), Dst: shortPrefix(r.GetDst()), Family: familyOf(r.GetDst()), NHID: r.GetNhid(),
-		Table: tableName(r.GetTable()), Protocol: r.GetProtocol(), Scope: r.GetScope(), PrefSrc: r.GetPrefsrc(), Metric: r.GetMetric(), Flags: []string{},
-		VRF: r.GetVrf(), Group: r.GetGroup(), Selected: r.GetSelected(), Installed: r.GetInstalled(),
+		Table: tableName(r.GetTable()), Protocol: r.GetProtocol(), Scope: r.GetScope(), PrefSrc: r.GetPrefsrc(), Metric: r.GetMetric(),
+		Flags: []string{}, VRF: r.GetVrf(), Group: r.GetGroup(), Selected: new(r.GetSelected()), Installed: new(r.GetInstalled()),
 	}
 	if r.GetMtu() != 0 {
 		out.Metrics = []metrics{{r.GetMtu()}}
@@ -336,9 +336,10 @@ func (r *route) remarks() string {
 		}
 	}
 	switch {
-	case !r.Selected:
+	case r.Selected == nil:
+	case !*r.Selected:
 		all = append(all, "not the best of its prefix")
-	case !r.Installed:
+	case !*r.Installed:
 		all = append(all, "not installed: Linux forwards")
 	}
 	if len(all) == 0 {

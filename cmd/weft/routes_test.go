@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 )
 
 // meter counts lines and looks at the heap while it is written to.
@@ -86,9 +87,11 @@ func TestFirstLine(t *testing.T) {
 			<-out.written
 			close(f.pause)
 		}()
-		if exit := command(t.Context(), e, append([]string{"--socket", serve(t, f)}, strings.Fields(args)...)); exit != 0 {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		if exit := command(ctx, e, append([]string{"--socket", serve(t, f)}, strings.Fields(args)...)); exit != 0 {
 			t.Errorf("%s: %s", args, &stderr)
 		}
+		cancel()
 	}
 }
 

@@ -172,7 +172,7 @@ func TestDecode(t *testing.T) {
 
 func TestShort(t *testing.T) {
 	for want, d := range map[string]time.Duration{
-		"0 us": 0, "999 us": 999 * time.Microsecond, "412 ms": 412 * time.Millisecond, "59 s": 59 * time.Second, "3 min 0 s": 3 * time.Minute,
+		"0 s": 0, "999 us": 999 * time.Microsecond, "412 ms": 412 * time.Millisecond, "59 s": 59 * time.Second, "3 min 0 s": 3 * time.Minute,
 		"2 h 5 min": 125 * time.Minute, "10 d 1 h": 241 * time.Hour,
 	} {
 		if got := short(d); got != want {

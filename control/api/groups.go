@@ -74,8 +74,10 @@ func showGroup(r *rib.RIB, names map[uint32]string, id fib.GroupID, g *fib.Group
 	for _, m := range g.Members {
 		a, _ := r.Image().Adjacency(m.Adjacency)
 		member := &Member{
-			Adjacency: uint32(m.Adjacency), Weight: uint32(m.Weight), Gateway: a.Neighbor.String(), Dev: names[a.Port],
-			Complete: a.Complete, Mtu: a.MTU,
+			Adjacency: uint32(m.Adjacency), Weight: uint32(m.Weight), Dev: names[a.Port], Complete: a.Complete, Mtu: a.MTU,
+		}
+		if a.Neighbor.IsValid() {
+			member.Gateway = a.Neighbor.String()
 		}
 		if a.Complete {
 			member.Lladdr = net.HardwareAddr(a.Rewrite[:6]).String()

@@ -38,7 +38,7 @@ func askKernel(p *probe, reply *LookupReply) *KernelAnswer {
 			}
 		}
 	}
-	k.Agrees, k.Why = compare(reply, k, errno)
+	k.Agrees, k.Why = compare(p, reply, k, errno)
 	return k
 }
 
@@ -46,7 +46,7 @@ func askKernel(p *probe, reply *LookupReply) *KernelAnswer {
 // net/ipv4/fib_semantics.c, ip6_rt_type_to_error in net/ipv6/route.c.
 var rejected = []unix.Errno{unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EACCES}
 
-func compare(reply *LookupReply, k *KernelAnswer, errno unix.Errno) (agrees bool, why string) {
+func compare(p *probe, reply *LookupReply, k *KernelAnswer, errno unix.Errno) (agrees bool, why string) {
 	has := func(all ...unix.Errno) bool {
 		for _, e := range all {
 			if errno == e {
@@ -67,7 +67,7 @@ func compare(reply *LookupReply, k *KernelAnswer, errno unix.Errno) (agrees bool
 		case k.Type != "unicast":
 			return false, "a route of type " + k.Type
 		}
-		return sameHop(reply, k)
+		return sameHop(p, reply, k)
 	case dataplane.Glean:
 		return k.Type == "unicast" && k.Gateway == "" && k.Dev == reply.Dev, "it resolves the neighbor and forwards"
 	case dataplane.LocalRoute:
@@ -87,10 +87,10 @@ func compare(reply *LookupReply, k *KernelAnswer, errno unix.Errno) (agrees bool
 
 // sameHop compares where both send the packet. The two choose among several
 // members by hashes of their own.
-func sameHop(reply *LookupReply, k *KernelAnswer) (bool, string) {
+func sameHop(p *probe, reply *LookupReply, k *KernelAnswer) (bool, string) {
 	gateway := k.Gateway
 	if gateway == "" { // attached: the destination itself
-		gateway = reply.Gateway
+		gateway = p.dst.String()
 	}
 	if k.Dev == reply.Dev && gateway == reply.Gateway {
 		return true, ""

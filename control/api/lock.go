@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,6 +19,11 @@ var ErrInUse = errors.New("in use")
 // locked.
 func LockPath(netns string) string { return filepath.Join(Directory, netns+".lock") }
 
+const (
+	lockTries = 10
+	lockPause = 20 * time.Millisecond
+)
+
 // Lock makes the caller the only daemon of a network namespace, until Unlock or
 // the end of the process.
 //
@@ -27,15 +33,19 @@ func Lock(netns string) (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("lock network namespace: %w", err)
 	}
-	for {
+	for try := 1; ; try++ {
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 		if err != nil {
 			return nil, fmt.Errorf("lock network namespace: %w", err)
 		}
 		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-			defer f.Close()
+			f.Close()
 			if !errors.Is(err, unix.EWOULDBLOCK) {
 				return nil, fmt.Errorf("lock %s: %w", path, err)
+			}
+			if try < lockTries { // somebody may only look (IsLocked), or be about to end
+				time.Sleep(lockPause)
+				continue
 			}
 			return nil, fmt.Errorf("network namespace %s is %w by %s", netns, ErrInUse, Holder(netns))
 		}
@@ -65,7 +75,7 @@ func IsLocked(netns string) bool {
 		return false
 	}
 	defer f.Close()
-	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB), unix.EWOULDBLOCK)
+	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
 }
 
 func isAt(f *os.File, path string) bool {

@@ -2,8 +2,10 @@ package api
 
 import (
 	"context"
+	"encoding/binary"
 	"net"
 	"net/netip"
+	"slices"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -28,6 +30,7 @@ func (s *Server) Lookup(ctx context.Context, q *LookupRequest) (*LookupReply, er
 		Verdict: result.Reason.Verdict().String(), Reason: result.Reason.String(),
 		Group: result.Group, Hash: result.Hash, Adjacency: result.Adjacency,
 		Iif: p.port.Name, Src: p.src.String(), Mode: string(p.port.Mode), Packet: frame, Result: result.Packet,
+		Nanoseconds: result.Took.Nanoseconds(),
 	}
 	if err := s.do(ctx, func(r *rib.RIB) { s.explain(reply, r, p, &result) }); err != nil {
 		return nil, err
@@ -96,6 +99,7 @@ func (s *Server) probeOf(ctx context.Context, q *LookupRequest) (*probe, error) 
 	if p.port, err = s.ingress(q.Iif, p.dst); err != nil {
 		return nil, err
 	}
+	p.tags = s.tags(p.port)
 	if q.Src != "" {
 		if p.src, err = netip.ParseAddr(q.Src); err != nil || p.src.Zone() != "" || p.src.Is4() != p.dst.Is4() {
 			return nil, invalid("source %q: want an address of the destination's family", q.Src)
@@ -104,6 +108,19 @@ func (s *Server) probeOf(ctx context.Context, q *LookupRequest) (*probe, error) 
 	}
 	err = s.do(ctx, func(r *rib.RIB) { p.src = neighborOf(r, p.port.Ifindex, p.dst.Is4()) })
 	return p, err
+}
+
+// tags returns the VLAN tags with which frames come in by a port.
+func (s *Server) tags(p dataplane.PortStatus) (tags []byte) {
+	below := map[uint32]dataplane.PortStatus{}
+	for _, p := range s.config.Engine.Ports() {
+		below[p.Number] = p
+	}
+	for ; p.Parent != 0; p = below[p.Parent] {
+		tag := binary.BigEndian.AppendUint16(nil, p.TPID)
+		tags = append(binary.BigEndian.AppendUint16(tag, p.VLAN), tags...)
+	}
+	return tags
 }
 
 // ingress returns the port of a name, or the first that forwards the family.
@@ -125,14 +142,19 @@ func (s *Server) ingress(name string, dst netip.Addr) (dataplane.PortStatus, err
 
 // neighborOf returns an address that a host on a link may have.
 func neighborOf(r *rib.RIB, link int, four bool) netip.Addr {
+	own, subnets := map[netip.Addr]bool{}, []netip.Prefix{}
 	for a := range r.Addrs {
-		own := a.Prefix.Addr()
-		if a.Link != link || own.Is4() != four || own.IsLinkLocalUnicast() {
-			continue
+		addr := a.Prefix.Addr()
+		own[addr] = true
+		if a.Link == link && addr.Is4() == four && !addr.IsLinkLocalUnicast() {
+			subnets = append(subnets, a.Prefix)
 		}
-		for _, next := range []netip.Addr{own.Next(), own.Prev()} {
-			if next.IsValid() && a.Prefix.Contains(next) {
-				return next
+	}
+	slices.SortFunc(subnets, netip.Prefix.Compare)
+	for _, subnet := range subnets {
+		for _, a := range []netip.Addr{subnet.Addr().Next(), subnet.Addr().Prev()} {
+			if a.IsValid() && subnet.Contains(a) && !own[a] && !isEdge(subnet, a) {
+				return a
 			}
 		}
 	}
@@ -140,4 +162,12 @@ func neighborOf(r *rib.RIB, link int, four bool) netip.Addr {
 		return netip.AddrFrom4([4]byte{192, 0, 2, 1}) // RFC 5737
 	}
 	return netip.MustParseAddr("2001:db8::1") // RFC 3849
+}
+
+// isEdge reports whether an address is the subnet's own or its broadcast address.
+func isEdge(subnet netip.Prefix, a netip.Addr) bool {
+	if subnet.Bits() >= a.BitLen()-1 { // RFC 3021, RFC 6164
+		return false
+	}
+	return a == subnet.Masked().Addr() || a.Is4() && !subnet.Contains(a.Next())
 }

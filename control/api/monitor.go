@@ -95,8 +95,19 @@ func (ws *watchers) send(e *Event) {
 			one = proto.Clone(e).(*Event)
 			one.Lost, w.lost = w.lost, 0
 		}
-		w.events <- one // there is room: only this goroutine fills
+		w.events <- one // there is room: only who has the lock fills
 	}
+}
+
+// takeLost returns how many events a client was not told of when it has been told
+// of all others: there may be no further one to say it with.
+func (ws *watchers) takeLost(w *watcher) (lost uint64) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if len(w.events) == 0 {
+		lost, w.lost = w.lost, 0
+	}
+	return lost
 }
 
 // Monitor implements RouterServer.
@@ -113,6 +124,11 @@ func (s *Server) Monitor(q *MonitorRequest, stream grpc.ServerStreamingServer[Ev
 		return err
 	}
 	for {
+		if lost := s.watchers.takeLost(w); lost > 0 {
+			if err := stream.Send(&Event{Time: time.Now().UnixNano(), Lost: lost}); err != nil {
+				return err
+			}
+		}
 		select {
 		case e, ok := <-w.events:
 			if !ok {

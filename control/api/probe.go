@@ -12,6 +12,7 @@ import (
 // probe is a packet that a client asks about.
 type probe struct {
 	port         dataplane.PortStatus // it comes in by
+	tags         []byte               // of VLANs
 	src, dst     netip.Addr
 	protocol     int
 	sport, dport int
@@ -20,6 +21,7 @@ type probe struct {
 }
 
 const (
+	macs         = 12
 	etherHeader  = 14
 	headerIPv4   = 20
 	headerIPv6   = 40
@@ -50,12 +52,13 @@ func (p *probe) checkLength() error {
 
 // frame builds the packet, to the port's MAC.
 func (p *probe) frame() []byte {
-	b := make([]byte, max(etherHeader+p.length, leastFrame))
+	b := make([]byte, max(etherHeader+len(p.tags)+p.length, leastFrame))
 	copy(b, p.port.MAC[:])
 	copy(b[6:], []byte{senderOfHost, 0, 0, 0, 0, 1})
-	ip := b[etherHeader:]
+	copy(b[macs:], p.tags)
+	etherType, ip := b[macs+len(p.tags):], b[etherHeader+len(p.tags):]
 	if p.dst.Is4() {
-		binary.BigEndian.PutUint16(b[12:], unix.ETH_P_IP)
+		binary.BigEndian.PutUint16(etherType, unix.ETH_P_IP)
 		ip[0] = 0x45
 		binary.BigEndian.PutUint16(ip[2:], uint16(p.length))
 		ip[8], ip[9] = byte(p.ttl), byte(p.protocol)
@@ -63,7 +66,7 @@ func (p *probe) frame() []byte {
 		copy(ip[16:], p.dst.AsSlice())
 		binary.BigEndian.PutUint16(ip[10:], checksum(ip[:headerIPv4]))
 	} else {
-		binary.BigEndian.PutUint16(b[12:], unix.ETH_P_IPV6)
+		binary.BigEndian.PutUint16(etherType, unix.ETH_P_IPV6)
 		ip[0] = 0x60
 		binary.BigEndian.PutUint16(ip[4:], uint16(p.length-headerIPv6))
 		ip[6], ip[7] = byte(p.protocol), byte(p.ttl)

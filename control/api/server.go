@@ -108,11 +108,15 @@ const lastAnswers = 2 * time.Second
 
 // do calls fn with the RIB.
 func (s *Server) do(ctx context.Context, fn func(*rib.RIB)) error {
-	err := s.config.Follower.Do(ctx, fn)
+	return ended(s.config.Follower.Do(ctx, fn))
+}
+
+// ended makes a status of the error of a Follower.
+func ended(err error) error {
 	if errors.Is(err, control.ErrStopped) {
 		return status.Error(codes.Unavailable, "the daemon is ending")
 	}
-	return err
+	return status.FromContextError(err).Err()
 }
 
 // invalid is the answer to a question that makes no sense.

@@ -29,7 +29,7 @@ func (s *Server) GetStatus(ctx context.Context, _ *StatusRequest) (*Status, erro
 	}
 	counts, err := s.config.Follower.Counts(ctx)
 	if err != nil {
-		return nil, status.Error(codes.Unavailable, err.Error())
+		return nil, ended(err)
 	}
 	st.Netlink = &Netlink{
 		Changes: counts.Changes, Overruns: counts.Overruns, Interrupted: counts.Interrupted, Syncs: counts.Syncs,

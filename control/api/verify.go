@@ -1,12 +1,14 @@
 package api
 
 import (
+	"errors"
 	"net/netip"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"weft/control"
 	"weft/fib"
 )
 
@@ -44,10 +46,12 @@ func (s *Server) Verify(_ *VerifyRequest, stream grpc.ServerStreamingServer[Veri
 	switch {
 	case sendErr != nil:
 		return sendErr
+	case errors.Is(err, control.ErrStopped) || stream.Context().Err() != nil:
+		return ended(err)
 	case err != nil:
 		return status.Error(codes.Internal, err.Error())
 	}
-	last := &VerifyReply{Done: true, Ipv4: uint64(v.IPv4), Ipv6: uint64(v.IPv6)}
+	last := &VerifyReply{Done: true, Ipv4: uint64(v.IPv4), Ipv6: uint64(v.IPv6), Changing: uint64(v.Changing)}
 	last.Checked = last.Ipv4 + last.Ipv6
 	last.Total = last.Checked
 	for _, d := range v.Differences {

@@ -2164,7 +2164,7 @@ type Event struct {
 	Neighbor      *Neighbor              `protobuf:"bytes,5,opt,name=neighbor,proto3" json:"neighbor,omitempty"`
 	Link          *Link                  `protobuf:"bytes,6,opt,name=link,proto3" json:"link,omitempty"`
 	Note          string                 `protobuf:"bytes,7,opt,name=note,proto3" json:"note,omitempty"`  // what else there is to say, in words
-	Lost          uint64                 `protobuf:"varint,8,opt,name=lost,proto3" json:"lost,omitempty"` // events that were not told before this one, as the caller was slow
+	Lost          uint64                 `protobuf:"varint,8,opt,name=lost,proto3" json:"lost,omitempty"` // events that were not told before this one, as the caller was slow; it may say nothing else
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2391,6 +2391,7 @@ type VerifyReply struct {
 	Done          bool                   `protobuf:"varint,4,opt,name=done,proto3" json:"done,omitempty"`
 	Ipv4          uint64                 `protobuf:"varint,5,opt,name=ipv4,proto3" json:"ipv4,omitempty"` // prefixes compared, in the last message
 	Ipv6          uint64                 `protobuf:"varint,6,opt,name=ipv6,proto3" json:"ipv6,omitempty"`
+	Changing      uint64                 `protobuf:"varint,7,opt,name=changing,proto3" json:"changing,omitempty"` // of them: those that changed with each look, so that nothing can be said
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2463,6 +2464,13 @@ func (x *VerifyReply) GetIpv4() uint64 {
 func (x *VerifyReply) GetIpv6() uint64 {
 	if x != nil {
 		return x.Ipv6
+	}
+	return 0
+}
+
+func (x *VerifyReply) GetChanging() uint64 {
+	if x != nil {
+		return x.Changing
 	}
 	return 0
 }
@@ -2827,14 +2835,15 @@ const file_weft_proto_rawDesc = "" +
 	"\x03mac\x18\x05 \x01(\tR\x03mac\x12\x0e\n" +
 	"\x02up\x18\x06 \x01(\bR\x02up\x12\x16\n" +
 	"\x06master\x18\a \x01(\tR\x06master\"\x0f\n" +
-	"\rVerifyRequest\"\xb0\x01\n" +
+	"\rVerifyRequest\"\xcc\x01\n" +
 	"\vVerifyReply\x12\x18\n" +
 	"\achecked\x18\x01 \x01(\x04R\achecked\x12\x14\n" +
 	"\x05total\x18\x02 \x01(\x04R\x05total\x125\n" +
 	"\vdifferences\x18\x03 \x03(\v2\x13.weft.v1.DifferenceR\vdifferences\x12\x12\n" +
 	"\x04done\x18\x04 \x01(\bR\x04done\x12\x12\n" +
 	"\x04ipv4\x18\x05 \x01(\x04R\x04ipv4\x12\x12\n" +
-	"\x04ipv6\x18\x06 \x01(\x04R\x04ipv6\"r\n" +
+	"\x04ipv6\x18\x06 \x01(\x04R\x04ipv6\x12\x1a\n" +
+	"\bchanging\x18\a \x01(\x04R\bchanging\"r\n" +
 	"\n" +
 	"Difference\x12\x10\n" +
 	"\x03dst\x18\x01 \x01(\tR\x03dst\x12\x10\n" +

@@ -292,6 +292,39 @@ func TestAddrDecode(t *testing.T) {
 	}
 }
 
+func netconfHead(family byte, link int32) message {
+	return message{family, 0, 0, 0}.num(netconfIfindex, uint32(link))
+}
+
+func TestNetconfDecode(t *testing.T) {
+	const rpFilter = 3 // NETCONFA_RP_FILTER
+	for _, c := range []struct {
+		name string
+		in   message
+		want Netconf
+		err  error
+	}{
+		{"forwards", netconfHead(unix.AF_INET, 3).num(netconfForwarding, 1).num(rpFilter, 0), Netconf{3, unix.AF_INET, true, true}, nil},
+		{"does not", netconfHead(unix.AF_INET6, 3).num(netconfForwarding, 0), Netconf{3, unix.AF_INET6, false, true}, nil},
+		{"as routers that hear no advertisements", netconfHead(unix.AF_INET6, 3).num(netconfForwarding, 2), Netconf{3, unix.AF_INET6, true, true}, nil},
+		{"another setting", netconfHead(unix.AF_INET, 3).num(rpFilter, 1), Netconf{3, unix.AF_INET, false, false}, nil},
+		{"goes", netconfHead(unix.AF_INET6, 3), Netconf{3, unix.AF_INET6, false, false}, nil},
+		{"all links", netconfHead(unix.AF_INET, -1).num(netconfForwarding, 1), Netconf{}, ErrForeign},
+		{"new links", netconfHead(unix.AF_INET, -2).num(netconfForwarding, 1), Netconf{}, ErrForeign},
+		{"no link", message{unix.AF_INET, 0, 0, 0}.num(netconfForwarding, 1), Netconf{}, ErrForeign},
+		{"mpls", netconfHead(28, 3).num(netconfForwarding, 1), Netconf{}, ErrForeign},
+		{"empty", nil, Netconf{}, ErrMessage},
+		{"half an attribute", append(netconfHead(unix.AF_INET, 3), 8, 0), Netconf{}, ErrMessage},
+		{"a setting of 2 bytes", netconfHead(unix.AF_INET, 3).attr(netconfForwarding, u16(1)), Netconf{}, ErrMessage},
+	} {
+		n := Netconf{Link: 9, Forwarding: true, Known: true} // of an earlier message
+		err := n.Decode(c.in)
+		if !errors.Is(err, c.err) || err == nil && n != c.want {
+			t.Errorf("%s:\ngot  %+v %v\nwant %+v %v", c.name, n, err, c.want, c.err)
+		}
+	}
+}
+
 // fuzz checks that a decoder does not panic, and that an error is one of ours.
 func fuzz(f *testing.F, seeds []message, decode func(*testing.T, []byte) error) {
 	for _, s := range seeds {
@@ -344,4 +377,16 @@ func FuzzNeighbor(f *testing.F) {
 func FuzzAddr(f *testing.F) {
 	fuzz(f, []message{append(message{2, 24, 0, 0}, u32(4)...).addr(unix.IFA_ADDRESS, "192.0.2.2").addr(unix.IFA_LOCAL, "192.0.2.1")},
 		func(_ *testing.T, b []byte) error { var d Addr; return d.Decode(b) })
+}
+
+func FuzzNetconf(f *testing.F) {
+	fuzz(f, []message{netconfHead(unix.AF_INET, 3).num(netconfForwarding, 1), netconfHead(unix.AF_INET6, -1)},
+		func(t *testing.T, b []byte) error {
+			var n Netconf
+			err := n.Decode(b)
+			if err == nil && (n.Link <= 0 || n.Forwarding && !n.Known) {
+				t.Errorf("%x: %+v", b, n)
+			}
+			return err
+		})
 }

@@ -13,6 +13,7 @@ type Netconf struct {
 	Link       int
 	Family     uint8
 	Forwarding bool // packets of the family that come in by the link are forwarded
+	Known      bool // the message says so
 }
 
 // Of linux/netconf.h.
@@ -23,9 +24,8 @@ const (
 	netconfAttributeAt = 4
 )
 
-// Decode reads the payload of RTM_NEWNETCONF. Messages of other settings are
-// ErrForeign, and so are those of all links or of new ones: the kernel tells of
-// each link, too.
+// Decode reads the payload of RTM_NEWNETCONF or RTM_DELNETCONF. Messages about
+// all links, or about new ones, are ErrForeign: the kernel tells of each link, too.
 //
 // Errors: ErrMessage, ErrForeign.
 func (c *Netconf) Decode(b []byte) error {
@@ -34,23 +34,23 @@ func (c *Netconf) Decode(b []byte) error {
 		return err
 	}
 	c.Family = b[0]
-	index, forwarding := int32(0), int32(-1)
+	index := int32(0)
 	a := newAttributes(b[min(netconfAttributeAt, len(b)):])
 	for a.next() {
 		switch a.kind {
 		case netconfIfindex:
 			index = int32(a.number())
 		case netconfForwarding:
-			forwarding = int32(a.number())
+			c.Forwarding, c.Known = a.number() != 0, true
 		}
 	}
 	switch {
 	case a.err != nil:
 		return fmt.Errorf("netconf: %w", a.err)
-	case bitsOf(c.Family) == 0 || index <= 0 || forwarding < 0:
+	case bitsOf(c.Family) == 0 || index <= 0:
 		return fmt.Errorf("netconf: %w: family %d, link %d", ErrForeign, c.Family, index)
 	}
-	c.Link, c.Forwarding = int(index), forwarding != 0
+	c.Link = int(index)
 	return nil
 }
 

@@ -3,6 +3,7 @@ package kernel
 import (
 	"errors"
 	"fmt"
+	"unsafe"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -58,6 +59,22 @@ func (w *Watcher) Receive() ([]Event, error) {
 		events[i] = Event{uint16(m.Header.Type), uint16(m.Header.Flags), m.Data}
 	}
 	return events, nil
+}
+
+// Pending reports whether changes wait in the receive buffer (SO_MEMINFO, Linux
+// 4.12), or whether it is not known.
+func (w *Watcher) Pending() bool {
+	var info [9]uint32 // SK_MEMINFO_*: the first is what the queue takes, bytes
+	size := uint32(unsafe.Sizeof(info))
+	errno := unix.EINVAL
+	c, err := w.conn.SyscallConn()
+	if err == nil {
+		err = c.Control(func(fd uintptr) {
+			_, _, errno = unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_MEMINFO,
+				uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+		})
+	}
+	return err != nil || errno != 0 || info[0] > 0
 }
 
 // Close ends the subscription, and a Receive that waits.

@@ -6,4 +6,6 @@
 // veths, taps and VLANs of ports are taken by default; other kinds (bridges,
 // bonds, tunnels) when they are named. What the engine cannot take stays with
 // Linux, is reported (Refused), and tried again.
+//
+// A VLAN is a port on another one: it comes after that and goes before it.
 package ports

@@ -2,6 +2,7 @@ package ports
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -27,27 +28,39 @@ type Config struct {
 	Engine Engine
 	Names  []string       // globs (path.Match) of interfaces; none: those that are ports by default
 	Mode   dataplane.Mode // wanted of all; "": what each can do best
+	Hold   bool           // give the engine no port until Start: the FIB is empty
 	Log    *slog.Logger
+
+	// Changed, if not nil, is told in words of each port that comes, changes or
+	// goes.
+	Changed func(text string)
 }
 
-// Set is the ports of an engine, which it takes over as they are. Take and Retry
-// are for one goroutine.
+// Set is the ports of an engine, which it takes over as they are. Take, Retry
+// and Release are for one goroutine.
 type Set struct {
 	config     Config
+	engine     Engine // that of config, or while ports are held one on paper
 	interfaces map[int]control.Interface
-	ports      map[int]dataplane.Port // as set
 	released   bool
 
-	mu      sync.Mutex // guards what follows
+	// numbers are of interfaces that are ports, or have been: while one is there
+	// its number is not another's, as adjacencies may still lead to it.
 	numbers map[int]uint32
+
+	mu      sync.Mutex             // guards what follows: the one goroutine may read without
+	ports   map[int]dataplane.Port // as the engine has them
 	refused map[int]Refused
 }
 
-// Refused is an interface that was to be a port, and the engine's error.
+// Refused is an interface that was to be a port, and why it is not.
 type Refused struct {
 	Name string
 	Err  error
 }
+
+// ErrParent: the interface below a VLAN is no port.
+var ErrParent = errors.New("the interface below it is not a port")
 
 // CheckNames finds a glob that is not one.
 func CheckNames(names []string) error {
@@ -62,24 +75,43 @@ func CheckNames(names []string) error {
 // New makes a Set. The engine's ports keep their numbers.
 func New(c Config) *Set {
 	s := &Set{
-		config: c, interfaces: map[int]control.Interface{}, ports: map[int]dataplane.Port{},
+		config: c, engine: c.Engine, interfaces: map[int]control.Interface{}, ports: map[int]dataplane.Port{},
 		numbers: map[int]uint32{}, refused: map[int]Refused{},
 	}
 	for _, p := range c.Engine.Ports() {
-		s.numbers[p.Ifindex] = p.Number
+		s.numbers[p.Ifindex], s.ports[p.Ifindex] = p.Number, p.Port
+	}
+	if c.Hold {
+		s.engine = paper{}
 	}
 	return s
+}
+
+// paper is an engine that takes everything and does nothing.
+type paper struct{}
+
+func (paper) SetPort(dataplane.Port) error  { return nil }
+func (paper) RemovePort(uint32) error       { return nil }
+func (paper) Ports() []dataplane.PortStatus { return nil }
+
+// Start gives the engine the ports that were held.
+func (s *Set) Start() {
+	s.engine = s.config.Engine
+	s.mu.Lock()
+	clear(s.ports)
+	s.mu.Unlock()
+	s.update()
 }
 
 // Number implements rib.Ports. Any goroutine.
 func (s *Set) Number(ifindex int) (uint32, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n, ok := s.numbers[ifindex]
-	return n, ok
+	p, ok := s.ports[ifindex]
+	return p.Number, ok
 }
 
-// Refused returns the interfaces that the engine did not take, by name. Any
+// Refused returns the interfaces that were to be ports and are not, by name. Any
 // goroutine.
 func (s *Set) Refused() []Refused {
 	s.mu.Lock()
@@ -89,29 +121,27 @@ func (s *Set) Refused() []Refused {
 
 // Take is what a control.Follower calls for each interface.
 func (s *Set) Take(i control.Interface, there bool) {
-	if !there {
-		s.remove(i.Index)
-		delete(s.interfaces, i.Index)
-		s.accept(i.Index)
-	} else {
+	if there {
 		s.interfaces[i.Index] = i
+	} else {
+		s.remove(i.Index)
+		s.accept(i.Index)
+		delete(s.interfaces, i.Index)
+		delete(s.numbers, i.Index)
 	}
 	s.update()
 }
 
-// Retry tries again what the engine did not take, and gives ports up that were
-// taken over and whose interfaces are not there. All interfaces have been taken
-// before.
+// Retry tries again what was refused, and gives ports up that were taken over
+// and whose interfaces are not there. All interfaces have been taken before.
 func (s *Set) Retry() {
-	s.mu.Lock()
-	numbered := slices.Collect(maps.Keys(s.numbers))
-	s.mu.Unlock()
-	for _, index := range numbered {
+	for _, index := range slices.Sorted(maps.Keys(s.ports)) {
 		if _, ok := s.interfaces[index]; !ok {
 			s.remove(index)
+			delete(s.numbers, index)
 		}
 	}
-	if len(s.Refused()) > 0 {
+	if len(s.refused) > 0 {
 		s.update()
 	}
 }
@@ -124,55 +154,44 @@ func (s *Set) Release(released bool) {
 
 // update makes the engine's ports what they are to be.
 func (s *Set) update() {
-	s.mu.Lock()
-	adopted := slices.Sorted(maps.Keys(s.numbers))
-	s.mu.Unlock()
-	for _, index := range adopted {
-		if i, ok := s.interfaces[index]; ok && !s.wanted(&i) {
+	for _, index := range slices.Sorted(maps.Keys(s.ports)) {
+		if i, told := s.interfaces[index]; s.released || told && !s.wanted(&i) {
 			s.remove(index)
 		}
 	}
-	for _, index := range s.order() {
-		if i := s.interfaces[index]; s.wanted(&i) {
+	for _, i := range slices.SortedFunc(maps.Values(s.interfaces), s.compare) {
+		if s.wanted(&i) {
 			s.set(&i)
 		} else {
-			s.accept(index)
+			s.accept(i.Index)
 		}
 	}
 }
 
-// order has an interface before its VLANs.
-func (s *Set) order() []int {
-	return slices.SortedFunc(maps.Keys(s.interfaces), func(a, b int) int {
-		return cmp.Or(cmp.Compare(s.depth(a), s.depth(b)), cmp.Compare(a, b))
-	})
+// compare orders interfaces such that one is before the VLANs on it.
+func (s *Set) compare(a, b control.Interface) int {
+	return cmp.Or(s.depth(&a)-s.depth(&b), a.Index-b.Index)
 }
 
-// maxDepth is more than the tags that an engine knows; the kernel has no rings.
+// maxDepth is more than an engine takes.
 const maxDepth = 8
 
-// depth is how many tags frames of an interface have.
-func (s *Set) depth(index int) (depth int) {
-	for i, ok := s.interfaces[index]; ok && i.Kind == kindVLAN && depth < maxDepth; depth++ {
-		i, ok = s.interfaces[i.Parent]
+// depth is how many VLANs an interface is made of.
+func (s *Set) depth(i *control.Interface) (n int) {
+	for one := *i; one.Kind == vlanKind && n < maxDepth; n++ {
+		one = s.interfaces[one.Parent]
 	}
-	return depth
+	return n
 }
 
-const kindVLAN = "vlan"
+const vlanKind = "vlan"
 
 // kinds are those that are ports without being named; "" is hardware.
-var kinds = []string{"", "veth", "tun", kindVLAN}
+var kinds = []string{"", "veth", "tun", vlanKind}
 
 func (s *Set) wanted(i *control.Interface) bool {
 	if s.released || i.Type != unix.ARPHRD_ETHER || !i.HasMAC || i.Member || !i.IPv4 && !i.IPv6 {
 		return false
-	}
-	if i.Kind == kindVLAN {
-		parent, ok := s.interfaces[i.Parent]
-		if !ok || s.depth(i.Index) == maxDepth || !s.wanted(&parent) {
-			return false // its frames do not come to the engine
-		}
 	}
 	if len(s.config.Names) == 0 {
 		return slices.Contains(kinds, i.Kind)
@@ -184,76 +203,90 @@ func (s *Set) wanted(i *control.Interface) bool {
 }
 
 func (s *Set) set(i *control.Interface) {
-	number, known := s.Number(i.Index)
-	if !known {
-		number = s.free()
-	}
 	want := dataplane.Port{
-		Number: number, Ifindex: i.Index, Name: i.Name, MAC: dataplane.MAC(i.MAC), VRF: i.VRF, IPv4: i.IPv4, IPv6: i.IPv6,
+		Number: s.number(i.Index), Ifindex: i.Index, Name: i.Name, MAC: dataplane.MAC(i.MAC), VRF: i.VRF, IPv4: i.IPv4, IPv6: i.IPv6,
 		Want: s.config.Mode,
 	}
-	if i.Kind == kindVLAN {
-		want.Want = "" // that of the port below
-		want.VLAN, want.TPID = i.VLAN, i.TPID
-		if want.Parent, known = s.Number(i.Parent); !known {
-			s.accept(i.Index) // the engine has refused the port below
+	if i.Kind == vlanKind {
+		want.Want = "" // it is taken from as the port below is
+		below, ok := s.ports[i.Parent]
+		if !ok {
+			s.refuse(i, fmt.Errorf("VLAN %d: %w", i.VLAN, ErrParent))
 			return
 		}
+		want.Parent, want.VLAN, want.TPID = below.Number, i.VLAN, i.TPID
 	}
-	if have, ok := s.ports[i.Index]; ok && have == want {
+	have, known := s.ports[i.Index]
+	if known && have == want {
+		s.accept(i.Index)
 		return
 	}
-	if err := s.config.Engine.SetPort(want); err != nil {
+	err := s.engine.SetPort(want)
+	if err != nil && known { // what it is now it is not to stay
+		s.remove(i.Index)
+		err = s.engine.SetPort(want)
+	}
+	if err != nil {
 		s.refuse(i, err)
 		return
 	}
-	s.ports[i.Index] = want
+	s.accept(i.Index)
+	s.numbers[i.Index] = want.Number
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.numbers[i.Index] = number
-	delete(s.refused, i.Index)
+	s.ports[i.Index] = want
+	s.mu.Unlock()
+	s.tell("%s is port %d: vrf %d, ipv4 %t, ipv6 %t", want.Name, want.Number, want.VRF, want.IPv4, want.IPv6)
+}
+
+func (s *Set) tell(format string, args ...any) {
+	if s.config.Changed != nil {
+		s.config.Changed(fmt.Sprintf(format, args...))
+	}
 }
 
 func (s *Set) refuse(i *control.Interface, err error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if old, ok := s.refused[i.Index]; !ok || old.Err.Error() != err.Error() {
+	old, known := s.refused[i.Index]
+	s.refused[i.Index] = Refused{i.Name, err}
+	s.mu.Unlock()
+	if !known || old.Err.Error() != err.Error() {
 		s.config.Log.Error("an interface stays with Linux", "dev", i.Name, "error", err)
 	}
-	s.refused[i.Index] = Refused{i.Name, err}
 }
 
-// accept forgets what the engine said of an interface.
+// accept forgets why an interface was refused.
 func (s *Set) accept(ifindex int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.refused, ifindex)
 }
 
-// remove gives a port back to Linux, and before that its VLANs.
+// remove gives a port back to Linux, after the VLANs on it.
 func (s *Set) remove(ifindex int) {
-	number, ok := s.Number(ifindex)
+	p, ok := s.ports[ifindex]
 	if !ok {
 		return
 	}
-	for index, p := range s.ports {
-		if p.Parent == number {
+	for index, v := range maps.Clone(s.ports) {
+		if v.Parent == p.Number {
 			s.remove(index)
 		}
 	}
 	s.mu.Lock()
-	delete(s.numbers, ifindex)
-	s.mu.Unlock()
 	delete(s.ports, ifindex)
-	if err := s.config.Engine.RemovePort(number); err != nil {
+	s.mu.Unlock()
+	if err := s.engine.RemovePort(p.Number); err != nil {
 		s.config.Log.Warn("give port back", "error", err)
 	}
+	s.tell("%s is no longer port %d", p.Name, p.Number)
 }
 
-// free returns the lowest number that no port has.
-func (s *Set) free() uint32 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// number returns the number that an interface has or had, or the lowest one that
+// no interface has.
+func (s *Set) number(ifindex int) uint32 {
+	if n, ok := s.numbers[ifindex]; ok {
+		return n
+	}
 	taken := map[uint32]bool{}
 	for _, n := range s.numbers {
 		taken[n] = true

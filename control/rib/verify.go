@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"maps"
+	"net/netip"
 	"slices"
 
 	"weft/control/kernel"
@@ -67,6 +68,27 @@ func (r *RIB) Digest(d *Digester, k Key) (sum uint64) {
 		}
 	}
 	return sum
+}
+
+// RouteKey returns the key of a route; ok is false for one of a table that the RIB
+// does not mirror.
+func (r *RIB) RouteKey(m *kernel.Route) (k Key, ok bool) {
+	vrf, ok := r.vrfs[m.Table]
+	return Key{newKey(vrf, m.Prefix)}, ok
+}
+
+// Lookup returns the group that packets to an address are to go to, 0 for none,
+// by looking for each length that there are prefixes of.
+func (r *RIB) Lookup(vrf int, a netip.Addr) fib.GroupID {
+	k := hostKey(uint16(vrf), a)
+	at, ok := r.derived[k]
+	if !ok {
+		at, ok = r.cover(k)
+	}
+	if !ok {
+		return 0
+	}
+	return r.groups[at].id
 }
 
 // CheckPrefix compares what the image holds for a prefix with what it is to

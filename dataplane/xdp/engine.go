@@ -33,7 +33,8 @@ type Options struct {
 	Trunks int
 }
 
-// Engine is a dataplane.Engine. Make it by New or Open.
+// Engine is a dataplane.Engine. Make it by New or Open. When it is closed its
+// methods answer ErrClosed, or that there is nothing.
 type Engine struct {
 	pins  pins
 	state *bpf.State
@@ -47,6 +48,7 @@ type Engine struct {
 	ports    map[uint32]*port
 	probe    *probe  // made by the first Run
 	sender   *sender // made for the first port that is tried
+	closed   bool
 }
 
 type port struct {
@@ -149,6 +151,9 @@ func newEngine(im *bpf.Image, s *bpf.State, p pins) (*Engine, error) {
 func (e *Engine) Replace(im *bpf.Image) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.closed {
+		return fmt.Errorf("replace image: %w", ErrClosed)
+	}
 	err := e.swap(im, e.features, func(update func() error) error { return e.pins.replaceImage(im, update) })
 	if err != nil {
 		return fmt.Errorf("replace image: %w", err)
@@ -173,7 +178,7 @@ func (e *Engine) Ports() []dataplane.PortStatus {
 func (e *Engine) Counters(number uint32) dataplane.Counters {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.mem.mapped == nil || number >= e.mem.limit() {
+	if e.closed || number >= e.mem.limit() {
 		return dataplane.Counters{}
 	}
 	return e.mem.counters(number)
@@ -190,6 +195,9 @@ func (e *Engine) Program() *ebpf.Program { return e.progs.xdp }
 func (e *Engine) ProgramInfo() (*ebpf.ProgramInfo, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.closed {
+		return nil, fmt.Errorf("describe the program: %w", ErrClosed)
+	}
 	return e.progs.xdp.Info()
 }
 
@@ -215,6 +223,10 @@ func (e *Engine) Stop() error {
 }
 
 func (e *Engine) release() error {
+	if e.closed {
+		return nil
+	}
+	e.closed = true
 	errs := []error{e.dropProbe(), e.sender.close(), e.watch.close()}
 	for _, p := range e.ports {
 		if p.link != nil {

@@ -10,5 +10,6 @@ var (
 	ErrForeign  = errors.New("port has an XDP program that is not weft's")
 	ErrPort     = errors.New("not a usable port")
 	ErrNoPort   = errors.New("no such port")
+	ErrClosed   = errors.New("engine is closed")
 	ErrLayout   = errors.New("pinned maps are of another version")
 )

@@ -44,6 +44,8 @@ func (e *Engine) SetPort(p dataplane.Port) error {
 
 func (e *Engine) check(p *dataplane.Port) error {
 	switch old := e.ports[p.Number]; {
+	case e.closed:
+		return ErrClosed
 	case p.Number == 0 || p.Number >= e.mem.limit():
 		return fmt.Errorf("%w: number %d, want 1 to %d", ErrPort, p.Number, e.mem.limit()-1)
 	case p.Ifindex <= 0 || p.Ifindex >= bpf.MaxIfindex:

@@ -26,7 +26,7 @@ func Root() (string, *os.File, error) {
 
 func openRoot() (*os.File, error) {
 	mounts := rootMounts()
-	if sameFile(mounts, "/proc/self/ns/mnt") {
+	if sameFile(mounts, "/proc/thread-self/ns/mnt") {
 		return mountAndOpen()
 	}
 	type opened struct {
@@ -52,7 +52,7 @@ func rootMounts() string {
 			return path
 		}
 	}
-	return "/proc/self/ns/mnt"
+	return "/proc/thread-self/ns/mnt"
 }
 
 func sameFile(a, b string) bool {

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/cilium/ebpf"
-
 	"weft/bpf"
 	"weft/dataplane"
 )
@@ -22,6 +20,9 @@ type probe struct {
 
 // needProbe makes the probe if there is none.
 func (e *Engine) needProbe() (err error) {
+	if e.closed {
+		return ErrClosed
+	}
 	if e.probe == nil {
 		e.probe, err = e.newProbe()
 	}
@@ -67,16 +68,6 @@ func (e *Engine) dropProbe() error {
 	return p.close()
 }
 
-// xdpMD is struct xdp_md as BPF_PROG_TEST_RUN takes it.
-type xdpMD struct {
-	Data, DataEnd, DataMeta, IngressIfindex, RxQueueIndex, EgressIfindex uint32
-}
-
-// skBuff is struct __sk_buff, as far as it is needed.
-type skBuff struct {
-	Len, PktType, Mark, QueueMapping, Protocol, VLANPresent, VLANTCI, VLANProto, Priority, IngressIfindex, Ifindex uint32
-}
-
 // The verdicts of XDP and of tc, of linux/bpf.h and linux/pkt_cls.h.
 const (
 	xdpDrop     = 1
@@ -106,6 +97,9 @@ func (e *Engine) Run(frame []byte, ingress uint32) (dataplane.Result, error) {
 }
 
 func (e *Engine) run(frame []byte, ingress uint32) (r dataplane.Result, err error) {
+	if e.closed {
+		return r, ErrClosed
+	}
 	ifindex, mode := 1, dataplane.NativeXDP
 	if ingress != 0 {
 		p := e.ports[ingress]
@@ -125,19 +119,12 @@ func (e *Engine) run(frame []byte, ingress uint32) (r dataplane.Result, err erro
 	p := e.probe
 	clear(p.mem.rows)
 	*p.mem.trace = bpf.Trace{}
-	out := make([]byte, len(frame)+growth)
-	opts := &ebpf.RunOptions{
-		Data:    frame,
-		DataOut: out,
-		Context: runContext(mode, len(frame), ifindex),
-		Repeat:  1,
-	}
-	action, err := p.progs.of(mode).Run(opts)
+	ran, err := testRun(p.progs.of(mode), frame, make([]byte, len(frame)+growth), runContext(mode, len(frame), ifindex))
 	if err != nil {
 		return r, err
 	}
 	t := p.mem.trace
-	r = dataplane.Result{Packet: insertTag(opts.DataOut, t.Tag), Group: t.Group, Hash: t.Hash, Adjacency: t.Adjacency}
+	r = dataplane.Result{Packet: insertTag(ran.packet, t.Tag), Took: ran.took, Group: t.Group, Hash: t.Hash, Adjacency: t.Adjacency}
 	if r.Ingress, r.Reason, err = p.reason(len(frame)); err != nil {
 		return r, err
 	}
@@ -147,8 +134,8 @@ func (e *Engine) run(frame []byte, ingress uint32) (r dataplane.Result, err erro
 	if r.Reason.Verdict() == dataplane.Forward {
 		r.Egress = t.Port
 	}
-	if want := actions[mode == dataplane.TC][r.Reason.Verdict()]; action != want {
-		return r, fmt.Errorf("action %d for reason %s, want %d", action, r.Reason, want)
+	if want := actions[mode == dataplane.TC][r.Reason.Verdict()]; ran.action != want {
+		return r, fmt.Errorf("action %d for reason %s, want %d", ran.action, r.Reason, want)
 	}
 	return r, nil
 }
@@ -157,14 +144,6 @@ func (e *Engine) run(frame []byte, ingress uint32) (r dataplane.Result, err erro
 var actions = map[bool]map[dataplane.Verdict]uint32{
 	false: {dataplane.Forward: xdpRedirect, dataplane.Punt: xdpPass, dataplane.Drop: xdpDrop},
 	true:  {dataplane.Forward: tcRedirect, dataplane.Punt: tcUnspec, dataplane.Drop: tcShot},
-}
-
-// runContext says that a frame comes in by an interface.
-func runContext(m dataplane.Mode, bytes, ifindex int) any {
-	if m == dataplane.TC {
-		return skBuff{Ifindex: uint32(ifindex)}
-	}
-	return xdpMD{DataEnd: uint32(bytes), IngressIfindex: uint32(ifindex)}
 }
 
 // insertTag puts a VLAN tag that stands beside a frame, as tc has it, into it.

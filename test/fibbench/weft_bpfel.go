@@ -16,7 +16,6 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	weftMapFibChunks    = "fib_chunks"
 	weftProgWeftIpv4Dep = "weft_ipv4_dep"
 	weftProgWeftIpv4Ind = "weft_ipv4_ind"
 	weftProgWeftIpv6Dep = "weft_ipv6_dep"
@@ -83,7 +82,6 @@ type weftProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type weftMapSpecs struct {
-	FibChunks *ebpf.MapSpec `ebpf:"fib_chunks"`
 }
 
 // weftVariableSpecs contains global variables before they are loaded into the kernel.
@@ -120,13 +118,10 @@ func (o *weftObjects) Close() error {
 //
 // It can be passed to loadWeftObjects or ebpf.CollectionSpec.LoadAndAssign.
 type weftMaps struct {
-	FibChunks *ebpf.Map `ebpf:"fib_chunks"`
 }
 
 func (m *weftMaps) Close() error {
-	return _WeftClose(
-		m.FibChunks,
-	)
+	return _WeftClose()
 }
 
 // weftVariables contains all global variables after they have been loaded into the kernel.

@@ -55,7 +55,11 @@ func newReader(t testing.TB, size int, chunked bool) (*reader, *bpf.Image) {
 
 func loadReader(t testing.TB, im *bpf.Image) *reader {
 	t.Helper()
-	spec, err := loadLookups()
+	load := loadLookups
+	if im.Chunked() {
+		load = loadLookupschunked
+	}
+	spec, err := load()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,7 +43,6 @@ type lookupsQuestion struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	lookupsMapFibChunks = "fib_chunks"
 	lookupsProgLookups  = "lookups"
 	lookupsVarAnswers   = "answers"
 	lookupsVarCount     = "count"
@@ -101,7 +100,6 @@ type lookupsProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type lookupsMapSpecs struct {
-	FibChunks *ebpf.MapSpec `ebpf:"fib_chunks"`
 }
 
 // lookupsVariableSpecs contains global variables before they are loaded into the kernel.
@@ -135,13 +133,10 @@ func (o *lookupsObjects) Close() error {
 //
 // It can be passed to loadLookupsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type lookupsMaps struct {
-	FibChunks *ebpf.Map `ebpf:"fib_chunks"`
 }
 
 func (m *lookupsMaps) Close() error {
-	return _LookupsClose(
-		m.FibChunks,
-	)
+	return _LookupsClose()
 }
 
 // lookupsVariables contains all global variables after they have been loaded into the kernel.

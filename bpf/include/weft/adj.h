@@ -38,43 +38,47 @@ static __always_inline _Bool group_is_single(__u64 word)
 	return fib_group_kind(word) == FIB_GROUP_SINGLE;
 }
 
-/* group_check tells whether packets to a group go on to one of its members. */
-static __always_inline enum weft_reason group_check(const struct packet *p, __u64 word)
+static __always_inline _Bool group_is_buckets(__u64 word)
 {
-	if (unlikely(fib_group_kind(word) - FIB_GROUP_SINGLE > FIB_GROUP_BUCKETS - FIB_GROUP_SINGLE))
-		return group_other(word);
-	if (unlikely(p->link_group))
-		STOP(WEFT_UC_DIP_OVER_MC_DMAC); /* RFC 1812 5.3.4 */
-	return 0;
+	return fib_group_kind(word) == FIB_GROUP_BUCKETS;
 }
 
-/* The 32 bits from state on, without the neighbor's family. */
-#define ADJ_FORM(state, rewrite_len, encap_kind) ((state) | (rewrite_len) << 8 | (__u32)(encap_kind) << 24)
-#define ADJ_FORM_MASK				 0xff00ffff
+/* link_group tells whether a packet was sent to a multicast or broadcast MAC. */
+static __always_inline _Bool link_group(const struct packet *p)
+{
+	return ANY_BIT(*(volatile __u8 *)p->eth, 1);
+}
+
+/* The word from state on. */
+#define ADJ_FORM(state, rewrite_len, encap_kind) ((state) | (rewrite_len) << 8 | (__u32)(encap_kind) << 16)
 
 static __always_inline __u32 adj_form(const struct fib_adjacency *adj)
 {
-	return *(volatile __u32 *)&adj->state & ADJ_FORM_MASK;
+	return *(volatile __u32 *)&adj->state;
 }
 
-/* adj_check tells whether a packet of len bytes can go out through an adjacency. */
-static __always_inline enum weft_reason adj_check(const struct fib_adjacency *adj, __u32 len)
+/* adj_is_plain tells whether a complete Ethernet header, without tags, is all that packets get. */
+static __always_inline _Bool adj_is_plain(const struct fib_adjacency *adj)
 {
-	if (unlikely(!adj))
-		STOP(WEFT_NO_ADJACENCY);
-	if (unlikely(adj_form(adj) != ADJ_FORM(FIB_ADJACENCY_COMPLETE, ETH_HLEN, 0))) {
-		if (adj->state != FIB_ADJACENCY_COMPLETE)
-			STOP(WEFT_UNRESOLVED_NEIGH);
-		switch (adj_form(adj)) {
-		case ADJ_FORM(FIB_ADJACENCY_COMPLETE, ETH_HLEN + 4, 0):
-		case ADJ_FORM(FIB_ADJACENCY_COMPLETE, ETH_HLEN + 8, 0):
-			break;
-		default:
-			STOP(WEFT_ENCAP_UNKNOWN);
-		}
+	return adj_form(adj) == ADJ_FORM(FIB_ADJACENCY_COMPLETE, ETH_HLEN, 0);
+}
+
+/* adj_check tells whether packets can go out through an adjacency that is not plain. */
+static __always_inline enum weft_reason adj_check(const struct fib_adjacency *adj)
+{
+	if (adj->state != FIB_ADJACENCY_COMPLETE)
+		STOP(WEFT_UNRESOLVED_NEIGH);
+	switch (adj_form(adj)) {
+	case ADJ_FORM(FIB_ADJACENCY_COMPLETE, ETH_HLEN + 4, 0):
+	case ADJ_FORM(FIB_ADJACENCY_COMPLETE, ETH_HLEN + 8, 0):
+		return 0;
 	}
-	if (unlikely(len > adj->mtu))
-		STOP(WEFT_MTU_VALUE_IS_TOO_SMALL);
+	STOP(WEFT_ENCAP_UNKNOWN);
+}
+
+/* adj_port names the port that a packet leaves by; it goes when the program ends. */
+static __always_inline enum weft_reason adj_port(const struct fib_adjacency *adj)
+{
 	TRACE(port, adj->port);
 	if (unlikely(!packet_send(adj->port)))
 		STOP(WEFT_ERIF_DISABLED);
@@ -90,20 +94,15 @@ static __always_inline enum weft_reason adj_tag(struct packet *p, const struct f
 }
 
 /*
- * adj_rewrite gives the packet its new Ethernet header. The EtherType stays, as it
- * is the packet's: one adjacency serves both families.
+ * adj_rewrite gives the packet its new MACs. The EtherType stays, as it is the
+ * packet's: one adjacency serves both families.
  */
 static __always_inline enum weft_reason adj_rewrite(struct packet *p, const struct fib_adjacency *adj)
 {
-	enum weft_reason r;
+	const void *macs = adj; /* the rewrite is first, and aligned */
 
-	if (unlikely(adj->rewrite_len != ETH_HLEN)) {
-		r = adj_tag(p, adj);
-		if (r)
-			return r;
-	}
-	for (int i = 0; i < 2 * ETH_ALEN; i += 4)
-		*(__u32 *)(p->eth + i) = *(__u32 *)(adj->rewrite + i);
+	*(__u64 *)p->eth = *(__u64 *)macs;
+	*(__u32 *)(p->eth + 8) = *(__u32 *)(macs + 8);
 	return WEFT_FORWARDED;
 }
 

@@ -11,18 +11,20 @@
 static __always_inline enum weft_reason eth_check(struct packet *p, __be16 *type)
 {
 	struct ethhdr *eth = p->eth;
+	__u64 differs;
 
 	if (unlikely((void *)(eth + 1) > p->end))
 		STOP(WEFT_FRAME_CORRUPTED);
 	*type = *(__be16 *)(p->eth + offsetof(struct ethhdr, h_proto));
 	/* 8 bytes of each, of which the last 2 are not of the MAC: 2 of the source's, and the VRF */
-	if (likely((*(__u64 *)p->eth ^ *(__u64 *)p->port) << 16 == 0))
+	differs = (*(__u64 *)p->eth ^ *(__u64 *)p->port) << 16;
+	asm("" : "+r"(differs)); /* else the compiler makes the shift a mask, which is another load */
+	if (likely(!differs))
 		return 0;
 	if (!p->port->number)
 		STOP(WEFT_PORT_UNKNOWN);
 	if (!(eth->h_dest[0] & 1))
 		STOP(WEFT_NOT_OUR_MAC);
-	p->link_group = 1;
 	return 0;
 }
 

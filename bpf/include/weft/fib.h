@@ -5,11 +5,13 @@
  *
  * No function here calls a helper or another BPF function: all is inlined, and
  * the image is reached by loads from one address. Where the kernel limits an
- * array map's value to 4 MiB (before 6.10 or so) the image is elements of 4 MiB:
- * finding one is inlined by the verifier, which removes the way not taken.
+ * array map's value to 4 MiB (before 6.10 or so) the image is elements of 4 MiB,
+ * and an object made with FIB_CHUNKED finds them: the verifier inlines that. It is
+ * an object of its own as the calls, even where they are never made, cost the
+ * other one its registers.
  *
- * The loader puts the real map in the place of one of the two here, and real
- * values in the place of the two constants (package bpf, Image).
+ * The loader puts the real map in the place of the one here, and the real value
+ * in the place of the constant (package bpf, Image).
  */
 #ifndef WEFT_FIB_H
 #define WEFT_FIB_H
@@ -18,8 +20,9 @@
 #include <bpf/bpf_helpers.h>
 #include "weft/types.h"
 
+#ifndef FIB_CHUNKED
 __u8 fib_image[8] SEC(".data.fib_image");
-
+#else
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -27,24 +30,47 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } fib_chunks SEC(".maps");
-
-/*
- * A constant that the loader writes into the instruction. Unlike a variable in
- * .rodata it costs no load.
- */
-#define fib_chunked                                                 \
-	({                                                          \
-		__u64 chunked_;                                     \
-		asm("%0 = 0x7765667443484e4b ll" : "=r"(chunked_)); \
-		chunked_;                                           \
-	})
+#endif
 
 /* Goes to a label unless an aligned object of at most 64 bytes may start at off. The loader writes the number. */
 #define fib_check(off, label) asm volatile goto("if %0 > 0x77654649 goto %l[" #label "]" : : "r"(off) : : label)
 
+/* ANY_BIT tells whether any of some bits is set, by one instruction that the compiler does not know. */
+#define ANY_BIT(v, bits)                                                                               \
+	({                                                                                             \
+		__label__ set_, told_;                                                                 \
+		_Bool any_;                                                                            \
+		asm volatile goto("if %0 & %1 goto %l[set_]" : : "r"((__u64)(v)), "i"(bits) : : set_); \
+		any_ = 0;                                                                              \
+		goto told_;                                                                            \
+	set_:                                                                                          \
+		any_ = 1;                                                                              \
+	told_:                                                                                         \
+		any_;                                                                                  \
+	})
+
+/* FIB_AT makes at the address of len bytes, at most 64, in the image; it goes to a label when there are none. */
+#ifndef FIB_CHUNKED
+/* fib_base returns the image's address. The compiler must not know what the loader's map will be. */
+static __always_inline void *fib_base(void)
+{
+	void *at = fib_image;
+
+	asm volatile("" : "+r"(at));
+	return at;
+}
+
+#define FIB_AT(at, off, len, outside)    \
+	do {                             \
+		at = fib_base();         \
+		fib_check(off, outside); \
+		at += (off);             \
+	} while (0)
+
+#else
 #define FIB_CHUNK_SIZE (1 << FIB_CHUNK_SHIFT)
 
-/* fib_chunk returns the address, in a chunked image, of an object aligned to its length. */
+/* fib_chunk returns the address of an object aligned to its length. */
 static __always_inline void *fib_chunk(__u64 off, const __u32 len)
 {
 	__u32 chunk = off >> FIB_CHUNK_SHIFT;
@@ -57,43 +83,36 @@ static __always_inline void *fib_chunk(__u64 off, const __u32 len)
 	return at + rest;
 }
 
-/*
- * FIB_LOAD reads what type says at an offset in the image; outside of it, 0. The
- * compiler must not know what the loader's map will be.
- */
-#define FIB_LOAD(type, offset)                                   \
-	({                                                       \
-		__label__ outside_;                              \
-		__u64 off_ = (offset);                           \
-		void *at_;                                       \
-		type value_ = 0;                                 \
-		if (__builtin_expect(fib_chunked, 0)) {          \
-			at_ = fib_chunk(off_, sizeof(type));     \
-			if (at_)                                 \
-				value_ = *(volatile type *)at_;  \
-		} else {                                         \
-			at_ = fib_image;                         \
-			asm volatile("" : "+r"(at_));            \
-			fib_check(off_, outside_);               \
-			value_ = *(volatile type *)(at_ + off_); \
-		}                                                \
-	outside_:                                                \
-		value_;                                          \
+#define FIB_AT(at, off, len, outside)     \
+	do {                              \
+		at = fib_chunk(off, len); \
+		if (!at)                  \
+			goto outside;     \
+	} while (0)
+
+#endif
+
+/* FIB_LOAD reads what type says at an offset in the image; outside of it, 0. */
+#define FIB_LOAD(type, offset)                             \
+	({                                                 \
+		__label__ outside_, done_;                 \
+		__u64 off_ = (offset), value_;             \
+		void *at_;                                 \
+		FIB_AT(at_, off_, sizeof(type), outside_); \
+		value_ = *(volatile type *)at_;            \
+		goto done_;                                \
+	outside_:                                          \
+		asm volatile("%0 = 0" : "=r"(value_));     \
+	done_:                                             \
+		value_;                                    \
 	})
 
-/* fib_at returns the address of len bytes, at most 64, in the image; NULL when there is none. */
-static __always_inline void *fib_at(__u64 off, const __u32 len)
-{
-	void *at = fib_image;
-
-	if (__builtin_expect(fib_chunked, 0))
-		return fib_chunk(off, len);
-	asm volatile("" : "+r"(at));
-	fib_check(off, outside);
-	return at + off;
-outside:
-	return NULL;
-}
+/* FIB_FIXED reads what every image has at an offset that is a constant: nothing is checked. */
+#ifndef FIB_CHUNKED
+#define FIB_FIXED(type, offset) (*(volatile type *)(fib_base() + (offset)))
+#else
+#define FIB_FIXED FIB_LOAD
+#endif
 
 static __always_inline __u32 fib_load16(__u64 off)
 {
@@ -121,17 +140,20 @@ static __always_inline __u64 fib_below(__u64 key, __u64 k)
 
 static __always_inline __u32 fib_line_leaf(__u64 off, __u64 k)
 {
-	struct fib_line *line = fib_at(off, sizeof(*line));
+	struct fib_line *line;
+	void *at;
 	__u64 i;
 
-	if (!line)
-		return 0;
+	FIB_AT(at, off, sizeof(*line), outside);
+	line = at;
 	k++; /* keys up to and with it count */
 	i = fib_below(line->key[0], k) + fib_below(line->key[1], k) + fib_below(line->key[2], k) +
 	    fib_below(line->key[3], k) + fib_below(line->key[4], k) + fib_below(line->key[5], k) +
 	    fib_below(line->key[6], k) + fib_below(line->key[7], k) + fib_below(line->key[8], k) +
 	    fib_below(line->key[9], k);
 	return *(volatile __u16 *)((void *)line->leaf + 2 * i);
+outside:
+	return 0;
 }
 
 /*
@@ -228,23 +250,26 @@ static __always_inline __u32 fib_leaf(__u32 entry, __u32 next)
 	return entry;
 }
 
-/* fib_header reads one of the words that the header has of its tables. */
-#define fib_header(field) fib_load64(__builtin_offsetof(struct fib_header, field))
+/* FIB_HEADER reads a word of the header. */
+#define FIB_HEADER(field) FIB_FIXED(__u64, __builtin_offsetof(struct fib_header, field))
 
-/* fib_element returns the offset of an element of a table; beyond the table, one outside of the image. */
+/* fib_element returns the offset of an element of a table. The writer answers for the number. */
 static __always_inline __u64 fib_element(__u64 table, __u32 n, const __u32 size)
 {
-	if (n >= (__u32)table)
-		return 1ULL << 32;
 	return (table >> FIB_TABLE_SHIFT) + (__u64)n * size;
 }
 
 /*
  * fib_root returns the entry that all lookups in a VRF start from. family: 0 IPv4,
  * 1 IPv6. The caller answers for vrf: the header says how many there are.
+ *
+ * VRF 0 is a branch of its own, which is guessed right: so a lookup need not wait
+ * until the packet's port and VRF have been loaded, five loads one after the other.
  */
 static __always_inline __u32 fib_root(__u32 vrf, const __u32 family)
 {
+	if (__builtin_expect(vrf == 0, 1))
+		return FIB_FIXED(__u32, sizeof(struct fib_header) + family * 4);
 	return fib_load32(sizeof(struct fib_header) + (__u64)vrf * sizeof(struct fib_vrf) + family * 4);
 }
 
@@ -259,16 +284,21 @@ static __always_inline __u32 fib_lookup_ipv4(__u32 vrf, __u32 dst)
 	return fib_leaf(entry, dst);
 }
 
-/* fib_lookup_ipv6 is the same for an address in two halves (host byte order). */
+/* FIB_LOOKUP_IPV6 is the same for an address in two halves (host byte order). Most lookups do not ask for lo. */
+#define FIB_LOOKUP_IPV6(vrf, hi, lo)                                                      \
+	({                                                                                \
+		__u64 half_ = (hi);                                                       \
+		__u32 entry_ = fib_walk6(fib_root(vrf, 1), &half_);                       \
+		if (__builtin_expect(fib_kind(entry_) == FIB_KIND_LOW, 0)) {              \
+			half_ = (lo);                                                     \
+			entry_ = fib_walk6(fib_load32(entry_ & FIB_OFFSET_MASK), &half_); \
+		}                                                                         \
+		fib_leaf(entry_, half_ >> 32);                                            \
+	})
+
 static __always_inline __u32 fib_lookup_ipv6(__u32 vrf, __u64 hi, __u64 lo)
 {
-	__u32 entry = fib_walk6(fib_root(vrf, 1), &hi);
-
-	if (__builtin_expect(fib_kind(entry) == FIB_KIND_LOW, 0)) {
-		hi = lo;
-		entry = fib_walk6(fib_load32(entry & FIB_OFFSET_MASK), &hi);
-	}
-	return fib_leaf(entry, hi >> 32);
+	return FIB_LOOKUP_IPV6(vrf, hi, lo);
 }
 
 #define FIB_HASH_MUL1 0x9e3779b97f4a7c15ULL
@@ -312,7 +342,7 @@ static __always_inline __u32 fib_hash_seed(void)
 /* fib_group returns the word of a group: 0 when there is no such, as no route. */
 static __always_inline __u64 fib_group(__u32 group)
 {
-	return fib_load64(fib_element(fib_header(groups), group, 8));
+	return fib_load64(fib_element(FIB_HEADER(groups), group, 8));
 }
 
 static __always_inline __u32 fib_group_kind(__u64 word)
@@ -338,12 +368,26 @@ static __always_inline __u32 fib_member(__u64 word, __u32 hash)
 	return fib_load32((__u32)word + (__u64)(hash >> ((32 - log) & 31)) * 4);
 }
 
+/* FIB_ADJACENCY makes adj the address of an adjacency; it goes to a label when there is none. */
+#define FIB_ADJACENCY(adj, number, none)                                                    \
+	do {                                                                                \
+		__u64 block_ = fib_load32(fib_element(FIB_HEADER(adjacencies), number, 4)); \
+		void *adjacency_;                                                           \
+		if (__builtin_expect(!block_, 0))                                           \
+			goto none;                                                          \
+		FIB_AT(adjacency_, block_, sizeof(struct fib_adjacency), none);             \
+		adj = adjacency_;                                                           \
+	} while (0)
+
 /* fib_adjacency returns an adjacency, NULL when there is no such. */
 static __always_inline struct fib_adjacency *fib_adjacency(__u32 number)
 {
-	__u64 off = fib_load32(fib_element(fib_header(adjacencies), number, 4));
+	struct fib_adjacency *adj;
 
-	return off ? fib_at(off, sizeof(struct fib_adjacency)) : NULL;
+	FIB_ADJACENCY(adj, number, none);
+	return adj;
+none:
+	return NULL;
 }
 
 #endif

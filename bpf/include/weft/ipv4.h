@@ -11,21 +11,31 @@
 #include "weft/maps.h"
 #include "weft/packet.h"
 
-/*
- * The header as its words lie in memory: each is loaded once, for the checks, the
- * checksum and the rewrite.
- */
+/* What is looked at after the checks. The rest is loaded again by those that ask, which few packets need. */
 struct ipv4 {
-	__u32 version_length; /* version and IHL 7..0, TOS 15..8, total length (network order) 31..16 */
-	__u32 ttl_checksum;   /* TTL 7..0, protocol 15..8, checksum (network order) 31..16 */
-	__u32 src, dst;	      /* host order */
-	__u32 len;	      /* of the packet, bytes */
+	__u32 ttl_checksum; /* TTL 7..0, protocol 15..8, checksum (network order) 31..16, as they lie in memory */
+	__u32 dst;	    /* host order */
 };
 
 #define IPV4_HLEN 20
 
 /* A /6 of addresses that has some in it that no packet may have: 0/6, 124/6, 224/4, 252/6. */
 #define IPV4_SPECIAL (1ULL << 0 | 1ULL << 31 | 15ULL << 56 | 1ULL << 63)
+
+/* ipv4_may_be_special has bit 0 set if an address, as it lies in memory, is in such a /6: its first 6 bits are bits 7..2. */
+static __always_inline __u64 ipv4_may_be_special(__be32 a)
+{
+	__u64 special = IPV4_SPECIAL;
+
+	FIB_SHIFT(">>=", special, a >> 2);
+	return special;
+}
+
+/* ipv4_len returns the packet's length as its header says, bytes. */
+static __always_inline __u32 ipv4_len(const struct packet *p)
+{
+	return bpf_ntohs(*(__be16 *)(p->eth + ETH_HLEN + 2));
+}
 
 static __always_inline _Bool ipv4_is_multicast(__u32 a)
 {
@@ -37,35 +47,36 @@ static __always_inline _Bool ipv4_is_multicast(__u32 a)
  * IPV4_SPECIAL block. Sources: RFC 1812 5.3.7. Class E is not special (RFC 6890
  * leaves it to the operator, and Linux routes it).
  */
-static __always_inline enum weft_reason ipv4_special(const struct ipv4 *ip)
+static __always_inline enum weft_reason ipv4_special(__u32 src, __u32 dst)
 {
-	if (ip->dst == 0xffffffff)
+	if (dst == 0xffffffff)
 		STOP(WEFT_BROADCAST);
-	if (ipv4_is_multicast(ip->dst))
+	if (ipv4_is_multicast(dst))
 		STOP(WEFT_MULTICAST);
-	if (ip->src == 0xffffffff)
+	if (src == 0xffffffff)
 		STOP(WEFT_IPV4_SIP_IS_LIMITED_BC);
-	if (ipv4_is_multicast(ip->src))
+	if (ipv4_is_multicast(src))
 		STOP(WEFT_SIP_IS_MC);
-	if (ip->src >> 24 == 0)
+	if (src >> 24 == 0)
 		STOP(WEFT_SIP_IS_UNSPECIFIED);
-	if (ip->src >> 24 == 127)
+	if (src >> 24 == 127)
 		STOP(WEFT_SIP_IS_LOOPBACK_ADDRESS);
-	if (ip->dst >> 24 == 0)
+	if (dst >> 24 == 0)
 		STOP(WEFT_DIP_IS_UNSPECIFIED);
-	if (ip->dst >> 24 == 127)
+	if (dst >> 24 == 127)
 		STOP(WEFT_DIP_IS_LOOPBACK_ADDRESS);
 	return 0;
 }
 
 /* ipv4_long takes headers that are not 20 bytes of version 4. */
-static __always_inline enum weft_reason ipv4_long(const struct packet *p, const struct ipv4 *ip)
+static __always_inline enum weft_reason ipv4_long(const struct packet *p)
 {
-	__u32 hlen = (ip->version_length & 15) * 4;
+	__u8 first = *(__u8 *)(p->eth + ETH_HLEN);
+	__u32 hlen = (first & 15) * 4, len = ipv4_len(p);
 
-	if ((ip->version_length >> 4 & 15) != 4 || hlen < IPV4_HLEN)
+	if (first >> 4 != 4 || hlen < IPV4_HLEN)
 		STOP(WEFT_IP_HEADER_CORRUPTED);
-	if (ip->len < hlen || ip->len + ETH_HLEN > packet_bytes(p))
+	if (len < hlen || len + ETH_HLEN > packet_bytes(p))
 		STOP(WEFT_IP_LENGTH_WRONG);
 	STOP(WEFT_IPV4_OPTIONS);
 }
@@ -75,29 +86,31 @@ static __always_inline enum weft_reason ipv4_check(struct packet *p, struct ipv4
 {
 	__u32 *word = p->eth + ETH_HLEN;
 	enum weft_reason r;
+	__be32 src, dst;
 	__u64 sum;
+	__u32 len;
 
 	if (unlikely((void *)(word + 5) > p->end))
 		STOP(WEFT_IP_LENGTH_WRONG);
-	ip->version_length = word[0];
+	if (unlikely(*(volatile __u8 *)word != 0x45))
+		return ipv4_long(p);
 	ip->ttl_checksum = word[2];
-	ip->len = bpf_ntohs(word[0] >> 16);
-	sum = (__u64)word[0] + word[1] + word[2] + word[3] + word[4];
-	ip->src = bpf_ntohl(word[3]);
-	ip->dst = bpf_ntohl(word[4]);
-	if (unlikely((ip->version_length & 0xff) != 0x45))
-		return ipv4_long(p, ip);
+	src = word[3];
+	dst = word[4];
+	sum = (__u64)word[0] + word[1] + ip->ttl_checksum + src + dst;
 	if (unlikely(!csum_right(sum)))
 		STOP(WEFT_IPV4_CHECKSUM_WRONG);
-	if (unlikely(ip->len + ETH_HLEN != p->bytes)) {
-		if (ip->len < IPV4_HLEN) /* only here: the frame is long enough for more */
+	len = ipv4_len(p);
+	ip->dst = bpf_ntohl(dst);
+	if (unlikely(len + ETH_HLEN != p->bytes)) {
+		if (len < IPV4_HLEN) /* only here: the frame is long enough for more */
 			STOP(WEFT_IP_LENGTH_WRONG);
-		r = packet_fit(p, ip->len + ETH_HLEN);
+		r = packet_fit(p, len + ETH_HLEN);
 		if (r)
 			return r;
 	}
-	if (unlikely((IPV4_SPECIAL >> (ip->src >> 26) | IPV4_SPECIAL >> (ip->dst >> 26)) & 1))
-		return ipv4_special(ip);
+	if (unlikely(ANY_BIT(ipv4_may_be_special(src) | ipv4_may_be_special(dst), 1)))
+		return ipv4_special(bpf_ntohl(src), ip->dst);
 	return 0;
 }
 
@@ -105,34 +118,40 @@ static __always_inline enum weft_reason ipv4_check(struct packet *p, struct ipv4
 static __always_inline __u32 ipv4_hash(const struct packet *p, const struct ipv4 *ip)
 {
 	__u8 protocol = ip->ttl_checksum >> 8;
+	void *header = p->eth + ETH_HLEN;
 	__u32 ports = 0, hash;
-	__be16 *fragment = p->eth + ETH_HLEN + 6;
 
-	if ((void *)(fragment + 7) > p->end)
-		return 0;
-	if (!(*fragment & bpf_htons(0x3fff))) /* more fragments, and offset */
+	asm volatile("" : "+r"(header)); /* loads again what the checks had, instead of keeping it for this */
+	if (!(*(__be16 *)(header + 6) & bpf_htons(0x3fff))) /* more fragments, and offset */
 		ports = l4_ports(p, ETH_HLEN + IPV4_HLEN, protocol);
-	hash = fib_hash_ipv4(ip->src, ip->dst, ports, protocol, fib_hash_seed());
+	hash = fib_hash_ipv4(bpf_ntohl(*(__be32 *)(header + 12)), ip->dst, ports, protocol, fib_hash_seed());
 	TRACE(hash, hash);
 	return hash;
 }
 
 static __always_inline _Bool ipv4_expires(const struct ipv4 *ip)
 {
-	return (ip->ttl_checksum & 0xff) <= 1;
+	return !ANY_BIT(ip->ttl_checksum, 0xfe);
+}
+
+/* ipv4_too_big tells whether a packet is longer than an MTU. Most are told by the length of the frame. */
+static __always_inline _Bool ipv4_too_big(const struct packet *p, const struct ipv4 *ip, __u32 mtu)
+{
+	return unlikely(p->bytes > (__u64)mtu + ETH_HLEN) &&
+	       packet_unit(p, ipv4_len(p), IPV4_HLEN, ip->ttl_checksum >> 8) > mtu;
 }
 
 /*
  * ipv4_forward decreases the TTL, which is at least 2, and the checksum with it:
  * RFC 1624 (3) for a change of one word by -0x0100, in words as they lie in memory.
  */
-static __always_inline void ipv4_forward(void *header, const struct ipv4 *ip)
+static __always_inline void ipv4_forward(struct packet *p)
 {
-	__u64 word = (__u64)ip->ttl_checksum - 1 + (1 << 16);
+	__u32 *at = p->eth + ETH_HLEN + 8, word = *(volatile __u32 *)at;
 
-	if (unlikely(word >= 0xffff0000)) /* end-around carry */
+	if (unlikely(word > 0xfffe0000)) /* the sum below has an end-around carry */
 		word += 1 << 16;
-	((__u32 *)header)[2] = word;
+	*at = word + (1 << 16) - 1;
 }
 
 #endif

@@ -11,10 +11,10 @@
 #include "weft/maps.h"
 #include "weft/packet.h"
 
+/* What is looked at after the checks, twin of struct ipv4. */
 struct ipv6 {
 	__u64 first; /* as it lies in memory: version 7..4, payload length 47..32, next header 55..48, hop limit 63..56 */
-	__u64 src_hi, src_lo, dst_hi, dst_lo; /* host order */
-	__u32 len;			      /* of the packet, bytes */
+	__u64 dst_hi; /* host order */
 };
 
 #define IPV6_HLEN 40
@@ -44,16 +44,30 @@ static __always_inline _Bool ipv6_is_ipv4_mapped(__u64 hi, __u64 lo)
 	return !hi && lo >> 32 == 0xffff;
 }
 
+/* ipv6_word returns 8 bytes of the header: 1 and 2 are the source, 3 and 4 the destination. Loaded again each time. */
+static __always_inline __u64 ipv6_word(const struct packet *p, const int n)
+{
+	return bpf_be64_to_cpu(*(volatile __be64 *)(p->eth + ETH_HLEN + 8 * n));
+}
+
+/* ipv6_len returns the packet's length as its header says, bytes. */
+static __always_inline __u32 ipv6_len(const struct packet *p)
+{
+	return bpf_ntohs(*(__be16 *)(p->eth + ETH_HLEN + 4)) + IPV6_HLEN;
+}
+
 /*
  * ipv6_special tells what is wrong with addresses of which one is not in 2000::/3.
  * RFC 4291 2.5.2 to 2.5.6 and 2.7.
  */
-static __always_inline enum weft_reason ipv6_special(const struct ipv6 *ip)
+static __always_inline enum weft_reason ipv6_special(const struct packet *p)
 {
-	if (ipv6_is_multicast(ip->src_hi))
+	__u64 src_hi = ipv6_word(p, 1), src_lo = ipv6_word(p, 2), dst_hi = ipv6_word(p, 3), dst_lo = ipv6_word(p, 4);
+
+	if (ipv6_is_multicast(src_hi))
 		STOP(WEFT_SIP_IS_MC);
-	if (ipv6_is_multicast(ip->dst_hi)) {
-		switch (ip->dst_hi >> 48 & 15) {
+	if (ipv6_is_multicast(dst_hi)) {
+		switch (dst_hi >> 48 & 15) {
 		case 0:
 			STOP(WEFT_IPV6_MC_DIP_RESERVED_SCOPE);
 		case 1:
@@ -61,21 +75,21 @@ static __always_inline enum weft_reason ipv6_special(const struct ipv6 *ip)
 		}
 		STOP(WEFT_MULTICAST);
 	}
-	if (ipv6_is_unspecified(ip->src_hi, ip->src_lo))
+	if (ipv6_is_unspecified(src_hi, src_lo))
 		STOP(WEFT_SIP_IS_UNSPECIFIED);
-	if (ipv6_is_loopback(ip->src_hi, ip->src_lo))
+	if (ipv6_is_loopback(src_hi, src_lo))
 		STOP(WEFT_SIP_IS_LOOPBACK_ADDRESS);
-	if (ipv6_is_ipv4_mapped(ip->src_hi, ip->src_lo))
+	if (ipv6_is_ipv4_mapped(src_hi, src_lo))
 		STOP(WEFT_IPV6_SIP_IS_IPV4_MAPPED);
-	if (ipv6_is_unspecified(ip->dst_hi, ip->dst_lo))
+	if (ipv6_is_unspecified(dst_hi, dst_lo))
 		STOP(WEFT_DIP_IS_UNSPECIFIED);
-	if (ipv6_is_loopback(ip->dst_hi, ip->dst_lo))
+	if (ipv6_is_loopback(dst_hi, dst_lo))
 		STOP(WEFT_DIP_IS_LOOPBACK_ADDRESS);
-	if (ipv6_is_ipv4_mapped(ip->dst_hi, ip->dst_lo))
+	if (ipv6_is_ipv4_mapped(dst_hi, dst_lo))
 		STOP(WEFT_IPV6_DIP_IS_IPV4_MAPPED);
-	if (ipv6_is_link_local(ip->dst_hi))
+	if (ipv6_is_link_local(dst_hi))
 		STOP(WEFT_IPV6_UC_DIP_LINK_LOCAL_SCOPE);
-	if (ipv6_is_link_local(ip->src_hi))
+	if (ipv6_is_link_local(src_hi))
 		STOP(WEFT_IPV6_UC_SIP_LINK_LOCAL_SCOPE);
 	return 0;
 }
@@ -90,24 +104,22 @@ static __always_inline enum weft_reason ipv6_check(struct packet *p, struct ipv6
 {
 	__u64 *word = p->eth + ETH_HLEN;
 	enum weft_reason r;
+	__u32 len;
 
 	if (unlikely((void *)(word + 5) > p->end))
 		STOP(WEFT_IP_LENGTH_WRONG);
 	ip->first = word[0];
-	ip->len = bpf_ntohs(word[0] >> 32) + IPV6_HLEN;
-	ip->src_hi = bpf_be64_to_cpu(word[1]);
-	ip->src_lo = bpf_be64_to_cpu(word[2]);
 	ip->dst_hi = bpf_be64_to_cpu(word[3]);
-	ip->dst_lo = bpf_be64_to_cpu(word[4]);
 	if (unlikely((ip->first & 0xf0) != 0x60))
 		STOP(WEFT_IP_HEADER_CORRUPTED);
-	if (unlikely(ip->len + ETH_HLEN != p->bytes)) {
-		r = packet_fit(p, ip->len + ETH_HLEN);
+	len = ipv6_len(p);
+	if (unlikely(len + ETH_HLEN != p->bytes)) {
+		r = packet_fit(p, len + ETH_HLEN);
 		if (r)
 			return r;
 	}
-	if (unlikely(ip->src_hi >> 61 != 1 || ip->dst_hi >> 61 != 1)) {
-		r = ipv6_special(ip);
+	if (unlikely((*(volatile __u8 *)(p->eth + ETH_HLEN + 8) & 0xe0) != 0x20 || ip->dst_hi >> 61 != 1)) {
+		r = ipv6_special(p);
 		if (r)
 			return r;
 	}
@@ -123,7 +135,7 @@ static __always_inline __u32 ipv6_hash(const struct packet *p, const struct ipv6
 	__u8 next = ipv6_next_header(ip);
 	__u32 hash;
 
-	hash = fib_hash_ipv6(ip->src_hi, ip->src_lo, ip->dst_hi, ip->dst_lo, label,
+	hash = fib_hash_ipv6(ipv6_word(p, 1), ipv6_word(p, 2), ip->dst_hi, ipv6_word(p, 4), label,
 			     l4_ports(p, ETH_HLEN + IPV6_HLEN, next), next, fib_hash_seed());
 	TRACE(hash, hash);
 	return hash;
@@ -134,10 +146,19 @@ static __always_inline _Bool ipv6_expires(const struct ipv6 *ip)
 	return ip->first >> 56 <= 1;
 }
 
-/* ipv6_forward decreases the hop limit, which is at least 2. */
-static __always_inline void ipv6_forward(void *header, const struct ipv6 *ip)
+/* ipv6_too_big tells whether a packet is longer than an MTU. Most are told by the length of the frame. */
+static __always_inline _Bool ipv6_too_big(const struct packet *p, const struct ipv6 *ip, __u32 mtu)
 {
-	((__u8 *)header)[7] = (ip->first >> 56) - 1;
+	return unlikely(p->bytes > (__u64)mtu + ETH_HLEN) &&
+	       packet_unit(p, ipv6_len(p), IPV6_HLEN, ipv6_next_header(ip)) > mtu;
+}
+
+/* ipv6_forward decreases the hop limit, which is at least 2. */
+static __always_inline void ipv6_forward(struct packet *p)
+{
+	__u8 *hops = p->eth + ETH_HLEN + 7;
+
+	*hops = *(volatile __u8 *)hops - 1;
 }
 
 #endif

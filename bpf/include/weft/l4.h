@@ -10,6 +10,7 @@
 /* l4_ports returns source port << 16 | destination port, 0 for protocols without and when they are cut off. */
 static __always_inline __u32 l4_ports(const struct packet *p, const int off, __u8 protocol)
 {
+	void *end = packet_end(p); /* again: few packets need it so late */
 	__be32 *ports = p->eth + off;
 
 	switch (protocol) {
@@ -18,7 +19,7 @@ static __always_inline __u32 l4_ports(const struct packet *p, const int off, __u
 	case IPPROTO_SCTP:
 	case IPPROTO_DCCP:
 	case IPPROTO_UDPLITE:
-		return (void *)(ports + 1) > p->end ? 0 : bpf_ntohl(*ports);
+		return (void *)(ports + 1) > end ? 0 : bpf_ntohl(*ports);
 	}
 	return 0;
 }

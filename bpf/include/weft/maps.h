@@ -23,14 +23,26 @@ struct weft_counter counters[WEFT_REASONS] SEC(".data.counters");
 
 struct weft_trace trace SEC(".data.trace");
 
-/* Notes a step in a traced program. In others the verifier removes it: the loader writes the number. */
-#define TRACE(step, value)                                         \
-	({                                                         \
-		__u64 traced_;                                     \
-		asm("%0 = 0x7765667454524143 ll" : "=r"(traced_)); \
-		if (__builtin_expect(traced_, 0))                  \
-			trace.step = (value);                      \
+/* Tells what the loader answers to a question: it makes this a jump, or nothing (package bpf, decide). */
+#define LOADER_SAYS(question)                                                            \
+	({                                                                               \
+		__label__ yes_, told_;                                                   \
+		_Bool answer_;                                                           \
+		asm volatile goto("if r10 == " #question " goto %l[yes_]" : : : : yes_); \
+		answer_ = 0;                                                             \
+		goto told_;                                                              \
+	yes_:                                                                            \
+		answer_ = 1;                                                             \
+	told_:                                                                           \
+		answer_;                                                                 \
 	})
+
+/* Notes a step in a traced program. */
+#define TRACE(step, value)                             \
+	do {                                           \
+		if (unlikely(LOADER_SAYS(0x77655452))) \
+			trace.step = (value);          \
+	} while (0)
 
 /* port_of returns the port that an interface is: number 0 when it is none. */
 static __always_inline struct weft_port *port_of(__u32 ifindex)

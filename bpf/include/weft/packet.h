@@ -36,13 +36,15 @@ struct packet {
 	const struct weft_port *port; /* it came in by */
 	void *eth, *end;	      /* the first piece of the frame, which is all of it unless it is large */
 	__u64 bytes;		      /* from eth to end, as received */
-	_Bool link_group;	      /* sent to a multicast or broadcast MAC */
 };
 
 /* What follows differs between XDP and tc: xdp.h and tc.h define it. */
 
 /* packet_load finds the frame again after it may have moved. */
 static __always_inline void packet_load(struct packet *p);
+
+/* packet_end finds the frame's end again, instead of p->end. */
+static __always_inline void *packet_end(const struct packet *p);
 
 /* packet_bytes returns the length of the frame as received, all pieces of it. */
 static __always_inline __u64 packet_bytes(const struct packet *p);

@@ -12,6 +12,36 @@
 #include "weft/packet.h"
 #include "weft/vlan.h"
 
+/* ipv4_goes tells whether a packet goes on to a member of its group. */
+static __always_inline enum weft_reason ipv4_goes(const struct packet *p, const struct ipv4 *ip)
+{
+	if (unlikely(link_group(p)))
+		STOP(WEFT_UC_DIP_OVER_MC_DMAC); /* RFC 1812 5.3.4 */
+	if (unlikely(ipv4_expires(ip)))
+		STOP(WEFT_TTL_VALUE_IS_TOO_SMALL);
+	return 0;
+}
+
+/* ipv4_leave sends a packet out through an adjacency. */
+static __always_inline enum weft_reason ipv4_leave(struct packet *p, const struct ipv4 *ip,
+						   const struct fib_adjacency *adj, const _Bool plain)
+{
+	enum weft_reason r;
+
+	if (unlikely(ipv4_too_big(p, ip, adj->mtu)))
+		STOP(WEFT_MTU_VALUE_IS_TOO_SMALL);
+	r = adj_port(adj);
+	if (r)
+		return r;
+	ipv4_forward(p);
+	if (!plain) {
+		r = adj_tag(p, adj);
+		if (r)
+			return r;
+	}
+	return adj_rewrite(p, adj);
+}
+
 static __always_inline enum weft_reason ipv4_packet(struct packet *p)
 {
 	struct fib_adjacency *adj;
@@ -23,27 +53,65 @@ static __always_inline enum weft_reason ipv4_packet(struct packet *p)
 	r = ipv4_check(p, &ip);
 	if (r)
 		return r;
-	if (unlikely(!(p->port->flags & WEFT_PORT_IPV4)))
+	if (unlikely(!ANY_BIT(*(volatile __u16 *)&p->port->flags, WEFT_PORT_IPV4)))
 		return port_disabled(p->port);
 
 	group = fib_lookup_ipv4(p->port->vrf, ip.dst);
+	TRACE(group, group);
 	if (unlikely(!group))
 		STOP(WEFT_IPV4_LPM_MISS);
-	TRACE(group, group);
 	word = fib_group(group);
-	r = group_check(p, word);
-	if (r)
-		return r;
-	if (unlikely(ipv4_expires(&ip)))
-		STOP(WEFT_TTL_VALUE_IS_TOO_SMALL);
-
-	number = fib_member(word, group_is_single(word) ? 0 : ipv4_hash(p, &ip));
+	if (likely(group_is_single(word))) {
+		r = ipv4_goes(p, &ip);
+		if (r)
+			return r;
+		number = word;
+	} else {
+		if (!group_is_buckets(word))
+			return group_other(word);
+		r = ipv4_goes(p, &ip);
+		if (r)
+			return r;
+		number = fib_member(word, ipv4_hash(p, &ip));
+	}
 	TRACE(adjacency, number);
-	adj = fib_adjacency(number);
-	r = adj_check(adj, packet_unit(p, ip.len, IPV4_HLEN, ip.ttl_checksum >> 8));
+	FIB_ADJACENCY(adj, number, none);
+	if (likely(adj_is_plain(adj)))
+		return ipv4_leave(p, &ip, adj, 1);
+	r = adj_check(adj);
+	return r ? r : ipv4_leave(p, &ip, adj, 0);
+none:
+	STOP(WEFT_NO_ADJACENCY);
+}
+
+/* ipv6_goes tells whether a packet goes on to a member of its group. */
+static __always_inline enum weft_reason ipv6_goes(const struct packet *p, const struct ipv6 *ip)
+{
+	if (unlikely(link_group(p)))
+		STOP(WEFT_UC_DIP_OVER_MC_DMAC); /* RFC 1812 5.3.4 */
+	if (unlikely(ipv6_expires(ip)))
+		STOP(WEFT_TTL_VALUE_IS_TOO_SMALL);
+	return 0;
+}
+
+/* ipv6_leave sends a packet out through an adjacency. */
+static __always_inline enum weft_reason ipv6_leave(struct packet *p, const struct ipv6 *ip,
+						   const struct fib_adjacency *adj, const _Bool plain)
+{
+	enum weft_reason r;
+
+	if (unlikely(ipv6_too_big(p, ip, adj->mtu)))
+		STOP(WEFT_MTU_VALUE_IS_TOO_SMALL);
+	r = adj_port(adj);
 	if (r)
 		return r;
-	ipv4_forward(p->eth + ETH_HLEN, &ip);
+	packet_changed(p, 0x0100);
+	ipv6_forward(p);
+	if (!plain) {
+		r = adj_tag(p, adj);
+		if (r)
+			return r;
+	}
 	return adj_rewrite(p, adj);
 }
 
@@ -58,29 +126,35 @@ static __always_inline enum weft_reason ipv6_packet(struct packet *p)
 	r = ipv6_check(p, &ip);
 	if (r)
 		return r;
-	if (unlikely(!(p->port->flags & WEFT_PORT_IPV6)))
+	if (unlikely(!ANY_BIT(*(volatile __u16 *)&p->port->flags, WEFT_PORT_IPV6)))
 		return port_disabled(p->port);
 
-	group = fib_lookup_ipv6(p->port->vrf, ip.dst_hi, ip.dst_lo);
+	group = FIB_LOOKUP_IPV6(p->port->vrf, ip.dst_hi, ipv6_word(p, 4));
+	TRACE(group, group);
 	if (unlikely(!group))
 		STOP(WEFT_IPV6_LPM_MISS);
-	TRACE(group, group);
 	word = fib_group(group);
-	r = group_check(p, word);
-	if (r)
-		return r;
-	if (unlikely(ipv6_expires(&ip)))
-		STOP(WEFT_TTL_VALUE_IS_TOO_SMALL);
-
-	number = fib_member(word, group_is_single(word) ? 0 : ipv6_hash(p, &ip));
+	if (likely(group_is_single(word))) {
+		r = ipv6_goes(p, &ip);
+		if (r)
+			return r;
+		number = word;
+	} else {
+		if (!group_is_buckets(word))
+			return group_other(word);
+		r = ipv6_goes(p, &ip);
+		if (r)
+			return r;
+		number = fib_member(word, ipv6_hash(p, &ip));
+	}
 	TRACE(adjacency, number);
-	adj = fib_adjacency(number);
-	r = adj_check(adj, packet_unit(p, ip.len, IPV6_HLEN, ipv6_next_header(&ip)));
-	if (r)
-		return r;
-	packet_changed(p, 0x0100);
-	ipv6_forward(p->eth + ETH_HLEN, &ip);
-	return adj_rewrite(p, adj);
+	FIB_ADJACENCY(adj, number, none);
+	if (likely(adj_is_plain(adj)))
+		return ipv6_leave(p, &ip, adj, 1);
+	r = adj_check(adj);
+	return r ? r : ipv6_leave(p, &ip, adj, 0);
+none:
+	STOP(WEFT_NO_ADJACENCY);
 }
 
 static __always_inline enum weft_reason frame(struct packet *p)
@@ -126,12 +200,15 @@ static __always_inline enum weft_reason router_tagged(struct packet *p, struct v
 /* router says what becomes of a packet, and is the one place where it is counted. */
 static __always_inline enum weft_reason router(struct packet *p)
 {
-	struct vlan v = {};
 	enum weft_reason r;
 
 	p->bytes = p->end - p->eth;
-	if (VLANS && vlan_find(p, &v))
-		return router_tagged(p, &v);
+	if (VLANS) {
+		struct vlan v = {};
+
+		if (vlan_find(p, &v))
+			return router_tagged(p, &v);
+	}
 	r = frame(p);
 	if (likely(r == WEFT_FORWARDED)) {
 		port_count(p->port, WEFT_FORWARDED, p->bytes);

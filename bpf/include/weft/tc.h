@@ -48,6 +48,13 @@ static __always_inline void tc_pull(struct packet *p)
 	packet_load(p);
 }
 
+static __always_inline void *packet_end(const struct packet *p)
+{
+	struct __sk_buff *skb = p->ctx;
+
+	return (void *)(long)skb->data_end;
+}
+
 static __always_inline __u64 packet_bytes(const struct packet *p)
 {
 	struct __sk_buff *skb = p->ctx;

@@ -11,7 +11,7 @@
 
 /* The FIB image: what it is made of is told in package fib's doc.go. */
 enum fib_image {
-	FIB_VERSION = 1,
+	FIB_VERSION = 2,
 	FIB_UNIT = 32,	      /* blocks start at multiples of it, bytes */
 	FIB_CHUNK_SHIFT = 22, /* largest value of an array map before Linux 6.10 or so: 4 MiB */
 	FIB_HEADER_SIZE = 128,
@@ -124,18 +124,21 @@ enum fib_adjacency_state {
 
 /* How to reach one attached peer: immutable once published; a change is a new block. */
 struct fib_adjacency {
-	__u32 port;	    /* number of the egress port */
-	__u32 mtu;	    /* of IP packets, bytes */
-	__u8 state;	    /* enum fib_adjacency_state */
-	__u8 rewrite_len;   /* bytes of rewrite in use */
-	__u8 family;	    /* of neighbor: 4, 6 or 0 */
-	__u8 encap_kind;    /* 0: none. Room for tunnels. */
-	__u8 rewrite[24];   /* new L2 header: MACs, VLAN tags, EtherType */
-	__u8 neighbor[16];  /* IPv4 in the first 4 bytes */
+	__u8 rewrite[24]; /* new L2 header: MACs, VLAN tags, EtherType. First, so that 8 bytes of it are one load */
+	__u32 port;	  /* number of the egress port */
+	__u32 mtu;	  /* of IP packets, bytes */
+	/* The word that tells what has to be done with a packet: */
+	__u8 state;	  /* enum fib_adjacency_state */
+	__u8 rewrite_len; /* bytes of rewrite in use */
+	__u8 encap_kind;  /* 0: none. Room for tunnels. */
+	__u8 form;	  /* 0 */
+
 	__u32 encap_offset; /* of the outer header bytes */
+	__u8 neighbor[16];  /* IPv4 in the first 4 bytes */
+	__u8 family;	    /* of neighbor: 4, 6 or 0 */
+	__u8 reserved;
 	__u16 encap_len;
-	__u16 flags;
-	__u32 reserved;
+	__u32 flags;
 };
 
 /* A port as the program knows it. Number 0 is what is no port: it forwards nothing. */

@@ -18,13 +18,8 @@
 /* Tables of identifiers, one for each port that has VLANs. The first is empty: that of all others. */
 struct weft_vlans vlans[1] SEC(".data.vlans");
 
-/* Whether the program is made for VLANs. In others the verifier removes what it guards: the loader writes the number. */
-#define VLANS                                                     \
-	({                                                        \
-		__u64 vlans_;                                     \
-		asm("%0 = 0x77656674564c414e ll" : "=r"(vlans_)); \
-		vlans_;                                           \
-	})
+/* Whether the program is made for VLANs. */
+#define VLANS LOADER_SAYS(0x7765764c)
 
 /* Goes to a label unless an identifier's entry may start at off. The loader writes the number. */
 #define vlans_check(off, label) asm volatile goto("if %0 > 0x7765564c goto %l[" #label "]" : : "r"(off) : : label)

@@ -29,6 +29,13 @@ static __always_inline void packet_load(struct packet *p)
 	p->end = (void *)(long)ctx->data_end;
 }
 
+static __always_inline void *packet_end(const struct packet *p)
+{
+	struct xdp_md *ctx = p->ctx;
+
+	return (void *)(long)ctx->data_end;
+}
+
 static __always_inline __u64 packet_bytes(const struct packet *p)
 {
 	__u64 bytes = pieces ? bpf_xdp_get_buff_len(p->ctx) : 0;

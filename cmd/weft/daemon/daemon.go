@@ -130,7 +130,10 @@ func (r *router) open() (err error) {
 	if err != nil {
 		return err
 	}
-	r.ports = ports.New(ports.Config{Engine: r.engine, Names: r.options.Ports, Mode: r.options.Mode, Log: r.log})
+	r.ports = ports.New(ports.Config{
+		Engine: r.engine, Names: r.options.Ports, Mode: r.options.Mode, Hold: !r.adopted, Log: r.log,
+		Changed: func(text string) { r.server.Note(api.EventPort, text) },
+	})
 	before := map[int]int{} // VRFs of ports, by ifindex
 	for _, p := range r.engine.Ports() {
 		before[p.Ifindex] = p.VRF
@@ -141,6 +144,9 @@ func (r *router) open() (err error) {
 		Interface:     r.ports.Take,
 		VRF:           func(link int) (int, bool) { vrf, ok := before[link]; return vrf, ok },
 		Observe:       func(rib *rib.RIB, e kernel.Event) { r.server.Observe(rib, e) },
+		Synced: func(took time.Duration) {
+			r.server.Note(api.EventSync, fmt.Sprintf("all of the kernel's tables read in %v", took.Round(time.Millisecond)))
+		},
 	})
 	if err != nil {
 		return fmt.Errorf("follow the kernel: %w", err)
@@ -271,7 +277,7 @@ func (r *router) follow(signals <-chan os.Signal, served <-chan error) error {
 			return err
 		case <-synced:
 			synced = nil
-			if err := r.ready(); err != nil {
+			if err := r.ready(ctx); err != nil {
 				return errors.Join(err, end())
 			}
 		case <-check.C:
@@ -303,7 +309,12 @@ func (r *router) follow(signals <-chan os.Signal, served <-chan error) error {
 }
 
 // ready is called when the image is filled.
-func (r *router) ready() error {
+func (r *router) ready(ctx context.Context) error {
+	if !r.adopted {
+		if err := r.follower.UpdatePorts(ctx, r.ports.Start); err != nil {
+			return err
+		}
+	}
 	if r.beside {
 		if err := r.engine.Replace(r.mem); err != nil {
 			return fmt.Errorf("forward by the new image: %w", err)
