@@ -32,6 +32,12 @@
 // the kernel then asks it, as it does for its own packets, and the entry becomes
 // reachable or fails. weft does not write neighbor entries itself.
 //
+// # Policy routing
+//
+// The FIB knows destinations only. While a family has rules ('ip rule') that choose
+// among tables by more than that, its packets are left to the kernel: all links
+// count as not forwarding it.
+//
 // What is not here: ports and programs (package dataplane), which the owner
 // brings along as Ports and Grow.
 package control

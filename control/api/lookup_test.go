@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"net/netip"
 	"os/exec"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"weft/control/rib"
 	"weft/dataplane"
 )
 
@@ -162,12 +164,24 @@ func TestLookupSpreads(t *testing.T) {
 // Where Linux decides by what weft does not look at, the answer says so.
 func TestLookupDisagrees(t *testing.T) {
 	w := serve(t, 1<<20, nil)
-	ip(t, "route add 10.8.0.0/16 via 10.0.2.2")
-	ip(t, "rule add from 10.0.1.66 lookup 77")
-	t.Cleanup(func() { ip(t, "rule del from 10.0.1.66 lookup 77") })
-	ip(t, "route add 10.8.0.0/16 via 10.0.1.2 table 77")
-	t.Cleanup(func() { _ = exec.Command("ip", "route", "flush", "table", "77").Run() })
+	ip(t, "route add 10.8.0.0/16 via 10.0.1.2")
+	ip(t, "route add 10.9.0.0/16 via 10.0.2.2")
 	w.has("10.8.0.0/16")
+	w.has("10.9.0.0/16")
+	err := w.follower.Do(context.Background(), func(r *rib.RIB) { // the image is spoilt
+		to, _ := r.Answer(rib.KeyOf(0, netip.MustParsePrefix("10.9.0.0/16")))
+		table, err := r.Image().Table(0)
+		if err == nil {
+			err = table.Insert(netip.MustParsePrefix("10.8.0.0/16"), to)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		r.Image().Publish()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	got, err := w.client.Lookup(context.Background(), &LookupRequest{Dst: "10.8.1.1", Src: "10.0.1.66"})
 	if err != nil {
 		t.Fatal(err)
