@@ -41,10 +41,10 @@ func (s *Server) GetStatus(ctx context.Context, _ *StatusRequest) (*Status, erro
 	select {
 	case <-s.config.Follower.Synced():
 		st.State = Forwarding
+		if st.Fib.NotInstalled > 0 {
+			st.State = Kernel
+		}
 	default:
-	}
-	if st.Fib.NotInstalled > 0 {
-		st.State = Kernel
 	}
 	if st.Program, err = s.config.Program(); err != nil {
 		return nil, status.Errorf(codes.Internal, "describe the program: %v", err)
