@@ -49,7 +49,18 @@ type lastSeen struct {
 	at      [dataplane.NumReasons]int64
 }
 
-func newSeen() *seen { return &seen{last: map[uint32]*lastSeen{}} }
+// newSeen does not know when what an engine has counted already was.
+func newSeen(e dataplane.Engine) *seen {
+	s := &seen{last: map[uint32]*lastSeen{}}
+	for _, p := range e.Ports() {
+		l := &lastSeen{}
+		for reason, n := range e.Counters(p.Number) {
+			l.packets[reason] = n.Packets
+		}
+		s.last[p.Number] = l
+	}
+	return s
+}
 
 // counters converts counters, and notes those that have counted since the last
 // reading.
@@ -70,12 +81,8 @@ func (s *seen) counters(port uint32, c *dataplane.Counters) (list []*Counter) {
 func (s *seen) note(port uint32, c *dataplane.Counters, now time.Time) *lastSeen {
 	l := s.last[port]
 	if l == nil {
-		l = &lastSeen{} // what counted before is of no known time
+		l = &lastSeen{}
 		s.last[port] = l
-		for reason := range c {
-			l.packets[reason] = c[reason].Packets
-		}
-		return l
 	}
 	for reason := range c {
 		if n := c[reason].Packets; n != l.packets[reason] {

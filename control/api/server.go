@@ -53,7 +53,7 @@ type Server struct {
 // NewServer makes a Server. The methods of Config.Follower's owner that it has
 // for events are Observe and Note.
 func NewServer(c Config) *Server {
-	s := &Server{config: c, grpc: grpc.NewServer(), seen: newSeen()}
+	s := &Server{config: c, grpc: grpc.NewServer(), seen: newSeen(c.Engine)}
 	RegisterRouterServer(s.grpc, s)
 	return s
 }
