@@ -43,6 +43,11 @@ type Machine interface {
 	Memlock() (uint64, error)
 	// Root tells whether the process may look at everything.
 	Root() bool
+	// Chains returns the names of netfilter's chains that packets pass on their way
+	// through the machine.
+	Chains() ([]string, error)
+	// Rules returns the rules of policy routing that not every machine has.
+	Rules() ([]string, error)
 	// Links returns the interfaces.
 	Links() ([]Link, error)
 }
@@ -109,6 +114,8 @@ var checks = []check{
 	{"daemon", daemon},
 	{"forwarding", forwarding},
 	{"rp_filter", rpFilter},
+	{"netfilter", netfilter},
+	{"ip_rule", policyRules},
 	{"xdp", nativeXDP},
 	{"egress", egress},
 	{"foreign_xdp", foreignXDP},

@@ -16,6 +16,8 @@ type machine struct {
 	memlock uint64
 	user    bool
 	links   []Link
+	chains  []string
+	rules   []string
 	err     error
 }
 
@@ -31,6 +33,8 @@ func (m *machine) PrivateMounts() (bool, error) { return m.private, nil }
 func (m *machine) Memlock() (uint64, error)     { return m.memlock, nil }
 func (m *machine) Root() bool                   { return !m.user }
 func (m *machine) Links() ([]Link, error)       { return m.links, m.err }
+func (m *machine) Chains() ([]string, error)    { return m.chains, m.err }
+func (m *machine) Rules() ([]string, error)     { return m.rules, m.err }
 
 // healthy lacks nothing.
 func healthy() *machine {
@@ -107,6 +111,8 @@ func TestSick(t *testing.T) {
 			}
 		}, "forwarding", "", Fail, "no interface forwards", "net.ipv4.ip_forward=1"},
 		{"strict filter", func(m *machine) { m.files["/proc/sys/net/ipv4/conf/v0/rp_filter"] = "1\n" }, "rp_filter", "v0", Warn, "strict", "conf.v0.rp_filter=0"},
+		{"filter", func(m *machine) { m.chains = []string{"nftables filter FORWARD"} }, "netfilter", "", Warn, "filter FORWARD", "nft list ruleset"},
+		{"rule", func(m *machine) { m.rules = []string{"ip rule 100"} }, "ip_rule", "", Warn, "ip rule 100", "ip rule show"},
 		{"no native XDP", func(m *machine) { m.links[0].XDPFeatures = 0 }, "xdp", "eth0", Warn, "driver ice has no XDP", ""},
 		{"no redirect", func(m *machine) { m.links[0].XDPFeatures = actBasic }, "xdp", "eth0", Warn, "cannot redirect", ""},
 		{"veth without NAPI here", func(m *machine) {

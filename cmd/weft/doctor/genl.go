@@ -55,6 +55,8 @@ func genl(family string, command uint8, flags netlink.HeaderFlags, attrs []byte,
 	return nil
 }
 
+// decodeAttributes is for messages that begin with 4 bytes of a header: of generic
+// netlink and of nfnetlink.
 func decodeAttributes(data []byte, each func(*netlink.AttributeDecoder) error) error {
 	if len(data) < genlHeader {
 		return fmt.Errorf("generic netlink: message of %d bytes", len(data))
