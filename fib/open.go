@@ -7,6 +7,35 @@ import (
 	"time"
 )
 
+// Check finds out whether programs of this version can read an image: it looks
+// at the header alone.
+//
+// Errors: ErrNotImage, ErrByteOrder, ErrVersion, ErrTruncated.
+func Check(mem []byte) error {
+	if _, err := checkHeader(mem); err != nil {
+		return fmt.Errorf("check image: %w", err)
+	}
+	return nil
+}
+
+func checkHeader(mem []byte) (size uint64, err error) {
+	if len(mem) < int(headerSize) {
+		return 0, fmt.Errorf("%w: %d bytes", ErrTruncated, len(mem))
+	}
+	head := newHeader(mem)
+	switch {
+	case head.Magic != magic && isForeignOrder(head.Magic):
+		return 0, ErrByteOrder
+	case head.Magic != magic:
+		return 0, fmt.Errorf("%w: it starts with %#x", ErrNotImage, head.Magic)
+	case head.Version != version:
+		return 0, fmt.Errorf("%w: %d, this program writes %d", ErrVersion, head.Version, version)
+	case head.Size > uint64(len(mem)):
+		return 0, fmt.Errorf("%w: %d bytes of %d", ErrTruncated, len(mem), head.Size)
+	}
+	return head.Size, nil
+}
+
 // Open takes over an image that another writer, maybe one that died in the
 // middle of a change, has left in mem. Readers may be at work: what they see
 // stays right. Open rebuilds all that a writer keeps outside the image, makes
@@ -18,22 +47,11 @@ import (
 // does not fit; the image is usable by readers but not by a writer: fill
 // another.
 func Open(mem []byte, opts Options) (*Image, error) {
-	if len(mem) < int(headerSize) {
-		return nil, fmt.Errorf("open image: %w: %d bytes", ErrTruncated, len(mem))
+	size, err := checkHeader(mem)
+	if err != nil {
+		return nil, fmt.Errorf("open image: %w", err)
 	}
-	head := newHeader(mem)
-	switch size := head.Size; {
-	case head.Magic != magic && isForeignOrder(head.Magic):
-		return nil, fmt.Errorf("open image: %w", ErrByteOrder)
-	case head.Magic != magic:
-		return nil, fmt.Errorf("open image: %w: it starts with %#x", ErrNotImage, head.Magic)
-	case head.Version != version:
-		return nil, fmt.Errorf("open image: %w: %d, this program writes %d", ErrVersion, head.Version, version)
-	case size > uint64(len(mem)):
-		return nil, fmt.Errorf("open image: %w: %d bytes of %d", ErrTruncated, len(mem), size)
-	default:
-		mem = mem[:size]
-	}
+	mem = mem[:size]
 	if err := checkSize(mem); err != nil {
 		return nil, fmt.Errorf("open image: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"weft/bpf"
 	"weft/dataplane"
+	"weft/fib"
 )
 
 const (
@@ -114,6 +115,10 @@ func Open(dir string) (*Engine, *bpf.Image, error) {
 	im, s, err := pins{dir}.open()
 	if err != nil {
 		return nil, nil, fmt.Errorf("open engine: %w", err)
+	}
+	// An image that was never written to is all zero: packets find nothing there.
+	if err := fib.Check(im.Mem()); errors.Is(err, fib.ErrVersion) || errors.Is(err, fib.ErrByteOrder) {
+		return nil, nil, errors.Join(fmt.Errorf("open engine: %w: %w", ErrLayout, err), s.Close(), im.Close())
 	}
 	e, err := newEngine(im, s, pins{dir})
 	if err == nil {

@@ -352,6 +352,35 @@ func TestOpenFinishesReplace(t *testing.T) {
 	}
 }
 
+// TestOpenRefusesAnotherVersion: the program of this one would take the image of
+// another for its own.
+func TestOpenRefusesAnotherVersion(t *testing.T) {
+	dir := filepath.Join(pinRoot(t), "engine")
+	r := newRouter(t, xdp.Options{Ports: 16, Dir: dir})
+	fillTable(t, r)
+	program := func() (id int) {
+		l, err := netlink.LinkByIndex(r.port[portIn])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return int(l.Attrs().Xdp.ProgId)
+	}
+	before := program()
+	r.image.Mem()[8]++ // struct fib_header, version
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := xdp.Open(dir); !errors.Is(err, xdp.ErrLayout) || !errors.Is(err, fib.ErrVersion) {
+		t.Errorf("%v, want %v", err, xdp.ErrLayout)
+	}
+	if now := program(); now != before {
+		t.Errorf("port has program %d, had %d", now, before)
+	}
+	if err := xdp.Remove(dir); err != nil {
+		t.Error(err)
+	}
+}
+
 // pinRoot makes a directory for pins that the test removes.
 func pinRoot(t testing.TB) string {
 	t.Helper()
