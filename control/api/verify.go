@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"net/netip"
+	"runtime/debug"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -25,6 +26,7 @@ func (s *Server) Verify(_ *VerifyRequest, stream grpc.ServerStreamingServer[Veri
 		return status.Error(codes.ResourceExhausted, "another verification is under way: wait for its end")
 	}
 	defer s.verify.Unlock()
+	defer debug.FreeOSMemory() // a table's worth
 	resolver, ok := s.config.Engine.(Resolver)
 	if !ok {
 		return status.Error(codes.Unimplemented, "the engine cannot be asked")
