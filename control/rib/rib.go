@@ -189,9 +189,15 @@ func (r *RIB) load() {
 const bytesPerRoute = 40
 
 // expect makes the image large enough for routes at once, which doubling would
-// take several tries for.
+// take several tries for. Those that it holds already are likely the same.
 func (r *RIB) expect(routes int) {
-	size := r.image.Used() + routes*bytesPerRoute
+	for vrf := range r.VRFs {
+		if t, err := r.image.Table(vrf); err == nil {
+			v4, v6 := t.Len()
+			routes -= v4 + v6
+		}
+	}
+	size := r.image.Used() + max(routes, 0)*bytesPerRoute
 	if size <= r.image.Size() || r.options.Grow == nil {
 		return
 	}

@@ -555,21 +555,34 @@ func TestGrow(t *testing.T) {
 	options := Options{Ports: portsBelow(9), Reasons: testReasons, Grow: grow}
 	for _, atOnce := range []bool{false, true} {
 		grown = 0
-		b := &bench{t, New(testImage(t, fib.MinSize), options)}
-		b.BeginSync()
-		b.SetLink(testLink(1))
-		if !atOnce {
-			b.EndSync()
+		fill := func(im *fib.Image) *bench {
+			b := &bench{t, New(im, options)}
+			b.BeginSync()
+			b.SetLink(testLink(1))
+			if !atOnce {
+				b.EndSync()
+			}
+			for i := range 5000 {
+				b.SetRoute(route(t, fmt.Sprintf("unicast 10.%d.%d.0/24 via 192.0.2.%d dev 1", i>>8, i&255, i%200)), Add)
+			}
+			if atOnce {
+				b.EndSync()
+			}
+			return b
 		}
-		for i := range 5000 {
-			b.SetRoute(route(t, fmt.Sprintf("unicast 10.%d.%d.0/24 via 192.0.2.%d dev 1", i>>8, i&255, i%200)), Add)
-		}
-		if atOnce {
-			b.EndSync()
-		}
+		b := fill(testImage(t, fib.MinSize))
 		b.want("10.3.8.0/24", fmt.Sprintf("1 192.0.2.%d x1", (3<<8+8)%200))
 		if c := b.Counts(); grown == 0 || atOnce && grown != 1 || c.NotInstalled != 0 {
 			t.Errorf("at once %v: grown %d times, %+v", atOnce, grown, c)
+		}
+		if !atOnce {
+			continue
+		}
+		// The next writer finds in it what it wants: there is room enough.
+		b = fill(b.Image())
+		b.want("10.3.8.0/24", fmt.Sprintf("1 192.0.2.%d x1", (3<<8+8)%200))
+		if grown != 1 {
+			t.Errorf("grown again for the same routes")
 		}
 	}
 }
