@@ -25,12 +25,12 @@ type Reach struct {
 
 // Times of a check. The first packets wait for neighbor discovery at each hop.
 const (
-	checkFor   = 3 * time.Second
+	checkFor   = 8 * time.Second
 	askEvery   = 250 * time.Millisecond
-	maxAttempt = 16 // more than checkFor / askEvery
+	maxAttempt = 40 // more than checkFor / askEvery
 )
 
-// Check sends ICMP echo requests from each host to each address of all others and waits for the answers, 3 s at most.
+// Check sends ICMP echo requests from each host to each address of all others and waits for the answers, 8 s at most.
 // The result is in the order of the hosts.
 func (l *Lab) Check(ctx context.Context) ([]Reach, error) {
 	ctx, cancel := context.WithTimeout(ctx, checkFor)

@@ -147,7 +147,7 @@ func TestCheckFindsWhatIsBroken(t *testing.T) {
 		}
 	}
 	var b strings.Builder
-	if err := WriteTable(&b, reaches); err != nil || !strings.Contains(b.String(), "no answer in 3s") {
+	if err := WriteTable(&b, reaches); err != nil || !strings.Contains(b.String(), "no answer in "+checkFor.String()) {
 		t.Errorf("table is %s, %v", b.String(), err)
 	}
 }
