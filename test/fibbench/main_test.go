@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	report "weft/test/benchreport"
 )
 
 func TestParseFlags(t *testing.T) {
@@ -14,7 +16,7 @@ func TestParseFlags(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !o.json || o.rounds != 7 || o.only.String() != "^go/" || o.floor != 16<<20 || o.cpu != 0 {
+	if !o.JSON || o.Rounds != 7 || o.Only.String() != "^go/" || o.floor != 16<<20 || o.CPU != 0 {
 		t.Errorf("options %+v", o)
 	}
 }
@@ -32,7 +34,7 @@ func TestBadFlags(t *testing.T) {
 		"-rounds 2 leftover": `unexpected argument "leftover"`,
 	} {
 		err := run(context.Background(), strings.Fields(args), io.Discard, io.Discard)
-		var bad usageError
+		var bad report.UsageError
 		if !errors.As(err, &bad) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want a usage error with %q", args, err, want)
 		}
@@ -60,7 +62,7 @@ func TestWantedSources(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := wantedSources(o.only)
+		got := wantedSources(o.Only)
 		if len(got) != 1 || got[0].name != want {
 			t.Errorf("-only %s: %d sources %+v, want %s alone", only, len(got), got, want)
 		}

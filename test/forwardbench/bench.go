@@ -29,7 +29,7 @@ const (
 
 // bench measures the wanted rows in turns.
 type bench struct {
-	options
+	report.Options
 	stderr  io.Writer
 	samples *report.Samples
 	env     report.Environment
@@ -65,11 +65,11 @@ func allRows() (rows []string) {
 	return append(rows, rowSync, rowDump, rowMemory, rowIdle)
 }
 
-func (b *bench) wantsAny(rows ...string) bool { return slices.ContainsFunc(rows, b.only.MatchString) }
+func (b *bench) wantsAny(rows ...string) bool { return slices.ContainsFunc(rows, b.Only.MatchString) }
 
 func (b *bench) wanted(table string) (wanted []*contest) {
 	for _, c := range contests(table) {
-		c.engines = slices.DeleteFunc(slices.Clone(c.engines), func(e string) bool { return !b.only.MatchString(c.row(e)) })
+		c.engines = slices.DeleteFunc(slices.Clone(c.engines), func(e string) bool { return !b.Only.MatchString(c.row(e)) })
 		if len(c.engines) > 0 {
 			wanted = append(wanted, c)
 		}
@@ -142,9 +142,9 @@ func (b *bench) forward(ctx context.Context, one, full *router, cs []*contest) e
 	// No garbage is made from here on that would matter; a collection in the middle of a measurement would.
 	runtime.GC()
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
-	for round := range b.rounds {
+	for round := range b.Rounds {
 		for i, c := range cs {
-			fmt.Fprintf(b.stderr, "forwardbench: %s/%s, %d rows, round %d of %d\n", c.family, c.table, len(c.engines), round+1, b.rounds)
+			fmt.Fprintf(b.stderr, "forwardbench: %s/%s, %d rows, round %d of %d\n", c.family, c.table, len(c.engines), round+1, b.Rounds)
 			for _, e := range c.engines {
 				if err := ctx.Err(); err != nil {
 					return err
@@ -182,8 +182,8 @@ func (b *bench) daemon(ctx context.Context, r *router) error {
 		if err != nil {
 			return err
 		}
-		for round := range b.rounds {
-			fmt.Fprintf(b.stderr, "forwardbench: weft run, round %d of %d\n", round+1, b.rounds)
+		for round := range b.Rounds {
+			fmt.Fprintf(b.stderr, "forwardbench: weft run, round %d of %d\n", round+1, b.Rounds)
 			err := within(r.router, func() error { return b.daemonRound(ctx, binary) })
 			if err != nil {
 				return fmt.Errorf("measure weft run: %w", err)
@@ -198,9 +198,9 @@ func (b *bench) daemonRound(ctx context.Context, binary string) error {
 	var dump time.Duration
 	var errs [2]error
 	if b.wantsAny(rowSync, rowMemory, rowIdle) {
-		f, errs[0] = measureDaemon(ctx, binary, b.only.MatchString(rowIdle))
+		f, errs[0] = measureDaemon(ctx, binary, b.Only.MatchString(rowIdle))
 	}
-	if b.only.MatchString(rowDump) {
+	if b.Only.MatchString(rowDump) {
 		dump, errs[1] = timeDump()
 	}
 	for _, figure := range []struct {
@@ -210,7 +210,7 @@ func (b *bench) daemonRound(ctx context.Context, binary string) error {
 		{rowSync, "s", f.sync.Seconds()}, {rowDump, "s", dump.Seconds()},
 		{rowMemory, "bytes", float64(f.memory)}, {rowIdle, "%", f.idle},
 	} {
-		if b.only.MatchString(figure.row) {
+		if b.Only.MatchString(figure.row) {
 			b.samples.Add(figure.row, figure.unit, figure.value)
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	report "weft/test/benchreport"
 )
 
 func TestBadFlags(t *testing.T) {
@@ -23,7 +25,7 @@ func TestBadFlags(t *testing.T) {
 		"-rounds 2 more": `unexpected argument "more"`,
 	} {
 		err := run(context.Background(), strings.Fields(args), io.Discard, io.Discard)
-		var bad usageError
+		var bad report.UsageError
 		if !errors.As(err, &bad) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want a usage error with %q", args, err, want)
 		}
