@@ -139,7 +139,7 @@ func (s *show) drops(ctx context.Context) error {
 	if err := s.command("drops"); err != nil {
 		return err
 	}
-	s.printf("         What is punted, Linux gets: it answers TTL 1, and it forwarded what weft had no route for while it took in the table.\n")
+	s.printf("         What is punted, Linux gets: it answers TTL 1, and it forwarded what came while a port was not attached yet.\n")
 	return nil
 }
 
