@@ -16,7 +16,7 @@ import (
 const (
 	defaultPorts  = 256
 	defaultTrunks = 32
-	maxTrunks     = 1<<12 - 1 // what is left of a port's flags
+	maxTrunks     = 1<<11 - 1 // what is left of a port's flags
 )
 
 // Options are chosen when an engine is made. The zero value is usable.

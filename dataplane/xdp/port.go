@@ -87,6 +87,9 @@ func (e *Engine) entry(p *port) bpf.Port {
 	if p.TPID == unix.ETH_P_8021AD {
 		b.Flags |= bpf.Port8021AD
 	}
+	if p.veth {
+		b.Flags |= bpf.PortVeth
+	}
 	b.Flags |= uint16(p.trunk) << bpf.PortTrunkShift
 	return b
 }
@@ -116,7 +119,10 @@ func (e *Engine) attach(p *dataplane.Port) (err error) {
 	e.mem.setPort(p.Number, e.entry(made))
 	e.mem.ports.Egress[p.Number] = uint32(p.Ifindex)
 	e.mem.ports.ByIfindex[p.Ifindex] = uint16(p.Number)
-	if err = e.attachLink(made); err == nil {
+	if err = e.fit(); err == nil {
+		err = e.attachLink(made)
+	}
+	if err == nil {
 		err = e.openEgress(made, time.Now())
 		if err == nil {
 			err = e.pins.pinLink(p.Number, made.link)
