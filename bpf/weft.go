@@ -24,11 +24,11 @@ const (
 	FirstPunt  = int(weftWeftReasonRangeWEFT_PUNT)
 	FirstDrop  = int(weftWeftReasonRangeWEFT_DROP)
 
-	PortIPv4   = uint16(weftWeftPortFlagsWEFT_PORT_IPV4)
-	PortIPv6   = uint16(weftWeftPortFlagsWEFT_PORT_IPV6)
-	PortVLAN   = uint16(weftWeftPortFlagsWEFT_PORT_VLAN)
-	Port8021AD = uint16(weftWeftPortFlagsWEFT_PORT_8021AD)
-	PortVeth   = uint16(weftWeftPortFlagsWEFT_PORT_VETH)
+	PortIPv4    = uint16(weftWeftPortFlagsWEFT_PORT_IPV4)
+	PortIPv6    = uint16(weftWeftPortFlagsWEFT_PORT_IPV6)
+	PortVLAN    = uint16(weftWeftPortFlagsWEFT_PORT_VLAN)
+	Port8021AD  = uint16(weftWeftPortFlagsWEFT_PORT_8021AD)
+	PortPartial = uint16(weftWeftPortFlagsWEFT_PORT_PARTIAL)
 	// PortTrunkShift is where in the flags of a port stands which VLANs are its.
 	PortTrunkShift = uint16(weftWeftPortFlagsWEFT_PORT_TRUNK_SHIFT)
 )

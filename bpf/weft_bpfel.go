@@ -56,7 +56,7 @@ const (
 	weftWeftPortFlagsWEFT_PORT_IPV6        weftWeftPortFlags = 2
 	weftWeftPortFlagsWEFT_PORT_VLAN        weftWeftPortFlags = 4
 	weftWeftPortFlagsWEFT_PORT_8021AD      weftWeftPortFlags = 8
-	weftWeftPortFlagsWEFT_PORT_VETH        weftWeftPortFlags = 16
+	weftWeftPortFlagsWEFT_PORT_PARTIAL     weftWeftPortFlags = 16
 	weftWeftPortFlagsWEFT_PORT_TRUNK_SHIFT weftWeftPortFlags = 5
 )
 

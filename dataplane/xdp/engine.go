@@ -55,6 +55,7 @@ type port struct {
 	dataplane.PortStatus // without what status adds
 	link                 link.Link
 	veth                 bool
+	peer                 *peer // of a veth in a mode of XDP
 	egress               egress
 	root                 *port // the one that its frames come in by: itself, or what its parents lead to
 	tags                 int   // of its frames

@@ -105,7 +105,7 @@ func (m *memory) features() bpf.Features {
 	for i := range m.ports.Port[:m.limit()] {
 		flags := m.ports.Port[i].Flags
 		f.VLANs = f.VLANs || flags&bpf.PortVLAN != 0
-		f.Partial = f.Partial || flags&bpf.PortVeth != 0
+		f.Partial = f.Partial || flags&bpf.PortPartial != 0
 	}
 	return f
 }

@@ -25,7 +25,7 @@ static __always_inline __u32 l4_ports(const struct packet *p, const int off, __u
 	return 0;
 }
 
-/* Whether frames may come with checksums that were left to hardware. */
+/* Whether a port has WEFT_PORT_PARTIAL. */
 #define CHECKSUMS_PARTIAL LOADER_SAYS(0x7765706d)
 
 /*

@@ -20,7 +20,7 @@ static __always_inline enum weft_reason ipv4_goes(const struct packet *p, const 
 	if (unlikely(ipv4_expires(ip)))
 		STOP(WEFT_TTL_VALUE_IS_TOO_SMALL);
 	if (CHECKSUMS_PARTIAL) {
-		if (unlikely(ipv4_partial(p, ip)))
+		if (ANY_BIT(p->port->flags, WEFT_PORT_PARTIAL) && unlikely(ipv4_partial(p, ip)))
 			STOP(WEFT_CHECKSUM_PARTIAL);
 	}
 	return 0;
@@ -96,7 +96,7 @@ static __always_inline enum weft_reason ipv6_goes(const struct packet *p, const 
 	if (unlikely(ipv6_expires(ip)))
 		STOP(WEFT_TTL_VALUE_IS_TOO_SMALL);
 	if (CHECKSUMS_PARTIAL) {
-		if (unlikely(ipv6_partial(p, ip)))
+		if (ANY_BIT(p->port->flags, WEFT_PORT_PARTIAL) && unlikely(ipv6_partial(p, ip)))
 			STOP(WEFT_CHECKSUM_PARTIAL);
 	}
 	return 0;
