@@ -134,7 +134,9 @@ func (e *Engine) clearEgress(p *dataplane.Port) error {
 func (e *Engine) reasonRefused(p *port, errno unix.Errno) string {
 	err := fmt.Errorf("%w: %w", errRefused, errno)
 	if p.veth && (errno == unix.ENXIO || errno == unix.EOPNOTSUPP) { // older and newer kernels
-		return fmt.Sprintf("%s: its peer is down, or has neither NAPI nor an XDP program: ethtool -K %s gro on", err, vethPeer(p.Ifindex))
+		// Where GRO was switched on while the link was down, "on" alone changes nothing.
+		return fmt.Sprintf("%[1]s: its peer is down, or has neither NAPI nor an XDP program: ethtool -K %[2]s gro off && ethtool -K %[2]s gro on",
+			err, vethPeer(p.Ifindex))
 	}
 	return err.Error()
 }
