@@ -294,6 +294,12 @@ func checksums() (all []packet) {
 		end := func(name string, r dataplane.Reason, in []byte) {
 			all = append(all, packet{f.name + "/" + name, portIn, in, r, nil, 0})
 		}
+		sctp, crc := at(f.protocol, unix.IPPROTO_SCTP), f.header+8
+		zero := func(ip []byte) { clear(ip[crc : crc+4]) }
+		goes("SCTP, checksum there", toDst(f.dst, sctp))
+		goes("SCTP, checksum all but 0", toDst(f.dst, sctp, zero, at(crc+3, 1)))
+		goes("SCTP, checksum cut off", cut(toDst(f.dst, sctp, zero, at16(f.size, 11+f.lengthCovered)), 14+crc+3))
+		end("SCTP, checksum left", dataplane.ChecksumPartial, toDst(f.dst, sctp, zero))
 		for name, number := range map[string]byte{"TCP": unix.IPPROTO_TCP, "UDP": unix.IPPROTO_UDP} {
 			is, sum := at(f.protocol, number), f.header+checksumAt[number]
 			goes(name+", checksum right", toDst(f.dst, is, filledIn))

@@ -16,9 +16,10 @@ import (
 type peer struct {
 	ifindex int
 	netns   netns
-	name    string    // "" while the peer is not found
-	sought  time.Time // when it was looked for
-	partial bool      // it leaves checksums to hardware
+	name    string        // "" while the peer is not found
+	sought  time.Time     // when it was looked for
+	wait    time.Duration // until it is looked for again
+	partial bool          // it leaves checksums to hardware
 }
 
 // netns is a network namespace by a file that stands for it; the zero value is the engine's.
@@ -27,19 +28,17 @@ type netns struct {
 	dev, ino uint64
 }
 
-// seekAgain is how long a peer stays unknown until it is looked for again.
-const seekAgain = time.Second
-
 // lookAtPeers finds out which veths' peers leave checksums to hardware, and tells
-// the ports' entries. It costs three system calls a port, and a thread if some are
-// in other network namespaces. The programs are to be made fit then.
+// the ports' entries: a peer that is not found counts as one that does. It costs some
+// system calls a port, and a thread if some are in other network namespaces. The
+// programs are to be made fit then.
 func (e *Engine) lookAtPeers(now time.Time, ports ...*port) {
 	for range 2 { // one that has moved is found again
 		var far []*peer
 		for _, p := range ports {
 			q := p.peer
-			if q.name == "" && now.Sub(q.sought) >= seekAgain {
-				*q = peer{sought: now}
+			if q.name == "" && now.Sub(q.sought) >= q.wait {
+				*q = peer{sought: now, wait: min(max(2*q.wait, retryFirst), retryMost)}
 				q.seek(p.Ifindex)
 			}
 			switch {
@@ -186,6 +185,7 @@ func (q *peer) ask() {
 	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&request))); errno != 0 {
 		return
 	}
+	q.wait = 0
 	q.name, q.partial = unix.ByteSliceToString(named.name[:]), value.data != 0
 }
 

@@ -39,14 +39,18 @@ static __always_inline __u32 l4_ports(const struct packet *p, const int off, __u
 static __always_inline _Bool l4_partial(const struct packet *p, const int off, __u8 protocol, __u64 pseudo)
 {
 	void *end = packet_end(p);
+	__u32 *crc;
 	__u16 *sum;
 
-	if (likely(protocol == IPPROTO_UDP))
+	if (likely(protocol == IPPROTO_UDP)) {
 		sum = p->eth + off + 6;
-	else if (protocol == IPPROTO_TCP)
+	} else if (protocol == IPPROTO_TCP) {
 		sum = p->eth + off + 16;
-	else
-		return 0;
+	} else {
+		/* RFC 9260 6.8: a CRC, of which nothing is there yet. */
+		crc = p->eth + off + 8;
+		return protocol == IPPROTO_SCTP && (void *)(crc + 1) <= end && !*crc;
+	}
 	return (void *)(sum + 1) <= end && csum_right(pseudo + 0xffff - *sum);
 }
 
