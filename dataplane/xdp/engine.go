@@ -28,7 +28,7 @@ type Options struct {
 	// Ports bounds port numbers: 0 means 256, bpf.MaxPorts is the most. Each
 	// costs 1.5 KiB for each CPU.
 	Ports int
-	// Trunks is how many ports may have VLANs that are ports: 0 means 32, 4095
+	// Trunks is how many ports may have VLANs that are ports: 0 means 32, 2047
 	// is the most. Each costs 8 KiB.
 	Trunks int
 }
