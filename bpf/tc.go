@@ -19,6 +19,7 @@ func LoadTC(im *Image, s *State, f Features) (*ebpf.Program, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.Partial = false
 	prog, err := load(spec, tcProgWeftTc, im, s, f)
 	if err != nil {
 		return nil, fmt.Errorf("load tc program: %w", err)

@@ -24,10 +24,11 @@ const (
 	FirstPunt  = int(weftWeftReasonRangeWEFT_PUNT)
 	FirstDrop  = int(weftWeftReasonRangeWEFT_DROP)
 
-	PortIPv4   = uint16(weftWeftPortFlagsWEFT_PORT_IPV4)
-	PortIPv6   = uint16(weftWeftPortFlagsWEFT_PORT_IPV6)
-	PortVLAN   = uint16(weftWeftPortFlagsWEFT_PORT_VLAN)
-	Port8021AD = uint16(weftWeftPortFlagsWEFT_PORT_8021AD)
+	PortIPv4    = uint16(weftWeftPortFlagsWEFT_PORT_IPV4)
+	PortIPv6    = uint16(weftWeftPortFlagsWEFT_PORT_IPV6)
+	PortVLAN    = uint16(weftWeftPortFlagsWEFT_PORT_VLAN)
+	Port8021AD  = uint16(weftWeftPortFlagsWEFT_PORT_8021AD)
+	PortPartial = uint16(weftWeftPortFlagsWEFT_PORT_PARTIAL)
 	// PortTrunkShift is where in the flags of a port stands which VLANs are its.
 	PortTrunkShift = uint16(weftWeftPortFlagsWEFT_PORT_TRUNK_SHIFT)
 )
@@ -63,11 +64,12 @@ const (
 	vlansMap    = ".data.vlans"
 	txPortsMap  = weftMapTxPorts
 
-	// What stands in the instructions until Load: see counters_check, TRACE, vlans_check and VLANS.
+	// What stands in the instructions until Load: see counters_check, TRACE, vlans_check, VLANS and CHECKSUMS_PARTIAL.
 	countersMark = 0x77654643
 	tracedMark   = 0x77655452
 	vlanMark     = 0x7765564c
 	vlansMark    = 0x7765764c
+	partialMark  = 0x7765706d
 )
 
 // ReasonNames returns the names of enum weft_reason, in lower case, by number.
@@ -155,6 +157,9 @@ func (s *State) Close() error {
 type Features struct {
 	Trace bool // it notes its steps in State.Trace
 	VLANs bool // it looks for ports behind VLAN tags
+	// Partial: it hands packets to the kernel whose L4 checksums are to be filled in
+	// by hardware yet. XDP loses the note that says so, tc does not.
+	Partial bool
 }
 
 // Load loads the XDP program for an image and maps; it does not attach it.
@@ -217,6 +222,7 @@ func load(spec *ebpf.CollectionSpec, name string, im *Image, s *State, f Feature
 	}
 	decide(prog.Instructions, tracedMark, f.Trace)
 	decide(prog.Instructions, vlansMark, f.VLANs)
+	decide(prog.Instructions, partialMark, f.Partial)
 	prog.Instructions = prune(prog.Instructions)
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: maps})
 	if err != nil {

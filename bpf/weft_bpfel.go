@@ -56,7 +56,8 @@ const (
 	weftWeftPortFlagsWEFT_PORT_IPV6        weftWeftPortFlags = 2
 	weftWeftPortFlagsWEFT_PORT_VLAN        weftWeftPortFlags = 4
 	weftWeftPortFlagsWEFT_PORT_8021AD      weftWeftPortFlags = 8
-	weftWeftPortFlagsWEFT_PORT_TRUNK_SHIFT weftWeftPortFlags = 4
+	weftWeftPortFlagsWEFT_PORT_PARTIAL     weftWeftPortFlags = 16
+	weftWeftPortFlagsWEFT_PORT_TRUNK_SHIFT weftWeftPortFlags = 5
 )
 
 type weftWeftPorts struct {
@@ -95,6 +96,7 @@ const (
 	weftWeftReasonWEFT_NO_GROUP                         weftWeftReason = 23
 	weftWeftReasonWEFT_NO_ADJACENCY                     weftWeftReason = 24
 	weftWeftReasonWEFT_ENCAP_UNKNOWN                    weftWeftReason = 25
+	weftWeftReasonWEFT_CHECKSUM_PARTIAL                 weftWeftReason = 26
 	weftWeftReasonWEFT_BLACKHOLE_ROUTE                  weftWeftReason = 64
 	weftWeftReasonWEFT_IP_HEADER_CORRUPTED              weftWeftReason = 65
 	weftWeftReasonWEFT_IPV4CHECKSUM_WRONG               weftWeftReason = 66

@@ -48,11 +48,13 @@ const (
 // the port below, which counts what is lost.
 type PortStatus struct {
 	Port
-	Mode         Mode
-	Egress       Egress
-	EgressReason string        // why it is not native, and the remedy
-	EgressLost   uint64        // frames counted as forwarded that the port did not take
-	EgressErrno  syscall.Errno // of the last that it refused; 0: none, or its queue was full
+	Mode          Mode
+	Partial       bool   // packets come in whose checksums are left to hardware: they punt for checksum_partial
+	IngressReason string // why they do, and the remedy
+	Egress        Egress
+	EgressReason  string        // why it is not native, and the remedy
+	EgressLost    uint64        // frames counted as forwarded that the port did not take
+	EgressErrno   syscall.Errno // of the last that it refused; 0: none, or its queue was full
 }
 
 // Counter counts packets and the bytes of their frames, as received.

@@ -30,6 +30,7 @@ const (
 	NoGroup                      Reason = 23
 	NoAdjacency                  Reason = 24
 	EncapUnknown                 Reason = 25
+	ChecksumPartial              Reason = 26
 	BlackholeRoute               Reason = 64
 	IPHeaderCorrupted            Reason = 65
 	IPv4ChecksumWrong            Reason = 66
@@ -77,6 +78,7 @@ var reasonNames = [NumReasons]string{
 	NoGroup:                      "no_group",
 	NoAdjacency:                  "no_adjacency",
 	EncapUnknown:                 "encap_unknown",
+	ChecksumPartial:              "checksum_partial",
 	BlackholeRoute:               "blackhole_route",
 	IPHeaderCorrupted:            "ip_header_corrupted",
 	IPv4ChecksumWrong:            "ipv4_checksum_wrong",

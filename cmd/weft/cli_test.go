@@ -291,7 +291,7 @@ func TestAskDaemon(t *testing.T) {
 	}
 	e.socket = serve(t, &fake{})
 	d := e.askDaemon(t.Context())
-	if d == nil || d.State != "forwarding" || len(d.Slow) != 1 || d.Slow[0].Dev != "veth1" || len(d.Refused) != 1 || d.Refused[0].Dev != "eth9" {
+	if d == nil || d.State != "forwarding" || len(d.Slow) != 1 || d.Slow[0].Dev != "veth1" || len(d.Partial) != 1 || d.Partial[0].Dev != "veth1" || len(d.Refused) != 1 || d.Refused[0].Dev != "eth9" {
 		t.Errorf("%+v", d)
 	}
 }

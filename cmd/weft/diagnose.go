@@ -43,6 +43,11 @@ func (e *env) askDaemon(ctx context.Context) *doctor.Daemon {
 		}
 		p, err := c.ListPorts(ctx, &api.PortsRequest{})
 		d.State = s.GetState()
+		for _, one := range e.newPorts(p, "").Ports {
+			if why := whyPartial(one.IngressWhy, one.partial()); why != "" {
+				d.Partial = append(d.Partial, doctor.Remark{Dev: one.Ifname, Text: why})
+			}
+		}
 		for _, one := range p.GetPorts() {
 			if one.GetEgressWhy() != "" {
 				d.Slow = append(d.Slow, doctor.Remark{Dev: one.GetDev(), Text: one.GetEgressWhy()})

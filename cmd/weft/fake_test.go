@@ -66,7 +66,8 @@ func (f *fake) ListPorts(context.Context, *api.PortsRequest) (*api.Ports, error)
 			{Number: 2, Dev: "eth0.7", Ifindex: 3, Mac: "02:00:00:00:00:01", Mode: "native", Egress: "native", Vrf: 3, Vlan: 7, Parent: 1, Ipv4: true, Mtu: 1496, Up: true},
 			{Number: 3, Dev: "veth1", Ifindex: 4, Mac: "02:00:00:00:00:03", Mode: "generic", Egress: "kernel",
 				EgressWhy: "its peer has no NAPI: 'ethtool -K PEER gro on'", EgressErrors: 2 * n, Ipv4: true, Mtu: 1500,
-				Counters: []*api.Counter{{Reason: "ttl_value_is_too_small", Verdict: "punt", Packets: 5 * n, Bytes: 500 * n, LastSeen: began.UnixNano()}}},
+				IngressWhy: "the host leaves checksums to hardware: 'ethtool -K eth0 tx off' in it makes them go by XDP",
+				Counters:   []*api.Counter{{Reason: "checksum_partial", Verdict: "punt", Packets: 3 * n, Bytes: 300 * n, LastSeen: began.UnixNano()}, {Reason: "ttl_value_is_too_small", Verdict: "punt", Packets: 5 * n, Bytes: 500 * n, LastSeen: began.UnixNano()}}},
 		},
 		Refused: []*api.Refused{{Dev: "eth9", Error: "port has an XDP program that is not weft's: id 77 (xdp_filter)"}},
 	}, f.err

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"weft/control/api"
+	"weft/dataplane"
 )
 
 func newPortsCommand(e *env) *cobra.Command {
@@ -20,8 +21,8 @@ is how frames leave: native, or kernel where XDP would lose them. The counters
 are of packets that came in by the port; ERRORS are frames that its driver
 refused to send.
 
-Interfaces that were to be ports and are not, and ports whose frames leave
-through Linux, are listed below with the reason and what mends it.`,
+Interfaces that were to be ports and are not, and ports whose frames come in or
+leave through Linux, are listed below with the reason and what mends it.`,
 		Example: `  weft ports
   weft ports eth0 --json
   weft show ports`,
@@ -60,6 +61,7 @@ type port struct {
 	VLAN         uint32    `json:"vlan,omitempty"`
 	Parent       uint32    `json:"parent,omitempty"`
 	Mode         string    `json:"mode"`
+	IngressWhy   string    `json:"ingress_why,omitempty"`
 	Egress       string    `json:"egress"`
 	EgressWhy    string    `json:"egress_why,omitempty"`
 	EgressErrors uint64    `json:"egress_errors"`
@@ -138,7 +140,7 @@ func (e *env) newPorts(reply *api.Ports, dev string) *ports {
 func (e *env) newPort(p *api.Port) port {
 	out := port{
 		Number: p.GetNumber(), Ifindex: p.GetIfindex(), Ifname: p.GetDev(), Address: p.GetMac(), MTU: p.GetMtu(), Up: p.GetUp(), VRF: p.GetVrf(),
-		VLAN: p.GetVlan(), Parent: p.GetParent(), Mode: p.GetMode(), Egress: p.GetEgress(), EgressWhy: p.GetEgressWhy(),
+		VLAN: p.GetVlan(), Parent: p.GetParent(), Mode: p.GetMode(), IngressWhy: p.GetIngressWhy(), Egress: p.GetEgress(), EgressWhy: p.GetEgressWhy(),
 		EgressErrors: p.GetEgressErrors(), IPv4: p.GetIpv4(), IPv6: p.GetIpv6(), Counters: []counter{},
 	}
 	for _, c := range p.GetCounters() {
@@ -195,9 +197,30 @@ func orDash(s string) string {
 	return s
 }
 
+// partial returns how many packets were punted because their checksum was left to hardware.
+func (p *port) partial() uint64 {
+	for _, c := range p.Counters {
+		if c.Reason == dataplane.ChecksumPartial.String() {
+			return c.Packets
+		}
+	}
+	return 0
+}
+
+// whyPartial says why packets came in by Linux, if any did.
+func whyPartial(why string, packets uint64) string {
+	if why == "" || packets == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d packets left to Linux, slower: %s, or run with --mode tc", packets, why)
+}
+
 // troubles says what is not as it should be, and what mends it.
 func (p *ports) troubles() (lines []string) {
 	for _, p := range p.Ports {
+		if why := whyPartial(p.IngressWhy, p.partial()); why != "" {
+			lines = append(lines, p.Ifname+": "+why)
+		}
 		if p.EgressWhy != "" {
 			lines = append(lines, fmt.Sprintf("%s: frames leave through Linux, slower: %s", p.Ifname, p.EgressWhy))
 		}

@@ -28,7 +28,7 @@ func (s *Server) ListPorts(ctx context.Context, _ *PortsRequest) (*Ports, error)
 		reply.Ports = append(reply.Ports, &Port{
 			Number: p.Number, Dev: p.Name, Ifindex: uint32(p.Ifindex), Mac: net.HardwareAddr(p.MAC[:]).String(),
 			Vrf: uint32(p.VRF), Vlan: uint32(p.VLAN), Parent: p.Parent, Mode: string(p.Mode), Ipv4: p.IPv4, Ipv6: p.IPv6,
-			Egress: string(p.Egress), EgressWhy: p.EgressReason, EgressErrors: p.EgressLost,
+			IngressWhy: p.IngressReason, Egress: string(p.Egress), EgressWhy: p.EgressReason, EgressErrors: p.EgressLost,
 			Mtu: l.MTU, Up: l.IsUp() && l.HasCarrier(), Counters: s.seen.counters(p.Number, &counters),
 		})
 	}

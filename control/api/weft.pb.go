@@ -574,7 +574,8 @@ type Port struct {
 	Parent        uint32                 `protobuf:"varint,13,opt,name=parent,proto3" json:"parent,omitempty"`    // number of the port that it is a VLAN of
 	Counters      []*Counter             `protobuf:"bytes,14,rep,name=counters,proto3" json:"counters,omitempty"` // reasons that have counted
 	Mtu           uint32                 `protobuf:"varint,15,opt,name=mtu,proto3" json:"mtu,omitempty"`
-	Up            bool                   `protobuf:"varint,16,opt,name=up,proto3" json:"up,omitempty"` // set up and with carrier
+	Up            bool                   `protobuf:"varint,16,opt,name=up,proto3" json:"up,omitempty"`                                  // set up and with carrier
+	IngressWhy    string                 `protobuf:"bytes,17,opt,name=ingress_why,json=ingressWhy,proto3" json:"ingress_why,omitempty"` // why packets punt for checksum_partial, and what mends it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -719,6 +720,13 @@ func (x *Port) GetUp() bool {
 		return x.Up
 	}
 	return false
+}
+
+func (x *Port) GetIngressWhy() string {
+	if x != nil {
+		return x.IngressWhy
+	}
+	return ""
 }
 
 type Counter struct {
@@ -2676,7 +2684,7 @@ const file_weft_proto_rawDesc = "" +
 	"\fPortsRequest\"X\n" +
 	"\x05Ports\x12#\n" +
 	"\x05ports\x18\x01 \x03(\v2\r.weft.v1.PortR\x05ports\x12*\n" +
-	"\arefused\x18\x02 \x03(\v2\x10.weft.v1.RefusedR\arefused\"\x82\x03\n" +
+	"\arefused\x18\x02 \x03(\v2\x10.weft.v1.RefusedR\arefused\"\xa3\x03\n" +
 	"\x04Port\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x10\n" +
 	"\x03dev\x18\x02 \x01(\tR\x03dev\x12\x18\n" +
@@ -2695,7 +2703,9 @@ const file_weft_proto_rawDesc = "" +
 	"\x06parent\x18\r \x01(\rR\x06parent\x12,\n" +
 	"\bcounters\x18\x0e \x03(\v2\x10.weft.v1.CounterR\bcounters\x12\x10\n" +
 	"\x03mtu\x18\x0f \x01(\rR\x03mtu\x12\x0e\n" +
-	"\x02up\x18\x10 \x01(\bR\x02up\"\x88\x01\n" +
+	"\x02up\x18\x10 \x01(\bR\x02up\x12\x1f\n" +
+	"\vingress_why\x18\x11 \x01(\tR\n" +
+	"ingressWhy\"\x88\x01\n" +
 	"\aCounter\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
 	"\averdict\x18\x02 \x01(\tR\averdict\x12\x18\n" +

@@ -356,3 +356,41 @@ func TestEgressElsewhere(t *testing.T) {
 		t.Errorf("%d lost here, want 0", p.EgressLost)
 	}
 }
+
+// TestEgressRemedy has a peer whose GRO was switched on while it was down. What
+// EgressReason says is what helps: on alone does not.
+func TestEgressRemedy(t *testing.T) {
+	r := newRouter(t, xdp.Options{Ports: 16})
+	if err := r.RemovePort(portOut); err != nil {
+		t.Fatal(err)
+	}
+	setGRO(t, "out-peer", false)
+	peer, err := netlink.LinkByName("out-peer")
+	if err == nil {
+		err = netlink.LinkSetDown(peer)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	setGRO(t, "out-peer", true)
+	if err := netlink.LinkSetUp(peer); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.SetPort(port(portOut, r.port[portOut], 0, true)); err != nil {
+		t.Fatal(err)
+	}
+	if p := r.Ports()[portOut-1]; p.Egress == dataplane.NativeEgress {
+		t.Skip("this kernel tells the other end")
+	} else if !strings.Contains(p.EgressReason, "ethtool -K out-peer gro off && ethtool -K out-peer gro on") {
+		t.Errorf("remedy: %s", p.EgressReason)
+	}
+	setGRO(t, "out-peer", true)
+	time.Sleep(1100 * time.Millisecond) // until it is tried again
+	r.mustCheck(t)
+	if p := r.Ports()[portOut-1]; p.Egress != dataplane.KernelEgress {
+		t.Errorf("GRO on is enough: egress is %s", p.Egress)
+	}
+	setGRO(t, "out-peer", false)
+	setGRO(t, "out-peer", true)
+	r.await(t, portOut, dataplane.NativeEgress)
+}

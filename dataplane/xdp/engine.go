@@ -17,7 +17,7 @@ import (
 const (
 	defaultPorts  = 256
 	defaultTrunks = 32
-	maxTrunks     = 1<<12 - 1 // what is left of a port's flags
+	maxTrunks     = 1<<11 - 1 // what is left of a port's flags
 )
 
 // Options are chosen when an engine is made. The zero value is usable.
@@ -29,7 +29,7 @@ type Options struct {
 	// Ports bounds port numbers: 0 means 256, bpf.MaxPorts is the most. Each
 	// costs 1.5 KiB for each CPU.
 	Ports int
-	// Trunks is how many ports may have VLANs that are ports: 0 means 32, 4095
+	// Trunks is how many ports may have VLANs that are ports: 0 means 32, 2047
 	// is the most. Each costs 8 KiB.
 	Trunks int
 }
@@ -56,6 +56,7 @@ type port struct {
 	dataplane.PortStatus // without what status adds
 	link                 link.Link
 	veth                 bool
+	peer                 *peer // of a veth in a mode of XDP
 	egress               egress
 	root                 *port // the one that its frames come in by: itself, or what its parents lead to
 	tags                 int   // of its frames

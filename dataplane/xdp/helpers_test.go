@@ -78,7 +78,18 @@ func veth(t testing.TB, name, peer string) (int, int) {
 // is redirected into its other end is lost.
 func setGRO(t testing.TB, name string, on bool) {
 	t.Helper()
-	value := struct{ command, data uint32 }{unix.ETHTOOL_SGRO, 0}
+	setOffload(t, name, unix.ETHTOOL_SGRO, on)
+}
+
+// setTX switches whether a veth leaves checksums to hardware. As made, it does.
+func setTX(t testing.TB, name string, on bool) {
+	t.Helper()
+	setOffload(t, name, unix.ETHTOOL_STXCSUM, on)
+}
+
+func setOffload(t testing.TB, name string, command uint32, on bool) {
+	t.Helper()
+	value := struct{ command, data uint32 }{command, 0}
 	if on {
 		value.data = 1
 	}
@@ -94,7 +105,7 @@ func setGRO(t testing.TB, name string, on bool) {
 	}
 	defer unix.Close(fd)
 	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&request))); errno != 0 {
-		t.Fatalf("set gro of %s: %v", name, errno)
+		t.Fatalf("set offload %#x of %s: %v", command, name, errno)
 	}
 }
 
@@ -285,6 +296,34 @@ func ipv6(src, dst string, hops byte, edit ...func([]byte)) []byte {
 	return ip
 }
 
+// l4 returns an IP packet's protocol, the sum of its pseudo-header and what is behind
+// the header (RFC 768, 9293; RFC 8200 8.1).
+func l4(ip []byte) (protocol byte, pseudo uint16, data []byte) {
+	if ip[0]>>4 == 4 {
+		data = ip[20:]
+		pseudo = sum16(append(binary.BigEndian.AppendUint16([]byte{0, ip[9]}, binary.BigEndian.Uint16(ip[2:])-20), ip[12:20]...))
+		return ip[9], pseudo, data
+	}
+	pseudo = sum16(append([]byte{ip[4], ip[5], 0, ip[6]}, ip[8:40]...))
+	return ip[6], pseudo, ip[40:]
+}
+
+// checksumAt is where a protocol has its checksum.
+var checksumAt = map[byte]int{unix.IPPROTO_UDP: 6, unix.IPPROTO_TCP: 16}
+
+// leftToHardware makes the L4 checksum what Linux leaves for hardware to go on with.
+func leftToHardware(ip []byte) {
+	protocol, pseudo, data := l4(ip)
+	binary.BigEndian.PutUint16(data[checksumAt[protocol]:], pseudo)
+}
+
+// filledIn makes the L4 checksum right.
+func filledIn(ip []byte) {
+	protocol, _, data := l4(ip)
+	leftToHardware(ip)
+	binary.BigEndian.PutUint16(data[checksumAt[protocol]:], ^sum16(data))
+}
+
 // forwarded is what must come out for an IPv4 or IPv6 frame of one port: made
 // anew, not changed like the program does it.
 func forwarded(in []byte, tags ...uint32) []byte {
@@ -301,4 +340,12 @@ func forwarded(in []byte, tags ...uint32) []byte {
 		ip[7]--
 	}
 	return append(out, ip...)
+}
+
+// length is what an IP packet's header says of it.
+func length(ip []byte) int {
+	if ip[0]>>4 == 4 {
+		return int(binary.BigEndian.Uint16(ip[2:]))
+	}
+	return 40 + int(binary.BigEndian.Uint16(ip[4:]))
 }

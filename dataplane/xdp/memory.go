@@ -103,7 +103,9 @@ func (m *memory) counters(number uint32) dataplane.Counters {
 func (m *memory) features() bpf.Features {
 	var f bpf.Features
 	for i := range m.ports.Port[:m.limit()] {
-		f.VLANs = f.VLANs || m.ports.Port[i].Flags&bpf.PortVLAN != 0
+		flags := m.ports.Port[i].Flags
+		f.VLANs = f.VLANs || flags&bpf.PortVLAN != 0
+		f.Partial = f.Partial || flags&bpf.PortPartial != 0
 	}
 	return f
 }

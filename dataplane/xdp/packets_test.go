@@ -259,6 +259,7 @@ func packets() []packet {
 		{"port/none, MAC of zeros", 0, to(dataplane.MAC{}, ethIPv4, ipv4(host4, "10.0.0.1", 64)), dataplane.PortUnknown, nil, 0},
 		{"port/none, MAC of zeros, IPv6", 0, to(dataplane.MAC{}, ethIPv6, ipv6(host6, "2001:db8::1", 64)), dataplane.PortUnknown, nil, 0},
 	}
+	all = append(all, checksums()...)
 	// Each single bit of a header that is wrong is found (RFC 1071: 16-bit words).
 	for bit := range 20 {
 		in := flip(good4, 14+bit)
@@ -267,6 +268,64 @@ func packets() []packet {
 			reason = dataplane.IPHeaderCorrupted // IHL 4
 		}
 		all = append(all, end("ipv4/flipped bit in byte "+string(rune('a'+bit)), reason, in))
+	}
+	return all
+}
+
+// checksums are packets whose L4 checksum is right, or left to hardware, or neither.
+func checksums() (all []packet) {
+	for _, f := range []struct {
+		name                  string
+		etherType             uint16
+		host, dst, two, local string
+		make                  func(src, dst string, ttl byte, edit ...func([]byte)) []byte
+		protocol, header      int
+		size, lengthCovered   int // where the length is, and what of the header it counts
+	}{
+		{"ipv4", ethIPv4, host4, "10.0.0.1", "10.15.0.1", "10.7.0.1", ipv4, 9, 20, 2, 20},
+		{"ipv6", ethIPv6, host6, "2001:db8::1", "2001:db8:f::1", "2001:db8:7::1", ipv6, 6, 40, 4, 0},
+	} {
+		toDst := func(dst string, edit ...func([]byte)) []byte {
+			return toUs(f.etherType, f.make(f.host, dst, 64, edit...))
+		}
+		goes := func(name string, in []byte) {
+			all = append(all, packet{f.name + "/" + name, portIn, in, dataplane.Forwarded, forwarded(in), portOut})
+		}
+		end := func(name string, r dataplane.Reason, in []byte) {
+			all = append(all, packet{f.name + "/" + name, portIn, in, r, nil, 0})
+		}
+		sctp, crc := at(f.protocol, unix.IPPROTO_SCTP), f.header+8
+		zero := func(ip []byte) { clear(ip[crc : crc+4]) }
+		goes("SCTP, checksum there", toDst(f.dst, sctp))
+		goes("SCTP, checksum all but 0", toDst(f.dst, sctp, zero, at(crc+3, 1)))
+		goes("SCTP, checksum cut off", cut(toDst(f.dst, sctp, zero, at16(f.size, 11+f.lengthCovered)), 14+crc+3))
+		end("SCTP, checksum left", dataplane.ChecksumPartial, toDst(f.dst, sctp, zero))
+		for name, number := range map[string]byte{"TCP": unix.IPPROTO_TCP, "UDP": unix.IPPROTO_UDP} {
+			is, sum := at(f.protocol, number), f.header+checksumAt[number]
+			goes(name+", checksum right", toDst(f.dst, is, filledIn))
+			goes(name+", checksum 0", toDst(f.dst, is, at16(sum, 0)))
+			end(name+", checksum left", dataplane.ChecksumPartial, toDst(f.dst, is, leftToHardware))
+			end(name+", checksum left, of two members", dataplane.ChecksumPartial, toDst(f.two, is, leftToHardware))
+			left := toDst(f.dst, is, leftToHardware)
+			all = append(all, packet{f.name + "/" + name + ", checksum left, padding goes", portIn, pad(left, 20), dataplane.ChecksumPartial, left, 0})
+			end(name+", checksum left, to us", dataplane.LocalRoute, toDst(f.local, is, leftToHardware))
+			end(name+", checksum left, TTL 1", dataplane.TTLValueIsTooSmall, toUs(f.etherType, f.make(f.host, f.dst, 1, is, leftToHardware)))
+			for bit := range 16 {
+				flipped := func(ip []byte) { ip[sum+bit/8] ^= 1 << (bit % 8) }
+				goes(name+", checksum left but for bit "+string(rune('a'+bit)), toDst(f.dst, is, leftToHardware, flipped))
+			}
+			// One byte of the checksum is there.
+			size := sum + 1
+			short := toDst(f.dst, is, at16(f.size, size-f.header+f.lengthCovered), leftToHardware)
+			goes(name+", checksum cut off", cut(short, 14+size))
+			for other, protocol := range map[string]byte{"ICMP": unix.IPPROTO_ICMP, "SCTP": unix.IPPROTO_SCTP, "GRE": unix.IPPROTO_GRE} {
+				// With its own pseudo-header's sum where this protocol has the checksum.
+				goes(other+", sum at the place of "+name, toDst(f.dst, at(f.protocol, protocol), func(ip []byte) {
+					_, pseudo, _ := l4(ip)
+					at16(sum, int(pseudo))(ip)
+				}))
+			}
+		}
 	}
 	return all
 }

@@ -87,6 +87,9 @@ func (e *Engine) entry(p *port) bpf.Port {
 	if p.TPID == unix.ETH_P_8021AD {
 		b.Flags |= bpf.Port8021AD
 	}
+	if p.root.Partial {
+		b.Flags |= bpf.PortPartial
+	}
 	b.Flags |= uint16(p.trunk) << bpf.PortTrunkShift
 	return b
 }
@@ -95,6 +98,7 @@ func (e *Engine) entry(p *port) bpf.Port {
 func (p *port) fromEntry(b bpf.Port) {
 	p.MAC, p.VRF = b.Mac, int(b.Vrf)
 	p.IPv4, p.IPv6 = b.Flags&bpf.PortIPv4 != 0, b.Flags&bpf.PortIPv6 != 0
+	p.Partial = b.Flags&bpf.PortPartial != 0
 }
 
 const counterSize = 16 // asserted by package bpf
@@ -113,10 +117,21 @@ func (e *Engine) attach(p *dataplane.Port) (err error) {
 	*e.mem.transmit(p.Number) = bpf.Transmit{}
 	made := &port{PortStatus: dataplane.PortStatus{Port: *p}, veth: nl.Type() == "veth"}
 	made.root = made
+	if made.veth && p.Want != dataplane.TC {
+		made.peer = &peer{}
+		e.lookAtPeers(time.Now(), made)
+	}
 	e.mem.setPort(p.Number, e.entry(made))
 	e.mem.ports.Egress[p.Number] = uint32(p.Ifindex)
 	e.mem.ports.ByIfindex[p.Ifindex] = uint16(p.Number)
-	if err = e.attachLink(made); err == nil {
+	if err = e.fit(); err == nil {
+		err = e.attachLink(made)
+	}
+	if err == nil && made.Mode == dataplane.TC {
+		made.peer = nil
+		e.setPartial(made, false) // Check makes the programs fit
+	}
+	if err == nil {
 		err = e.openEgress(made, time.Now())
 		if err == nil {
 			err = e.pins.pinLink(p.Number, made.link)
@@ -239,6 +254,7 @@ func (e *Engine) adopt() error {
 			}
 		}
 	}
+	e.lookAtPeers(time.Now(), e.portsWithPeers()...)
 	if err := e.fit(); err != nil {
 		return err
 	}
@@ -272,6 +288,9 @@ func (e *Engine) adoptPort(number uint32, l link.Link) (*port, error) {
 	}
 	if p.Mode == dataplane.TC {
 		return p, e.needTC()
+	}
+	if p.veth {
+		p.peer = &peer{}
 	}
 	if xdp := nl.Attrs().Xdp; xdp != nil && xdp.AttachMode == attachedSKB {
 		p.Mode = dataplane.GenericXDP

@@ -43,6 +43,7 @@ type (
 		Ifname, Mode, Egress       string
 		MTU                        int
 		Up, IPv4, IPv6             bool
+		IngressWhy                 string `json:"ingress_why"`
 		EgressErrors               uint64 `json:"egress_errors"`
 		Forwarded, Punted, Dropped uint64
 		Counters                   []counter

@@ -129,6 +129,21 @@ static __always_inline __u32 ipv4_hash(const struct packet *p, const struct ipv4
 	return hash;
 }
 
+/*
+ * ipv4_partial tells whether a packet's L4 checksum is to be filled in yet. What is
+ * added to the addresses is the length without the header, and the protocol.
+ */
+static __always_inline _Bool ipv4_partial(const struct packet *p, const struct ipv4 *ip)
+{
+	__u32 *word = p->eth + ETH_HLEN;
+	__u64 pseudo;
+
+	asm volatile("" : "+r"(word)); /* loads again, as ipv4_hash */
+	pseudo = (__u64)word[3] + word[4] + ((__u16 *)word)[1] + (0xffff - bpf_htons(IPV4_HLEN)) +
+		 (ip->ttl_checksum & 0xff00);
+	return l4_partial(p, ETH_HLEN + IPV4_HLEN, ip->ttl_checksum >> 8, pseudo);
+}
+
 static __always_inline _Bool ipv4_expires(const struct ipv4 *ip)
 {
 	return !ANY_BIT(ip->ttl_checksum, 0xfe);

@@ -128,6 +128,19 @@ static __always_inline enum weft_reason ipv6_check(struct packet *p, struct ipv6
 	return 0;
 }
 
+/* ipv6_partial tells whether a packet's L4 checksum is to be filled in yet. */
+static __always_inline _Bool ipv6_partial(const struct packet *p, const struct ipv6 *ip)
+{
+	__u32 *word = p->eth + ETH_HLEN;
+	__u64 pseudo;
+
+	asm volatile("" : "+r"(word)); /* loads again, as ipv4_partial */
+	pseudo = (__u64)((__u16 *)word)[2] + (__u32)ipv6_next_header(ip) * 256;
+	for (int i = 2; i < 10; i++)
+		pseudo += word[i];
+	return l4_partial(p, ETH_HLEN + IPV6_HLEN, ipv6_next_header(ip), pseudo);
+}
+
 /* ipv6_hash returns the hash of the packet's flow. Extension headers are not looked behind: there are no ports then. */
 static __always_inline __u32 ipv6_hash(const struct packet *p, const struct ipv6 *ip)
 {

@@ -35,12 +35,13 @@ enum weft_reason {
 	WEFT_IPV6_HOP_BY_HOP = 17,
 	WEFT_IPV6_UC_SIP_LINK_LOCAL_SCOPE = 18,
 	WEFT_IPV6_UC_DIP_LINK_LOCAL_SCOPE = 19,
-	WEFT_PORT_UNKNOWN = 20,	 /* came in by an interface that is no port of ours */
-	WEFT_IRIF_DISABLED = 21, /* the port does not forward this family */
-	WEFT_ERIF_DISABLED = 22, /* the adjacency's port is not one that packets can be sent to */
-	WEFT_NO_GROUP = 23,	 /* the route names a group that is not there */
-	WEFT_NO_ADJACENCY = 24,	 /* the group names an adjacency that is not there */
-	WEFT_ENCAP_UNKNOWN = 25, /* the adjacency's rewrite is not one this program can make */
+	WEFT_PORT_UNKNOWN = 20,	    /* came in by an interface that is no port of ours */
+	WEFT_IRIF_DISABLED = 21,    /* the port does not forward this family */
+	WEFT_ERIF_DISABLED = 22,    /* the adjacency's port is not one that packets can be sent to */
+	WEFT_NO_GROUP = 23,	    /* the route names a group that is not there */
+	WEFT_NO_ADJACENCY = 24,	    /* the group names an adjacency that is not there */
+	WEFT_ENCAP_UNKNOWN = 25,    /* the adjacency's rewrite is not one this program can make */
+	WEFT_CHECKSUM_PARTIAL = 26, /* its L4 checksum was left to hardware, and XDP cannot say so where it goes */
 
 	/* Dropped. */
 	WEFT_BLACKHOLE_ROUTE = 64,

@@ -19,6 +19,10 @@ static __always_inline enum weft_reason ipv4_goes(const struct packet *p, const 
 		STOP(WEFT_UC_DIP_OVER_MC_DMAC); /* RFC 1812 5.3.4 */
 	if (unlikely(ipv4_expires(ip)))
 		STOP(WEFT_TTL_VALUE_IS_TOO_SMALL);
+	if (CHECKSUMS_PARTIAL) {
+		if (ANY_BIT(p->port->flags, WEFT_PORT_PARTIAL) && unlikely(ipv4_partial(p, ip)))
+			STOP(WEFT_CHECKSUM_PARTIAL);
+	}
 	return 0;
 }
 
@@ -91,6 +95,10 @@ static __always_inline enum weft_reason ipv6_goes(const struct packet *p, const 
 		STOP(WEFT_UC_DIP_OVER_MC_DMAC); /* RFC 1812 5.3.4 */
 	if (unlikely(ipv6_expires(ip)))
 		STOP(WEFT_TTL_VALUE_IS_TOO_SMALL);
+	if (CHECKSUMS_PARTIAL) {
+		if (ANY_BIT(p->port->flags, WEFT_PORT_PARTIAL) && unlikely(ipv6_partial(p, ip)))
+			STOP(WEFT_CHECKSUM_PARTIAL);
+	}
 	return 0;
 }
 

@@ -155,7 +155,8 @@ enum weft_port_flags {
 	WEFT_PORT_IPV6 = 2,
 	WEFT_PORT_VLAN = 4,	   /* its frames have a tag and come in by another port */
 	WEFT_PORT_8021AD = 8,	   /* of this protocol; else 802.1Q */
-	WEFT_PORT_TRUNK_SHIFT = 4, /* number of its struct weft_vlans, where VLANs of it are ports; 0: none are */
+	WEFT_PORT_PARTIAL = 16,	   /* frames may come with L4 checksums that were left to hardware */
+	WEFT_PORT_TRUNK_SHIFT = 5, /* number of its struct weft_vlans, where VLANs of it are ports; 0: none are */
 };
 
 enum weft_limits {

@@ -82,6 +82,7 @@ const (
 type Daemon struct {
 	State   string
 	Slow    []Remark // ports whose frames leave through Linux
+	Partial []Remark // ports where packets came in whose checksum was left to hardware
 	Refused []Remark
 }
 

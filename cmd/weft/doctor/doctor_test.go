@@ -166,8 +166,8 @@ func TestHarmless(t *testing.T) {
 }
 
 func TestDaemonSays(t *testing.T) {
-	d := &Daemon{State: "loading", Slow: []Remark{{"v0", "no NAPI"}}, Refused: []Remark{{"eth9", "foreign program"}}}
-	want := map[string]Level{"daemon ": Warn, "daemon eth9": Fail, "egress v0": Warn}
+	d := &Daemon{State: "loading", Slow: []Remark{{"v0", "no NAPI"}}, Partial: []Remark{{"v0", "9 packets left to Linux"}}, Refused: []Remark{{"eth9", "foreign program"}}}
+	want := map[string]Level{"daemon ": Warn, "daemon eth9": Fail, "egress v0": Warn, "offloads v0": Warn}
 	for _, f := range Examine(healthy(), d) {
 		if level, there := want[f.Check+" "+f.Subject]; there {
 			if delete(want, f.Check+" "+f.Subject); f.Level != level {

@@ -88,9 +88,10 @@ func egress(p *patient) []Finding {
 		f := Finding{"", l.Name, Warn, "driver " + l.Driver + " takes no frames from XDP: they leave through Linux, slower", ""}
 		if l.Kind == "veth" {
 			f.Text = "its other end has neither an XDP program nor NAPI, so it takes no frames from XDP: they leave through Linux, slower"
-			f.Mend = "sudo ethtool -K PEER gro on   (at the other end)"
+			// Where GRO was switched on while the link was down, "on" alone changes nothing.
+			f.Mend = "sudo ethtool -K PEER gro off && sudo ethtool -K PEER gro on   (at the other end)"
 			if l.PeerName != "" {
-				f.Mend = "sudo ethtool -K " + l.PeerName + " gro on"
+				f.Mend = fmt.Sprintf("sudo ethtool -K %[1]s gro off && sudo ethtool -K %[1]s gro on", l.PeerName)
 			}
 		}
 		told[l.Name] = true
@@ -132,6 +133,11 @@ func foreignXDP(p *patient) []Finding {
 
 func offloads(p *patient) []Finding {
 	var all []Finding
+	if p.daemon != nil {
+		for _, r := range p.daemon.Partial {
+			all = append(all, Finding{"", r.Dev, Warn, r.Text, ""})
+		}
+	}
 	for _, l := range p.links {
 		if l.OffloadsFailed != nil {
 			all = append(all, unknown(l.Name, "offloads", l.OffloadsFailed))
