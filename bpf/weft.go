@@ -63,11 +63,12 @@ const (
 	vlansMap    = ".data.vlans"
 	txPortsMap  = weftMapTxPorts
 
-	// What stands in the instructions until Load: see counters_check, TRACE, vlans_check and VLANS.
+	// What stands in the instructions until Load: see counters_check, TRACE, vlans_check, VLANS and unlikely.
 	countersMark = 0x77654643
 	tracedMark   = 0x77655452
 	vlanMark     = 0x7765564c
 	vlansMark    = 0x7765764c
+	coldMark     = 0x7765434f
 )
 
 // ReasonNames returns the names of enum weft_reason, in lower case, by number.
@@ -217,7 +218,7 @@ func load(spec *ebpf.CollectionSpec, name string, im *Image, s *State, f Feature
 	}
 	decide(prog.Instructions, tracedMark, f.Trace)
 	decide(prog.Instructions, vlansMark, f.VLANs)
-	prog.Instructions = prune(prog.Instructions)
+	prog.Instructions = arrange(prog.Instructions, coldMark)
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: maps})
 	if err != nil {
 		return nil, err
