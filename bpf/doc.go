@@ -28,7 +28,8 @@
 //
 // What a loader knows and a program must not spend a register on stands in the
 // source as 'if r10 == mark goto': Load makes it a jump or nothing, and removes
-// what cannot be reached then (prune.go).
+// what cannot be reached then. It also moves what the source calls unlikely out of
+// the way: the compiler lets most packets jump over it (arrange.go).
 //
 // Image is a FIB image that BPF programs and this process share: an array map
 // that both reach by plain loads. Package fib writes it and says what is in it.

@@ -64,12 +64,14 @@ const (
 	vlansMap    = ".data.vlans"
 	txPortsMap  = weftMapTxPorts
 
-	// What stands in the instructions until Load: see counters_check, TRACE, vlans_check, VLANS and CHECKSUMS_PARTIAL.
+	// What stands in the instructions until Load: see counters_check, TRACE, vlans_check, VLANS, CHECKSUMS_PARTIAL and
+	// unlikely.
 	countersMark = 0x77654643
 	tracedMark   = 0x77655452
 	vlanMark     = 0x7765564c
 	vlansMark    = 0x7765764c
 	partialMark  = 0x7765706d
+	coldMark     = 0x7765434f
 )
 
 // ReasonNames returns the names of enum weft_reason, in lower case, by number.
@@ -223,7 +225,7 @@ func load(spec *ebpf.CollectionSpec, name string, im *Image, s *State, f Feature
 	decide(prog.Instructions, tracedMark, f.Trace)
 	decide(prog.Instructions, vlansMark, f.VLANs)
 	decide(prog.Instructions, partialMark, f.Partial)
-	prog.Instructions = prune(prog.Instructions)
+	prog.Instructions = arrange(prog.Instructions, coldMark)
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: maps})
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package fib
 import (
 	"fmt"
 	"iter"
+	"math"
 	"net/netip"
 	"unsafe"
 )
@@ -13,6 +14,9 @@ type AdjacencyID uint32
 // MaxRewrite is the longest L2 header, in bytes: two MAC addresses, two VLAN
 // tags and an EtherType are 22.
 const MaxRewrite = len(layoutFibAdjacency{}.Rewrite)
+
+// ethernetSize is the length of an L2 header without tags, bytes.
+const ethernetSize = 14
 
 // Adjacency is how to reach one attached peer.
 type Adjacency struct {
@@ -92,6 +96,9 @@ func (im *Image) writeAdjacency(id uint32, a *Adjacency) error {
 	l := layoutFibAdjacency{Port: a.Port, Mtu: a.MTU, RewriteLen: a.RewriteLen, Rewrite: a.Rewrite}
 	if a.Complete {
 		l.State = uint8(layoutFibAdjacencyStateFIB_ADJACENCY_COMPLETE)
+	}
+	if a.Complete && a.RewriteLen == ethernetSize {
+		l.PlainFrame = uint32(min(uint64(a.MTU)+ethernetSize, math.MaxUint32))
 	}
 	if n := a.Neighbor; n.Is4() {
 		l.Family = uint8(tailIPv4)

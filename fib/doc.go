@@ -41,7 +41,8 @@
 // To insert, replace or delete a route is therefore one walk over the slots of
 // its prefix that gives a new answer to those whose answer is not from a longer
 // one (paint.go). A trie that has doubled, or shrunk to a quarter, since it was
-// built is built again beside and published by one store.
+// built is built again beside and published by one store. In between only small
+// nodes change their shape: two levels of 4 bits that fill up become one of 8.
 //
 // Routes point to groups and groups to adjacencies by number. Changing a group
 // or an adjacency is one store, however many prefixes lead to it.

@@ -27,7 +27,7 @@ type layoutFibAdjacency struct {
 	Family      uint8
 	Reserved    uint8
 	EncapLen    uint16
-	Flags       uint32
+	PlainFrame  uint32
 }
 
 type layoutFibAdjacencyState uint32

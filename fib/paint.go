@@ -36,8 +36,13 @@ func (p *paint) slot(slot uint32, d int, low bool) error {
 		s := stride(e)
 		i := p.key.index(d, s)
 		if p.len > d+s {
-			if err := p.slot(off+4*i, d+s, low); err != nil {
+			child := off + 4*i
+			leaf := isLeaf(im.load32(child))
+			if err := p.slot(child, d+s, low); err != nil {
 				return err
+			}
+			if leaf && !isLeaf(im.load32(child)) {
+				p.condense(slot, d, low)
 			}
 			return p.collapse(slot, d, low)
 		}
@@ -207,6 +212,36 @@ func (p *paint) overlay(to, from []interval, last key) []interval {
 		}
 	}
 	return to
+}
+
+// condense makes a narrow node of 8 bits of a wide one of 4 that has come to have enough below it, as a build of the whole
+// trie would. Without memory the two levels stay, which are as right.
+func (p *paint) condense(slot uint32, d int, low bool) {
+	im := p.im
+	e := im.load32(slot)
+	if stride(e) != stepStride {
+		return
+	}
+	n := 0
+	for i := range uint32(1) << stepStride {
+		switch child := im.load32(offset(e) + 4*i); {
+		case isLeaf(child):
+		case kind(child) == kindNarrow && stride(child) == stepStride:
+			n++
+		default:
+			return
+		}
+	}
+	if n < p.b.dense {
+		return
+	}
+	im.left = im.collect(im.left[:0], noLimit, slot, p.key.first(d), d, low)
+	dense, owner, err := p.b.build(im.left, d, low)
+	if err != nil || kind(dense) != kindNarrow { // a leaf may not fit
+		im.dropBuilt()
+		return
+	}
+	im.swing(slot, dense, owner)
 }
 
 // collapse makes a node smaller after a deletion, when all that is left under

@@ -158,6 +158,22 @@ func newRouter(t testing.TB, o xdp.Options) *router {
 	return newRouterOn(t, mem, im, o)
 }
 
+// newChunkedRouter is on an image as older kernels have it.
+func newChunkedRouter(t testing.TB, o xdp.Options) *router {
+	t.Helper()
+	requireRoot(t)
+	mem, err := bpf.NewChunkedImage(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { mem.Close() })
+	im, err := fib.Create(mem.Mem(), fib.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newRouterOn(t, mem, im, o)
+}
+
 func newRouterOn(t testing.TB, mem *bpf.Image, im *fib.Image, o xdp.Options) *router {
 	t.Helper()
 	enterNetns(t)

@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"weft/bpf"
 	"weft/dataplane"
 	"weft/dataplane/xdp"
 	"weft/fib"
@@ -336,17 +335,7 @@ func TestPackets(t *testing.T) {
 
 // TestPacketsChunked is on an image as older kernels have it.
 func TestPacketsChunked(t *testing.T) {
-	requireRoot(t)
-	mem, err := bpf.NewChunkedImage(2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { mem.Close() })
-	im, err := fib.Create(mem.Mem(), fib.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	testPackets(t, newRouterOn(t, mem, im, xdp.Options{Ports: 16}))
+	testPackets(t, newChunkedRouter(t, xdp.Options{Ports: 16}))
 }
 
 func testPackets(t *testing.T, r *router) {

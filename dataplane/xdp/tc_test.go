@@ -18,6 +18,12 @@ import (
 func tcRouter(t testing.TB, o xdp.Options) *router {
 	t.Helper()
 	r := newRouter(t, o)
+	r.useTC(t)
+	return r
+}
+
+func (r *router) useTC(t testing.TB) {
+	t.Helper()
 	for n := uint32(1); n < uint32(len(r.port)); n++ {
 		p := r.Ports()[n-1].Port
 		if err := r.RemovePort(n); err != nil {
@@ -32,7 +38,6 @@ func tcRouter(t testing.TB, o xdp.Options) *router {
 		setGRO(t, name+"-peer", false)
 	}
 	fillTable(t, r)
-	return r
 }
 
 // runsInTC leaves out what only XDP can be run on: an interface that is no port has
@@ -52,7 +57,18 @@ func inTC(p packet) packet {
 // TestTCPackets has the table's packets through the program of tc: the same
 // becomes of them as in XDP.
 func TestTCPackets(t *testing.T) {
-	r := tcRouter(t, xdp.Options{Ports: 16})
+	testTCPackets(t, tcRouter(t, xdp.Options{Ports: 16}))
+}
+
+// TestTCPacketsChunked is on an image as older kernels have it.
+func TestTCPacketsChunked(t *testing.T) {
+	r := newChunkedRouter(t, xdp.Options{Ports: 16})
+	r.useTC(t)
+	testTCPackets(t, r)
+}
+
+func testTCPackets(t *testing.T, r *router) {
+	t.Helper()
 	seen := 0
 	for _, p := range packets() {
 		if !runsInTC(p) {

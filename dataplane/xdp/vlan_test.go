@@ -11,10 +11,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"weft/bpf"
 	"weft/dataplane"
 	"weft/dataplane/xdp"
-	"weft/fib"
 )
 
 // VLANs of the table's router, on portIn but for the last.
@@ -187,17 +185,7 @@ func TestVLANTable(t *testing.T) {
 
 // TestVLANChunked loads the program for VLANs on an image as older kernels have it.
 func TestVLANChunked(t *testing.T) {
-	requireRoot(t)
-	mem, err := bpf.NewChunkedImage(2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { mem.Close() })
-	im, err := fib.Create(mem.Mem(), fib.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := newRouterOn(t, mem, im, xdp.Options{Ports: 16})
+	r := newChunkedRouter(t, xdp.Options{Ports: 16})
 	fillTable(t, r)
 	r.addVLANs(t)
 	plain := toUs(ethIPv4, ipv4(host4, "10.0.0.1", 64))

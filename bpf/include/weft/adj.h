@@ -52,28 +52,24 @@ static __always_inline _Bool link_group(const struct packet *p)
 /* The word from state on. */
 #define ADJ_FORM(state, rewrite_len, encap_kind) ((state) | (rewrite_len) << 8 | (__u32)(encap_kind) << 16)
 
-static __always_inline __u32 adj_form(const struct fib_adjacency *adj)
-{
-	return *(volatile __u32 *)&adj->state;
-}
-
-/* adj_is_plain tells whether a complete Ethernet header, without tags, is all that packets get. */
-static __always_inline _Bool adj_is_plain(const struct fib_adjacency *adj)
-{
-	return adj_form(adj) == ADJ_FORM(FIB_ADJACENCY_COMPLETE, ETH_HLEN, 0);
-}
-
-/* adj_check tells whether packets can go out through an adjacency that is not plain. */
+/* adj_check tells whether packets can go out through an adjacency. */
 static __always_inline enum weft_reason adj_check(const struct fib_adjacency *adj)
 {
 	if (adj->state != FIB_ADJACENCY_COMPLETE)
 		STOP(WEFT_UNRESOLVED_NEIGH);
-	switch (adj_form(adj)) {
+	switch (*(volatile __u32 *)&adj->state) {
+	case ADJ_FORM(FIB_ADJACENCY_COMPLETE, ETH_HLEN, 0):
 	case ADJ_FORM(FIB_ADJACENCY_COMPLETE, ETH_HLEN + 4, 0):
 	case ADJ_FORM(FIB_ADJACENCY_COMPLETE, ETH_HLEN + 8, 0):
 		return 0;
 	}
 	STOP(WEFT_ENCAP_UNKNOWN);
+}
+
+/* adj_is_plain tells whether a packet needs new MACs of an adjacency and nothing else: of most, one load tells all. */
+static __always_inline _Bool adj_is_plain(const struct packet *p, const struct fib_adjacency *adj)
+{
+	return p->bytes <= adj->plain_frame;
 }
 
 /* adj_port names the port that a packet leaves by; it goes when the program ends. */
@@ -88,6 +84,8 @@ static __always_inline enum weft_reason adj_port(const struct fib_adjacency *adj
 /* adj_tag makes room for the VLAN tags that an adjacency has, and sets them. */
 static __always_inline enum weft_reason adj_tag(struct packet *p, const struct fib_adjacency *adj)
 {
+	if (adj->rewrite_len == ETH_HLEN)
+		return 0;
 	if (packet_tag(p, adj->rewrite, adj->rewrite_len > ETH_HLEN + 4))
 		STOP(WEFT_REWRITE_FAILED);
 	return 0;

@@ -7,15 +7,13 @@
 #include <bpf/bpf_endian.h>
 #include "weft/packet.h"
 
-/* eth_check takes frames to our MAC and to groups, and says what their payload is. */
-static __always_inline enum weft_reason eth_check(struct packet *p, __be16 *type)
+/* eth_check takes frames to our MAC and to groups, and says what their payload is. They have a whole header. */
+static __always_inline enum weft_reason eth_check(struct packet *p, __u32 *type)
 {
 	struct ethhdr *eth = p->eth;
 	__u64 differs;
 
-	if (unlikely((void *)(eth + 1) > p->end))
-		STOP(WEFT_FRAME_CORRUPTED);
-	*type = *(__be16 *)(p->eth + offsetof(struct ethhdr, h_proto));
+	*type = *(volatile __be16 *)(p->eth + offsetof(struct ethhdr, h_proto));
 	/* 8 bytes of each, of which the last 2 are not of the MAC: 2 of the source's, and the VRF */
 	differs = (*(__u64 *)p->eth ^ *(__u64 *)p->port) << 16;
 	asm("" : "+r"(differs)); /* else the compiler makes the shift a mask, which is another load */
@@ -29,7 +27,7 @@ static __always_inline enum weft_reason eth_check(struct packet *p, __be16 *type
 }
 
 /* eth_other names the reason to punt what is not IP. */
-static __always_inline enum weft_reason eth_other(__be16 type)
+static __always_inline enum weft_reason eth_other(__u32 type)
 {
 	if (type == bpf_htons(ETH_P_ARP))
 		STOP(WEFT_ARP);

@@ -138,20 +138,28 @@ static __always_inline __u64 fib_below(__u64 key, __u64 k)
 	return d >> 63;
 }
 
+/*
+ * fib_line_leaf counts a line's keys up to and with k. Two of them, which part the
+ * ten in three, say which three are left to look at.
+ */
 static __always_inline __u32 fib_line_leaf(__u64 off, __u64 k)
 {
-	struct fib_line *line;
+	__u64 first, second, third, i, j;
+	__u32 *key;
 	void *at;
-	__u64 i;
 
-	FIB_AT(at, off, sizeof(*line), outside);
-	line = at;
-	k++; /* keys up to and with it count */
-	i = fib_below(line->key[0], k) + fib_below(line->key[1], k) + fib_below(line->key[2], k) +
-	    fib_below(line->key[3], k) + fib_below(line->key[4], k) + fib_below(line->key[5], k) +
-	    fib_below(line->key[6], k) + fib_below(line->key[7], k) + fib_below(line->key[8], k) +
-	    fib_below(line->key[9], k);
-	return *(volatile __u16 *)((void *)line->leaf + 2 * i);
+	FIB_AT(at, off, sizeof(struct fib_line), outside);
+	key = at;
+	k++;
+	i = fib_below(key[3], k) * 16 +
+	    fib_below(key[6], k) * 12; /* bytes: from the first key, the fifth or the eighth on */
+	key = at + i;
+	first = fib_below(key[0], k);
+	second = fib_below(key[1], k);
+	third = fib_below(key[2], k);
+	j = first + second + third;
+	asm volatile("" : "+r"(i));
+	return *(volatile __u16 *)(at + __builtin_offsetof(struct fib_line, leaf) + i / 2 + 2 * j);
 outside:
 	return 0;
 }
@@ -250,14 +258,9 @@ static __always_inline __u32 fib_leaf(__u32 entry, __u32 next)
 	return entry;
 }
 
-/* FIB_HEADER reads a word of the header. */
-#define FIB_HEADER(field) FIB_FIXED(__u64, __builtin_offsetof(struct fib_header, field))
-
-/* fib_element returns the offset of an element of a table. The writer answers for the number. */
-static __always_inline __u64 fib_element(__u64 table, __u32 n, const __u32 size)
-{
-	return (table >> FIB_TABLE_SHIFT) + (__u64)n * size;
-}
+/* FIB_ELEMENT returns the offset of an element of a table. The writer answers for the number: only the word's upper half is read. */
+#define FIB_ELEMENT(table, n, size) \
+	(FIB_FIXED(__u32, __builtin_offsetof(struct fib_header, table) + FIB_TABLE_SHIFT / 8) + (__u64)(n) * (size))
 
 /*
  * fib_root returns the entry that all lookups in a VRF start from. family: 0 IPv4,
@@ -342,7 +345,7 @@ static __always_inline __u32 fib_hash_seed(void)
 /* fib_group returns the word of a group: 0 when there is no such, as no route. */
 static __always_inline __u64 fib_group(__u32 group)
 {
-	return fib_load64(fib_element(FIB_HEADER(groups), group, 8));
+	return fib_load64(FIB_ELEMENT(groups, group, 8));
 }
 
 static __always_inline __u32 fib_group_kind(__u64 word)
@@ -369,14 +372,14 @@ static __always_inline __u32 fib_member(__u64 word, __u32 hash)
 }
 
 /* FIB_ADJACENCY makes adj the address of an adjacency; it goes to a label when there is none. */
-#define FIB_ADJACENCY(adj, number, none)                                                    \
-	do {                                                                                \
-		__u64 block_ = fib_load32(fib_element(FIB_HEADER(adjacencies), number, 4)); \
-		void *adjacency_;                                                           \
-		if (__builtin_expect(!block_, 0))                                           \
-			goto none;                                                          \
-		FIB_AT(adjacency_, block_, sizeof(struct fib_adjacency), none);             \
-		adj = adjacency_;                                                           \
+#define FIB_ADJACENCY(adj, number, none)                                        \
+	do {                                                                    \
+		__u64 block_ = fib_load32(FIB_ELEMENT(adjacencies, number, 4)); \
+		void *adjacency_;                                               \
+		if (__builtin_expect(!block_, 0))                               \
+			goto none;                                              \
+		FIB_AT(adjacency_, block_, sizeof(struct fib_adjacency), none); \
+		adj = adjacency_;                                               \
 	} while (0)
 
 /* fib_adjacency returns an adjacency, NULL when there is no such. */

@@ -13,8 +13,7 @@
 
 /* What is looked at after the checks. The rest is loaded again by those that ask, which few packets need. */
 struct ipv4 {
-	__u32 ttl_checksum; /* TTL 7..0, protocol 15..8, checksum (network order) 31..16, as they lie in memory */
-	__u32 dst;	    /* host order */
+	__u64 ttl_checksum; /* TTL 7..0, protocol 15..8, checksum (network order) 31..16, as they lie in memory */
 };
 
 #define IPV4_HLEN 20
@@ -23,7 +22,7 @@ struct ipv4 {
 #define IPV4_SPECIAL (1ULL << 0 | 1ULL << 31 | 15ULL << 56 | 1ULL << 63)
 
 /* ipv4_may_be_special has bit 0 set if an address, as it lies in memory, is in such a /6: its first 6 bits are bits 7..2. */
-static __always_inline __u64 ipv4_may_be_special(__be32 a)
+static __always_inline __u64 ipv4_may_be_special(__u64 a)
 {
 	__u64 special = IPV4_SPECIAL;
 
@@ -35,6 +34,12 @@ static __always_inline __u64 ipv4_may_be_special(__be32 a)
 static __always_inline __u32 ipv4_len(const struct packet *p)
 {
 	return bpf_ntohs(*(__be16 *)(p->eth + ETH_HLEN + 2));
+}
+
+/* ipv4_dst returns the destination. */
+static __always_inline __u32 ipv4_dst(const struct packet *p)
+{
+	return bpf_ntohl(*(volatile __be32 *)(p->eth + ETH_HLEN + 16));
 }
 
 static __always_inline _Bool ipv4_is_multicast(__u32 a)
@@ -81,17 +86,14 @@ static __always_inline enum weft_reason ipv4_long(const struct packet *p)
 	STOP(WEFT_IPV4_OPTIONS);
 }
 
-/* ipv4_check loads the header and does RFC 1812 5.2.2, and the addresses of 5.3.4 to 5.3.7. */
+/* ipv4_check loads the header, which is there, and does RFC 1812 5.2.2, and the addresses of 5.3.4 to 5.3.7. */
 static __always_inline enum weft_reason ipv4_check(struct packet *p, struct ipv4 *ip)
 {
 	__u32 *word = p->eth + ETH_HLEN;
 	enum weft_reason r;
-	__be32 src, dst;
-	__u64 sum;
+	__u64 src, dst, sum;
 	__u32 len;
 
-	if (unlikely((void *)(word + 5) > p->end))
-		STOP(WEFT_IP_LENGTH_WRONG);
 	if (unlikely(*(volatile __u8 *)word != 0x45))
 		return ipv4_long(p);
 	ip->ttl_checksum = word[2];
@@ -101,7 +103,6 @@ static __always_inline enum weft_reason ipv4_check(struct packet *p, struct ipv4
 	if (unlikely(!csum_right(sum)))
 		STOP(WEFT_IPV4_CHECKSUM_WRONG);
 	len = ipv4_len(p);
-	ip->dst = bpf_ntohl(dst);
 	if (unlikely(len + ETH_HLEN != p->bytes)) {
 		if (len < IPV4_HLEN) /* only here: the frame is long enough for more */
 			STOP(WEFT_IP_LENGTH_WRONG);
@@ -110,7 +111,7 @@ static __always_inline enum weft_reason ipv4_check(struct packet *p, struct ipv4
 			return r;
 	}
 	if (unlikely(ANY_BIT(ipv4_may_be_special(src) | ipv4_may_be_special(dst), 1)))
-		return ipv4_special(bpf_ntohl(src), ip->dst);
+		return ipv4_special(bpf_ntohl(src), ipv4_dst(p));
 	return 0;
 }
 
@@ -124,7 +125,7 @@ static __always_inline __u32 ipv4_hash(const struct packet *p, const struct ipv4
 	asm volatile("" : "+r"(header)); /* loads again what the checks had, instead of keeping it for this */
 	if (!(*(__be16 *)(header + 6) & bpf_htons(0x3fff))) /* more fragments, and offset */
 		ports = l4_ports(p, ETH_HLEN + IPV4_HLEN, protocol);
-	hash = fib_hash_ipv4(bpf_ntohl(*(__be32 *)(header + 12)), ip->dst, ports, protocol, fib_hash_seed());
+	hash = fib_hash_ipv4(bpf_ntohl(*(__be32 *)(header + 12)), ipv4_dst(p), ports, protocol, fib_hash_seed());
 	TRACE(hash, hash);
 	return hash;
 }

@@ -14,7 +14,6 @@
 /* What is looked at after the checks, twin of struct ipv4. */
 struct ipv6 {
 	__u64 first; /* as it lies in memory: version 7..4, payload length 47..32, next header 55..48, hop limit 63..56 */
-	__u64 dst_hi; /* host order */
 };
 
 #define IPV6_HLEN 40
@@ -48,6 +47,12 @@ static __always_inline _Bool ipv6_is_ipv4_mapped(__u64 hi, __u64 lo)
 static __always_inline __u64 ipv6_word(const struct packet *p, const int n)
 {
 	return bpf_be64_to_cpu(*(volatile __be64 *)(p->eth + ETH_HLEN + 8 * n));
+}
+
+/* ipv6_byte returns one byte of the header. */
+static __always_inline __u64 ipv6_byte(const struct packet *p, const int n)
+{
+	return *(volatile __u8 *)(p->eth + ETH_HLEN + n);
 }
 
 /* ipv6_len returns the packet's length as its header says, bytes. */
@@ -99,17 +104,14 @@ static __always_inline __u8 ipv6_next_header(const struct ipv6 *ip)
 	return ip->first >> 48;
 }
 
-/* ipv6_check loads the header and does RFC 8200 3, and the addresses of RFC 4291. */
+/* ipv6_check loads the header, which is there, and does RFC 8200 3, and the addresses of RFC 4291. */
 static __always_inline enum weft_reason ipv6_check(struct packet *p, struct ipv6 *ip)
 {
 	__u64 *word = p->eth + ETH_HLEN;
 	enum weft_reason r;
 	__u32 len;
 
-	if (unlikely((void *)(word + 5) > p->end))
-		STOP(WEFT_IP_LENGTH_WRONG);
 	ip->first = word[0];
-	ip->dst_hi = bpf_be64_to_cpu(word[3]);
 	if (unlikely((ip->first & 0xf0) != 0x60))
 		STOP(WEFT_IP_HEADER_CORRUPTED);
 	len = ipv6_len(p);
@@ -118,12 +120,12 @@ static __always_inline enum weft_reason ipv6_check(struct packet *p, struct ipv6
 		if (r)
 			return r;
 	}
-	if (unlikely((*(volatile __u8 *)(p->eth + ETH_HLEN + 8) & 0xe0) != 0x20 || ip->dst_hi >> 61 != 1)) {
+	if (unlikely(ANY_BIT((ipv6_byte(p, 8) ^ 0x20) | (ipv6_byte(p, 24) ^ 0x20), 0xe0))) {
 		r = ipv6_special(p);
 		if (r)
 			return r;
 	}
-	if (unlikely(ipv6_next_header(ip) == IPPROTO_HOPOPTS))
+	if (unlikely(ipv6_byte(p, 6) == IPPROTO_HOPOPTS))
 		STOP(WEFT_IPV6_HOP_BY_HOP);
 	return 0;
 }
@@ -148,7 +150,7 @@ static __always_inline __u32 ipv6_hash(const struct packet *p, const struct ipv6
 	__u8 next = ipv6_next_header(ip);
 	__u32 hash;
 
-	hash = fib_hash_ipv6(ipv6_word(p, 1), ipv6_word(p, 2), ip->dst_hi, ipv6_word(p, 4), label,
+	hash = fib_hash_ipv6(ipv6_word(p, 1), ipv6_word(p, 2), ipv6_word(p, 3), ipv6_word(p, 4), label,
 			     l4_ports(p, ETH_HLEN + IPV6_HLEN, next), next, fib_hash_seed());
 	TRACE(hash, hash);
 	return hash;

@@ -13,8 +13,16 @@
 #include "weft/reason.h"
 #include "weft/types.h"
 
-#define likely(x)   __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
+/*
+ * What follows unlikely is out of the way of most packets. The compiler leaves it
+ * there, to be jumped over; the loader moves what is marked (package bpf, arrange).
+ */
+#define unlikely(x)                                                  \
+	(__builtin_expect(!!(x), 0) && ({                            \
+		 asm volatile("if r10 == 0x7765434f goto +0" : : :); \
+		 1;                                                  \
+	 }))
+#define likely(x) (!unlikely(!(x)))
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "words of headers are taken apart as a little-endian machine loads them"

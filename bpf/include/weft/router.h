@@ -27,23 +27,34 @@ static __always_inline enum weft_reason ipv4_goes(const struct packet *p, const 
 }
 
 /* ipv4_leave sends a packet out through an adjacency. */
-static __always_inline enum weft_reason ipv4_leave(struct packet *p, const struct ipv4 *ip,
-						   const struct fib_adjacency *adj, const _Bool plain)
+static __always_inline enum weft_reason ipv4_leave(struct packet *p, const struct fib_adjacency *adj)
 {
 	enum weft_reason r;
 
+	r = adj_port(adj);
+	if (r)
+		return r;
+	ipv4_forward(p);
+	return adj_rewrite(p, adj);
+}
+
+/* ipv4_leave_checked is for what adj_is_plain has not told: MTU, tags. */
+static __always_inline enum weft_reason ipv4_leave_checked(struct packet *p, const struct ipv4 *ip,
+							   const struct fib_adjacency *adj)
+{
+	enum weft_reason r;
+
+	r = adj_check(adj);
+	if (r)
+		return r;
 	if (unlikely(ipv4_too_big(p, ip, adj->mtu)))
 		STOP(WEFT_MTU_VALUE_IS_TOO_SMALL);
 	r = adj_port(adj);
 	if (r)
 		return r;
 	ipv4_forward(p);
-	if (!plain) {
-		r = adj_tag(p, adj);
-		if (r)
-			return r;
-	}
-	return adj_rewrite(p, adj);
+	r = adj_tag(p, adj);
+	return r ? r : adj_rewrite(p, adj);
 }
 
 static __always_inline enum weft_reason ipv4_packet(struct packet *p)
@@ -54,13 +65,13 @@ static __always_inline enum weft_reason ipv4_packet(struct packet *p)
 	__u32 group, number;
 	__u64 word;
 
+	/* Before the checks, which then run while nodes that are not in the cache are on their way. */
+	group = fib_lookup_ipv4(p->port->vrf, ipv4_dst(p));
 	r = ipv4_check(p, &ip);
 	if (r)
 		return r;
 	if (unlikely(!ANY_BIT(*(volatile __u16 *)&p->port->flags, WEFT_PORT_IPV4)))
 		return port_disabled(p->port);
-
-	group = fib_lookup_ipv4(p->port->vrf, ip.dst);
 	TRACE(group, group);
 	if (unlikely(!group))
 		STOP(WEFT_IPV4_LPM_MISS);
@@ -80,10 +91,9 @@ static __always_inline enum weft_reason ipv4_packet(struct packet *p)
 	}
 	TRACE(adjacency, number);
 	FIB_ADJACENCY(adj, number, none);
-	if (likely(adj_is_plain(adj)))
-		return ipv4_leave(p, &ip, adj, 1);
-	r = adj_check(adj);
-	return r ? r : ipv4_leave(p, &ip, adj, 0);
+	if (likely(adj_is_plain(p, adj)))
+		return ipv4_leave(p, adj);
+	return ipv4_leave_checked(p, &ip, adj);
 none:
 	STOP(WEFT_NO_ADJACENCY);
 }
@@ -103,11 +113,27 @@ static __always_inline enum weft_reason ipv6_goes(const struct packet *p, const 
 }
 
 /* ipv6_leave sends a packet out through an adjacency. */
-static __always_inline enum weft_reason ipv6_leave(struct packet *p, const struct ipv6 *ip,
-						   const struct fib_adjacency *adj, const _Bool plain)
+static __always_inline enum weft_reason ipv6_leave(struct packet *p, const struct fib_adjacency *adj)
 {
 	enum weft_reason r;
 
+	r = adj_port(adj);
+	if (r)
+		return r;
+	packet_changed(p, 0x0100);
+	ipv6_forward(p);
+	return adj_rewrite(p, adj);
+}
+
+/* ipv6_leave_checked is for what adj_is_plain has not told: MTU, tags. */
+static __always_inline enum weft_reason ipv6_leave_checked(struct packet *p, const struct ipv6 *ip,
+							   const struct fib_adjacency *adj)
+{
+	enum weft_reason r;
+
+	r = adj_check(adj);
+	if (r)
+		return r;
 	if (unlikely(ipv6_too_big(p, ip, adj->mtu)))
 		STOP(WEFT_MTU_VALUE_IS_TOO_SMALL);
 	r = adj_port(adj);
@@ -115,12 +141,8 @@ static __always_inline enum weft_reason ipv6_leave(struct packet *p, const struc
 		return r;
 	packet_changed(p, 0x0100);
 	ipv6_forward(p);
-	if (!plain) {
-		r = adj_tag(p, adj);
-		if (r)
-			return r;
-	}
-	return adj_rewrite(p, adj);
+	r = adj_tag(p, adj);
+	return r ? r : adj_rewrite(p, adj);
 }
 
 static __always_inline enum weft_reason ipv6_packet(struct packet *p)
@@ -131,13 +153,15 @@ static __always_inline enum weft_reason ipv6_packet(struct packet *p)
 	__u32 group, number;
 	__u64 word;
 
+	if (unlikely(p->eth + ETH_HLEN + IPV6_HLEN > p->end))
+		STOP(WEFT_IP_LENGTH_WRONG);
+	/* Before the checks, as in ipv4_packet. */
+	group = FIB_LOOKUP_IPV6(p->port->vrf, ipv6_word(p, 3), ipv6_word(p, 4));
 	r = ipv6_check(p, &ip);
 	if (r)
 		return r;
 	if (unlikely(!ANY_BIT(*(volatile __u16 *)&p->port->flags, WEFT_PORT_IPV6)))
 		return port_disabled(p->port);
-
-	group = FIB_LOOKUP_IPV6(p->port->vrf, ip.dst_hi, ipv6_word(p, 4));
 	TRACE(group, group);
 	if (unlikely(!group))
 		STOP(WEFT_IPV6_LPM_MISS);
@@ -157,27 +181,46 @@ static __always_inline enum weft_reason ipv6_packet(struct packet *p)
 	}
 	TRACE(adjacency, number);
 	FIB_ADJACENCY(adj, number, none);
-	if (likely(adj_is_plain(adj)))
-		return ipv6_leave(p, &ip, adj, 1);
-	r = adj_check(adj);
-	return r ? r : ipv6_leave(p, &ip, adj, 0);
+	if (likely(adj_is_plain(p, adj)))
+		return ipv6_leave(p, adj);
+	return ipv6_leave_checked(p, &ip, adj);
 none:
 	STOP(WEFT_NO_ADJACENCY);
+}
+
+/* frame_short is for frames too short for IP. */
+static __always_inline enum weft_reason frame_short(struct packet *p)
+{
+	enum weft_reason r;
+	__u32 type;
+
+	if (p->eth + ETH_HLEN > p->end)
+		STOP(WEFT_FRAME_CORRUPTED);
+	r = eth_check(p, &type);
+	if (r)
+		return r;
+	if (vlan_beside(p))
+		STOP(WEFT_VLAN_UNKNOWN);
+	if (type == bpf_htons(ETH_P_IP) || type == bpf_htons(ETH_P_IPV6))
+		STOP(WEFT_IP_LENGTH_WRONG);
+	return eth_other(type);
 }
 
 static __always_inline enum weft_reason frame(struct packet *p)
 {
 	enum weft_reason r;
-	__be16 type;
+	__u32 type;
 
+	if (unlikely(p->eth + ETH_HLEN + IPV4_HLEN > p->end))
+		return frame_short(p);
 	r = eth_check(p, &type);
 	if (r)
 		return r;
 	if (unlikely(vlan_beside(p)))
 		STOP(WEFT_VLAN_UNKNOWN);
-	if (likely(type == bpf_htons(ETH_P_IP)))
+	if (type == bpf_htons(ETH_P_IP))
 		return ipv4_packet(p);
-	if (likely(type == bpf_htons(ETH_P_IPV6)))
+	if (type == bpf_htons(ETH_P_IPV6))
 		return ipv6_packet(p);
 	return eth_other(type);
 }

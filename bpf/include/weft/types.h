@@ -138,7 +138,7 @@ struct fib_adjacency {
 	__u8 family;	    /* of neighbor: 4, 6 or 0 */
 	__u8 reserved;
 	__u16 encap_len;
-	__u32 flags;
+	__u32 plain_frame; /* longest frame that needs new MACs and nothing else, bytes; 0: none */
 };
 
 /* A port as the program knows it. Number 0 is what is no port: it forwards nothing. */
