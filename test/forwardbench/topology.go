@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync/atomic"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -48,8 +49,12 @@ var (
 // hopMAC is what next hop n has. The sink takes packets in whatever their MAC is.
 func hopMAC(n int) mac { return mac{2, 0, 0, 0, 1, byte(n)} }
 
+// topologies counts those that were made.
+var topologies atomic.Int32
+
 // topology is a router, with what packets come from and go to, each in a namespace.
 type topology struct {
+	number                  int32
 	generator, router, sink netns.NsHandle
 	wire                    int // ifindex of the generator's end of the veth to the router
 	in, out                 int // ifindexes of the router's ports
@@ -75,7 +80,7 @@ func within(ns netns.NsHandle, f func() error) error {
 
 // newTopology makes one whose router knows tab. The caller has locked its thread.
 func newTopology(ctx context.Context, tab *table, o traffic.SinkOptions) (t *topology, err error) {
-	t = &topology{generator: netns.None(), router: netns.None(), sink: netns.None()}
+	t = &topology{number: topologies.Add(1), generator: netns.None(), router: netns.None(), sink: netns.None()}
 	defer func() {
 		if err != nil {
 			t.close()
@@ -86,8 +91,11 @@ func newTopology(ctx context.Context, tab *table, o traffic.SinkOptions) (t *top
 		return t, fmt.Errorf("get network namespace: %w", err)
 	}
 	defer here.Close()
-	for _, ns := range []*netns.NsHandle{&t.generator, &t.sink, &t.router} {
-		if *ns, err = netns.New(); err != nil { // enters it, too
+	for _, ns := range []struct {
+		handle *netns.NsHandle
+		name   string
+	}{{&t.generator, "generator"}, {&t.sink, "sink"}, {&t.router, "router"}} {
+		if *ns.handle, err = netns.NewNamed(t.name(ns.name)); err != nil { // enters it, too
 			return t, fmt.Errorf("make network namespace: %w", err)
 		}
 	}
@@ -119,11 +127,20 @@ func (t *topology) close() {
 	if t.drain != nil {
 		t.drain.Close()
 	}
-	for _, ns := range []*netns.NsHandle{&t.generator, &t.router, &t.sink} {
-		if ns.IsOpen() {
-			ns.Close()
+	for _, ns := range []struct {
+		handle *netns.NsHandle
+		name   string
+	}{{&t.generator, "generator"}, {&t.router, "router"}, {&t.sink, "sink"}} {
+		if ns.handle.IsOpen() {
+			ns.handle.Close()
+			netns.DeleteNamed(t.name(ns.name))
 		}
 	}
+}
+
+// name is that of a network namespace: weft finds peers of veths by it.
+func (t *topology) name(node string) string {
+	return fmt.Sprintf("weft-bench-%d-%d-%s", os.Getpid(), t.number, node)
 }
 
 func (t *topology) setUpRouter() error {
@@ -219,7 +236,8 @@ func setUp(name string, m mac) (ifindex int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("set %s up: %w", name, err)
 	}
-	return link.Attrs().Index, nil
+	// As hosts on veths must for XDP to take their packets.
+	return link.Attrs().Index, traffic.FillChecksums(name)
 }
 
 // newGenerator makes packets of a family into the router.
