@@ -41,7 +41,7 @@ race: ## run the tests of FIB and control under the race detector
 fuzz: ## fuzz each parser and the FIB's operations for a minute
 	$(GO) test ./fib -run '^$$' -fuzz '^FuzzOpen$$' -fuzztime 1m -fuzzminimizetime 10x
 	$(GO) test ./fib -run '^$$' -fuzz '^FuzzOperations$$' -fuzztime 1m -fuzzminimizetime 10x
-	for f in Route NextHop Link Neighbor Addr Netconf; do \
+	for f in Route NextHop Link Neighbor Addr Netconf Rule; do \
 		$(GO) test ./control/kernel -run '^$$' -fuzz "^Fuzz$$f\$$" -fuzztime 1m || exit 1; done
 
 bench: ## Go benchmarks, for benchstat
