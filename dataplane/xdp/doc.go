@@ -55,8 +55,8 @@
 // the pseudo-header (SCTP: with 0), which stands in its place then, and hands such
 // packets to Linux (checksum_partial), which keeps the note. It costs 32
 // instructions a packet (IPv6: 54), and is there only for veths whose peer leaves
-// checksums: SetPort asks the peer before the program is attached, Check each time
-// it is called; a peer that is not found counts as one that does. Until Check sees
+// checksums: SetPort asks the peer before the program is attached, Check again
+// and again, so often that it takes a two-thousandth of the time; a peer that is not found counts as one that does. Until Check sees
 // that a host has begun to leave checksums, or while no process calls it, packets
 // may be lost. Checksums inside of tunnels that a host makes are not looked at: tx
 // off, or mode tc, is right for those, too.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -43,13 +44,14 @@ type Engine struct {
 	image *bpf.Image // not ours to close
 	watch *watch
 
-	mu       sync.Mutex // guards what follows
-	progs    programs
-	features bpf.Features // of progs
-	ports    map[uint32]*port
-	probe    *probe  // made by the first Run
-	sender   *sender // made for the first port that is tried
-	closed   bool
+	mu        sync.Mutex // guards what follows
+	progs     programs
+	features  bpf.Features // of progs
+	ports     map[uint32]*port
+	probe     *probe    // made by the first Run
+	nextPeers time.Time // when veths' peers are asked again
+	sender    *sender   // made for the first port that is tried
+	closed    bool
 }
 
 type port struct {
