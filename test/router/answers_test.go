@@ -162,24 +162,34 @@ func (n *network) catchUp() {
 // account is what came in by a port: as Linux counts, and as weft does.
 type account struct{ linux, weft uint64 }
 
-// accounts counts the packets of all ports, by ifindex.
+// accounts counts the packets of all ports, by ifindex, at a moment in which none
+// comes in: weft counts the same before and after Linux has been asked.
 func (n *network) accounts() map[int]account {
 	n.Helper()
-	all := map[int]account{}
-	for name, p := range n.ports() {
-		var received uint64
-		err := n.lab.In("r1", func() error {
-			l, err := netlink.LinkByIndex(p.Ifindex)
-			if err == nil {
-				received = l.Attrs().Statistics.RxPackets
+	var all map[int]account
+	n.until("no packet comes in", func() bool {
+		all = map[int]account{}
+		for name, p := range n.ports() {
+			var received uint64
+			err := n.lab.In("r1", func() error {
+				l, err := netlink.LinkByIndex(p.Ifindex)
+				if err == nil {
+					received = l.Attrs().Statistics.RxPackets
+				}
+				return err
+			})
+			if err != nil {
+				n.Fatalf("port %s: %v", name, err)
 			}
-			return err
-		})
-		if err != nil {
-			n.Fatalf("port %s: %v", name, err)
+			all[p.Ifindex] = account{received, p.Forwarded + p.Punted + p.Dropped}
 		}
-		all[p.Ifindex] = account{received, p.Forwarded + p.Punted + p.Dropped}
-	}
+		for _, p := range n.ports() {
+			if all[p.Ifindex].weft != p.Forwarded+p.Punted+p.Dropped {
+				return false
+			}
+		}
+		return true
+	})
 	return all
 }
 
