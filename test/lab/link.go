@@ -1,17 +1,19 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
-	"unsafe"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"weft/test/traffic"
 )
 
 // sysctls of a node, in the order in which they are set, before it has links: links take what default says.
@@ -80,7 +82,7 @@ func setUpEnd(e End) error {
 		return fmt.Errorf("set %s up: %w", e.Interface, err)
 	}
 	// Of an interface that is down, the kernel does not tell the other end that it has NAPI now: XDP would be refused there.
-	return setOffloads(e.Interface)
+	return errors.Join(traffic.EnableGRO(e.Interface), traffic.FillChecksums(e.Interface))
 }
 
 func setUpLoopback() error {
@@ -112,34 +114,4 @@ func addRoute(r Route) error {
 
 func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
-}
-
-// setOffloads turns GRO on and TX checksum offload off, as `ethtool -K IF gro on tx off` does.
-func setOffloads(name string) error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("set offloads of %s: %w", name, err)
-	}
-	defer unix.Close(fd)
-	for _, v := range [][2]uint32{{unix.ETHTOOL_SGRO, 1}, {unix.ETHTOOL_STXCSUM, 0}} {
-		if err := ethtool(fd, name, &v); err != nil {
-			return fmt.Errorf("set offloads of %s (gro on, tx off): %w", name, err)
-		}
-	}
-	return nil
-}
-
-// ethtool exchanges a struct ethtool_value, a command and a value, with the driver of an interface.
-func ethtool(fd int, name string, v *[2]uint32) error {
-	request := struct { // struct ifreq
-		name [unix.IFNAMSIZ]byte
-		data unsafe.Pointer
-		_    [16]byte
-	}{data: unsafe.Pointer(v)}
-	copy(request.name[:unix.IFNAMSIZ-1], name)
-	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&request)))
-	if errno != 0 {
-		return errno
-	}
-	return nil
 }
