@@ -126,6 +126,9 @@ func (r *router) open() (err error) {
 	if err := r.openEngine(filepath.Join(root, r.netns)); err != nil {
 		return err
 	}
+	if err := r.engine.Watch(); err != nil {
+		r.log.Warn("frames that ports do not take of what XDP sends them are not counted", "error", err)
+	}
 	im, err := r.openImage()
 	if err != nil {
 		return err
