@@ -138,8 +138,7 @@ func NewState(rows, trunks int) (_ *State, err error) {
 	return s, err
 }
 
-// maps are those of the XDP program.
-
+// maps are those of the programs that are routers, by their names there.
 func (s *State) maps() map[string]**ebpf.Map {
 	return map[string]**ebpf.Map{
 		portsMap: &s.Ports, countersMap: &s.Counters, traceMap: &s.Trace, vlansMap: &s.VLANs, txPortsMap: &s.TxPorts,

@@ -1,11 +1,11 @@
 package main
 
 import (
-	"fmt"
-	"path"
 	"strconv"
 
 	"github.com/spf13/cobra"
+
+	portset "weft/control/ports"
 )
 
 // runOptions is what the command line says of a run.
@@ -57,10 +57,8 @@ If a daemon was killed, what it left forwarding goes on, and run takes it over.`
 }
 
 func (o *runOptions) check() error {
-	for _, glob := range o.ports {
-		if _, err := path.Match(glob, ""); err != nil {
-			return usage(fmt.Sprintf("--ports %s: %v", glob, err), "want a glob like 'eth*'")
-		}
+	if err := portset.CheckNames(o.ports); err != nil {
+		return usage("--ports "+err.Error(), "want a glob like 'eth*'")
 	}
 	for _, m := range runModes {
 		if o.mode == m {

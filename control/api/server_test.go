@@ -391,8 +391,8 @@ func lockName(t *testing.T) string {
 	name := fmt.Sprintf("test-%d-%s", os.Getpid(), t.Name())
 	t.Cleanup(func() { os.Remove(LockPath(name)) })
 	f, err := Lock(name)
-	if errors.Is(err, os.ErrPermission) {
-		t.Skip("needs root")
+	if errors.Is(err, os.ErrPermission) && os.Getenv("CI") == "" {
+		t.Skipf("lock in %s: run as root", Directory)
 	}
 	if err != nil {
 		t.Fatal(err)

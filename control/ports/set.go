@@ -66,7 +66,7 @@ var ErrParent = errors.New("the interface below it is not a port")
 func CheckNames(names []string) error {
 	for _, g := range names {
 		if _, err := path.Match(g, ""); err != nil {
-			return fmt.Errorf("ports %q: %w", g, err)
+			return fmt.Errorf("%s: %w", g, err)
 		}
 	}
 	return nil

@@ -249,7 +249,7 @@ func TestWhatIsAPort(t *testing.T) {
 			t.Errorf("%s: a port %v, want %v", c.name, got, c.want)
 		}
 	}
-	if err := CheckNames([]string{"eth*", "e[th"}); err == nil || !strings.Contains(err.Error(), `"e[th"`) {
+	if err := CheckNames([]string{"eth*", "e[th"}); err == nil || !strings.Contains(err.Error(), "e[th") {
 		t.Errorf("CheckNames: %v", err)
 	}
 }

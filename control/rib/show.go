@@ -155,8 +155,3 @@ func (r *RIB) VRFs(yield func(int) bool) {
 		}
 	}
 }
-
-// HasVRF reports whether there is a VRF of a number.
-func (r *RIB) HasVRF(vrf int) bool {
-	return vrf >= 0 && vrf < 1<<16 && r.hasVRF(uint16(vrf))
-}

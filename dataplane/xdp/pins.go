@@ -15,16 +15,6 @@ import (
 	"weft/bpf"
 )
 
-// Dir returns the directory in root, which is on a bpffs, of the network
-// namespace that the calling thread is in: its name is the namespace's inode.
-func Dir(root string) (string, error) {
-	inode, err := netnsInode()
-	if err != nil {
-		return "", err
-	}
-	return filepath.Join(root, strconv.FormatUint(inode, 10)), nil
-}
-
 // Names of pins.
 const (
 	imagePin     = "image"
