@@ -23,7 +23,7 @@ var arrows = map[string][]string{
 // reasons says why an arrow is missing.
 var reasons = map[string]string{
 	"cmd":       "nobody imports cmd: it is flags, wiring and printing",
-	"test":      "nobody ships test code",
+	"test":      "only cmd sees topologies and traffic in namespaces, for weft lab: what forwards does not",
 	"control":   "only cmd sees who decides: engines take what they are given",
 	"dataplane": "the FIB and the BPF objects know nothing of engines",
 	"bpf":       "the FIB's layout comes from bpf's headers, by generated code: there is nothing to import",
