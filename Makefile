@@ -32,8 +32,10 @@ man: ## write the manual pages into build/man
 generate: ## make Go and BPF objects from the C source again (clang-19)
 	$(GO) generate ./...
 
-test: deps ## run all tests, as root: the ones in the kernel too
-	$(GO) test ./...
+test: deps ## run all tests, as root: the ones in the kernel too; prints what was proved
+	@mkdir -p build && rm -f build/proof.jsonl
+	@WEFT_PROOF=$(CURDIR)/build/proof.jsonl $(GO) test -count=1 ./...; code=$$?; \
+		WEFT_PROOF=$(CURDIR)/build/proof.jsonl $(GO) run ./test/proof/report && exit $$code
 
 race: ## run the tests of FIB and control under the race detector
 	$(GO) test -race ./fib/... ./control/...
