@@ -27,6 +27,11 @@ func (s *Server) GetStatus(ctx context.Context, _ *StatusRequest) (*Status, erro
 		Version: id.Version, Pid: int64(os.Getpid()), Started: id.Started.UnixNano(), Netns: id.Netns, Pins: id.Pins,
 		Adopted: id.Adopted, State: Loading, Fib: &FIB{}, Memory: residentMemory(), Ports: uint32(len(s.config.Engine.Ports())),
 	}
+	select {
+	case <-s.config.Follower.Synced(): // before what follows is read, so that it has the first dump
+		st.State = Forwarding
+	default:
+	}
 	counts, err := s.config.Follower.Counts(ctx)
 	if err != nil {
 		return nil, ended(err)
@@ -38,13 +43,8 @@ func (s *Server) GetStatus(ctx context.Context, _ *StatusRequest) (*Status, erro
 	if err := s.do(ctx, func(r *rib.RIB) { describeFIB(st.Fib, r) }); err != nil {
 		return nil, err
 	}
-	select {
-	case <-s.config.Follower.Synced():
-		st.State = Forwarding
-		if st.Fib.NotInstalled > 0 {
-			st.State = Kernel
-		}
-	default:
+	if st.State == Forwarding && st.Fib.NotInstalled > 0 {
+		st.State = Kernel
 	}
 	if st.Program, err = s.config.Program(); err != nil {
 		return nil, status.Errorf(codes.Internal, "describe the program: %v", err)
