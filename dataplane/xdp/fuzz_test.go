@@ -25,8 +25,11 @@ const (
 )
 
 func repair(in []byte, what uint8) []byte {
+	if len(in) < 14 {
+		return in
+	}
 	b := slices.Clone(in)
-	ip := b[min(14, len(b)):]
+	ip := b[14:]
 	four := len(ip) >= 20 && ip[0]>>4 == 4
 	six := len(ip) >= 40 && ip[0]>>4 == 6
 	if what&repairMAC != 0 {
