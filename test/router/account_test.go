@@ -11,6 +11,7 @@ import (
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
 
+	"weft/test/proof"
 	"weft/test/star"
 )
 
@@ -35,7 +36,8 @@ func TestUnaccounted(t *testing.T) {
 	})
 	now := n.Accounts()[port.Ifindex]
 	was := before[port.Ifindex]
-	if missed := now.Linux - was.Linux; port.Unaccounted > missed || now.Weft != was.Weft {
+	missed := now.Linux - was.Linux
+	if port.Unaccounted > missed || now.Weft != was.Weft {
 		t.Errorf("%d packets unaccounted: %d came in, and weft has counted %d", port.Unaccounted, missed, now.Weft-was.Weft)
 	}
 	why := fmt.Sprintf("program %d is there in the place of weft's", id)
@@ -56,6 +58,9 @@ func TestUnaccounted(t *testing.T) {
 	if o := n.Weft("status"); o.Code != 0 {
 		t.Errorf("exit code %d after the remedy\n%s", o.Code, o.Stdout)
 	}
+	proof.Record(t, proof.Result{
+		Kind: proof.Fault, Name: "unaccounted", What: "another program in the place of weft's: told with the remedy, every packet arrives", Count: 1, Packets: missed,
+	})
 }
 
 // replaceProgram makes a program that counts nothing that of a port.
