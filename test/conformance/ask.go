@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -58,15 +59,24 @@ func (n *Network) way(ip []byte) (dataplane.Reason, string, error) {
 // leave by a port if there is one.
 func (n *Network) until(ctx context.Context, p packet, want dataplane.Reason, port string) error {
 	ip := p.bytes()
-	for deadline := time.Now().Add(patience); ; {
+	return n.poll(ctx, func() (string, error) {
 		r, name, err := n.way(ip)
+		if err != nil || r == want && name == port {
+			return "", err
+		}
+		return fmt.Sprintf("packet to %s: %s by %q, want %s by %q", p.dst, r, name, want, port), nil
+	})
+}
+
+// poll asks again and again what is wrong, until it is nothing.
+func (n *Network) poll(ctx context.Context, wrong func() (string, error)) error {
+	for deadline := time.Now().Add(patience); ; {
+		what, err := wrong()
 		switch {
-		case err != nil:
+		case err != nil || what == "":
 			return err
-		case r == want && name == port:
-			return nil
 		case time.Now().After(deadline):
-			return fmt.Errorf("packet to %s: %s by %q, want %s by %q", p.dst, r, name, want, port)
+			return errors.New(what)
 		}
 		if err := wait(ctx, 5*time.Millisecond); err != nil {
 			return err
@@ -74,9 +84,8 @@ func (n *Network) until(ctx context.Context, p packet, want dataplane.Reason, po
 	}
 }
 
-// routes adds routes, and waits until weft has them. The last one's first address
-// is asked for.
-func (n *Network) routes(ctx context.Context, all ...siteRoute) error {
+// routes adds routes. weft has them a moment later.
+func (n *Network) routes(all ...siteRoute) error {
 	return n.in(func() error {
 		for _, r := range all {
 			if err := n.addRoute(r); err != nil {

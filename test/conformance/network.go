@@ -38,7 +38,12 @@ var networks atomic.Int32
 // Open makes a network. Needs root. Its namespaces are weft-conf-PID-N-*: what a
 // process has left that was killed, `weft lab down --prefix` removes.
 func Open(ctx context.Context) (*Network, error) {
-	n, err := openLinux(ctx)
+	return open(ctx, false)
+}
+
+// open can make a network whose engine is pinned, as that of `weft run` is.
+func open(ctx context.Context, pinned bool) (*Network, error) {
+	n, err := openLinux(ctx, pinned)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +54,7 @@ func Open(ctx context.Context) (*Network, error) {
 }
 
 // openLinux makes a network in which weft has not begun to forward.
-func openLinux(ctx context.Context) (_ *Network, err error) {
+func openLinux(ctx context.Context, pinned bool) (_ *Network, err error) {
 	n := &Network{wires: map[string]*wire{}, buf: make([]byte, 1<<16), ifindex: map[string]int{}}
 	defer func() {
 		if err != nil {
@@ -66,7 +71,7 @@ func openLinux(ctx context.Context) (_ *Network, err error) {
 	if err := n.lab.In(routerNode, n.setUpRouter); err != nil {
 		return nil, err
 	}
-	if n.weft, err = startWeft(ctx, n.lab); err != nil {
+	if n.weft, err = startWeft(ctx, n.lab, pinned); err != nil {
 		return nil, err
 	}
 	return n, nil
@@ -221,7 +226,7 @@ var routeKinds = map[string]int{"": 1, "blackhole": 6, "unreachable": 7, "prohib
 func (n *Network) addRoute(r siteRoute) error {
 	prefix := netip.MustParsePrefix(r.prefix)
 	route := &netlink.Route{
-		Dst:  &net.IPNet{IP: prefix.Addr().AsSlice(), Mask: net.CIDRMask(prefix.Bits(), prefix.Addr().BitLen())},
+		Dst:  ipNet(r.prefix),
 		Type: routeKinds[r.kind], MTU: r.mtu, Priority: r.metric,
 	}
 	var hops []*netlink.NexthopInfo
@@ -250,6 +255,11 @@ func (n *Network) addRoute(r siteRoute) error {
 		route.LinkIndex, route.Gw = hops[0].LinkIndex, hops[0].Gw
 	}
 	return netlink.RouteAdd(route)
+}
+
+func ipNet(prefix string) *net.IPNet {
+	p := netip.MustParsePrefix(prefix)
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
 
 // in runs f in the router's namespace.

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/cilium/ebpf/rlimit"
 
 	"weft/bpf"
 	"weft/control"
+	"weft/control/api"
 	"weft/control/ports"
 	"weft/control/rib"
 	"weft/dataplane"
@@ -24,11 +27,16 @@ import (
 type weft struct {
 	grace    *bpf.Grace
 	mem      *bpf.Image
+	image    *fib.Image
 	engine   *xdp.Engine
 	ports    *ports.Set
 	follower *control.Follower
 	cancel   context.CancelFunc
 	ended    chan error
+
+	pinned bool
+	bpffs  *os.File
+	dir    string // of pins; "": none
 }
 
 // imageSize has room for all routes of the network and of clauses.
@@ -42,11 +50,11 @@ var reasons = rib.Reasons{
 }
 
 // startWeft returns when the FIB has the kernel's routes, before packets are taken.
-func startWeft(ctx context.Context, l *lab.Lab) (*weft, error) {
+func startWeft(ctx context.Context, l *lab.Lab, pinned bool) (*weft, error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, fmt.Errorf("raise the limit of locked memory: %w", err)
 	}
-	w := &weft{grace: bpf.NewGrace(), ended: make(chan error, 1)}
+	w := &weft{grace: bpf.NewGrace(), ended: make(chan error, 1), pinned: pinned}
 	running, cancel := context.WithCancel(context.Background())
 	w.cancel = cancel
 	opened := make(chan error, 1)
@@ -78,18 +86,55 @@ func (w *weft) open() (err error) {
 	if w.mem, err = bpf.NewImage(imageSize); err != nil {
 		return err
 	}
-	im, err := fib.Create(w.mem.Mem(), fib.Options{Grace: w.grace, HashSeed: 0x5eed})
-	if err != nil {
+	if w.image, err = fib.Create(w.mem.Mem(), fib.Options{Grace: w.grace, HashSeed: 0x5eed}); err != nil {
 		return err
 	}
-	if w.engine, err = xdp.New(w.mem, xdp.Options{}); err != nil {
+	if w.pinned {
+		if err := w.pin(); err != nil {
+			return err
+		}
+	}
+	if w.engine, err = xdp.New(w.mem, xdp.Options{Dir: w.dir}); err != nil {
 		return err
 	}
 	w.ports = ports.New(ports.Config{Engine: w.engine, Hold: true})
 	w.follower, err = control.Open(control.Config{
-		Image: im, Ports: w.ports, Reasons: reasons, Interface: w.ports.Take, ReceiveBuffer: 4 << 20,
+		Image: w.image, Ports: w.ports, Reasons: reasons, Interface: w.ports.Take, ReceiveBuffer: 4 << 20,
+		Refresh: 100 * time.Millisecond, // of neighbors: clauses wait for it
 	})
 	return err
+}
+
+// pin chooses the directory that `weft run` would: the next one removes what is left
+// there of a namespace that is gone.
+func (w *weft) pin() error {
+	root, f, err := xdp.Root()
+	if err != nil {
+		return err
+	}
+	w.bpffs = f
+	netns, err := api.Netns()
+	if err != nil {
+		return err
+	}
+	w.dir = filepath.Join(root, "weft", netns)
+	return nil
+}
+
+// restart leaves the pinned engine at work, and opens it again. Nobody follows the
+// kernel then.
+func (w *weft) restart(l *lab.Lab) error {
+	w.cancel()
+	err := errors.Join(<-w.ended, w.engine.Close(), w.mem.Close())
+	w.ended <- nil
+	w.engine, w.mem = nil, nil
+	if err != nil {
+		return err
+	}
+	return l.In(routerNode, func() (err error) {
+		w.engine, w.mem, err = xdp.Open(w.dir)
+		return err
+	})
 }
 
 // settle begins to forward, and waits until it does by all ports as it should.
@@ -151,6 +196,9 @@ func (w *weft) stop() error {
 	}
 	if w.mem != nil {
 		errs = append(errs, w.mem.Close())
+	}
+	if w.bpffs != nil {
+		errs = append(errs, w.bpffs.Close())
 	}
 	w.grace.Close()
 	return errors.Join(errs...)
