@@ -258,12 +258,20 @@ func (s *sightings) complete() bool {
 	if s.stranger >= Copies-1 {
 		return true // it does not get better
 	}
-	for i, w := range s.want {
-		if s.times[i] < Copies && !(w.Once && s.times[i] > 0) {
+	for i := range s.want {
+		if s.lacks(i) {
 			return false
 		}
 	}
 	return true
+}
+
+// lacks tells whether something has not come often enough.
+func (s *sightings) lacks(i int) bool {
+	if s.want[i].Once {
+		return s.times[i] == 0
+	}
+	return s.times[i] < Copies
 }
 
 func (s *sightings) wrong() error {
@@ -272,7 +280,7 @@ func (s *sightings) wrong() error {
 		errs = append(errs, fmt.Errorf("and %d more", s.stranger))
 	}
 	for i, w := range s.want {
-		if s.times[i] < Copies && !(w.Once && s.times[i] > 0) {
+		if s.lacks(i) {
 			errs = append(errs, fmt.Errorf("%s came out of %s %d times, want %d", w.What, w.Port, s.times[i], Copies))
 		}
 	}

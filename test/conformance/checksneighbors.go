@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 
@@ -110,8 +111,8 @@ func (n *Network) watch(ctx context.Context, ip, reply []byte, want ...timed) er
 		}
 		return missing() == ""
 	})
-	if err == errLate {
-		return fmt.Errorf("%s", missing())
+	if errors.Is(err, errLate) {
+		return errors.New(missing())
 	}
 	return err
 }

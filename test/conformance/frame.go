@@ -22,7 +22,7 @@ const (
 // packet is an IP packet to be made. What is not given is filled in.
 type packet struct {
 	src, dst string
-	tos      byte   // 0: EF, ECT(1)
+	tos      byte   // 0: 0xb9
 	ttl      int    // 0: 64; -1: 0
 	protocol int    // 0: UDP; -1: 0. The next header of IPv6
 	id       uint16 // of IPv4
