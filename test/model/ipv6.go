@@ -51,6 +51,9 @@ func (s *State) weft6(frame []byte, in *Port) Outcome {
 	case header6+h.payload() > len(h):
 		return end(dataplane.IPLengthWrong)
 	}
+	if h.payload() == 0 && h.next() == hopByHop {
+		return end(dataplane.IPv6HopByHop) // RFC 2675: its length may be in an option
+	}
 	frame = fit(frame, header6+h.payload())
 	h = frame[ethLen:]
 	if r := special6(h.src(), h.dst()); r != dataplane.Forwarded {
