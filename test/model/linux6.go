@@ -266,7 +266,11 @@ func (g ingress) answer6(h ipv6, kind, code byte, info uint32) Linux {
 			deeds = append(deeds, discards("no address"))
 			continue
 		}
-		deeds = append(deeds, g.transmit(Answers, hop, g.src, error6(h, source, kind, code, info)))
+		m := error6(h, source, kind, code, info)
+		if back.MTU != 0 && len(m) > back.MTU {
+			return Linux{Does: Undefined, Why: "an error in fragments, over a route with an MTU that IPv6 has not"}
+		}
+		deeds = append(deeds, g.transmit(Answers, hop, g.src, m))
 	}
 	return anyOf(deeds)
 }
