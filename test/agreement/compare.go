@@ -102,15 +102,16 @@ func compareDirectly(m, e, l *Answer, name string) *difference {
 	return nil
 }
 
-// intended names a difference between weft and Linux that the model has for both:
-// what weft forwards or drops, and Linux does otherwise.
-func intended(m *Answer) string {
-	all := alternatives(&m.Linux)
-	want := map[dataplane.Verdict]model.Deed{dataplane.Forward: model.Forwards, dataplane.Drop: model.Discards}[m.Reason.Verdict()]
-	if want == "" || slices.ContainsFunc(all, func(one model.Linux) bool { return one.Does == want }) {
-		return ""
+// intended names the difference between weft and Linux that the model means, if it
+// means one. One that is not listed is none of those.
+func intended(p Packet, m *Answer) (name string, d *difference) {
+	if isOpen(&m.Linux) || !m.Differs() {
+		return "", nil
 	}
-	return fmt.Sprintf("%s: linux %s (%s)", m.Reason, all[0].Does, all[0].Why)
+	if listed, ok := model.Explain(p.Frame, m.Outcome); ok {
+		return listed.Name, nil
+	}
+	return "", &difference{"weft and linux", "not listed", fmt.Sprintf("%s, and linux %s (%s)\n%s", m.Reason, m.Linux.Does, m.Linux.Why, sentWords(m.Linux.Sent))}
 }
 
 // packetOf returns the IP packet of a frame, without padding.

@@ -298,7 +298,7 @@ func (e *Engine) forward(p Packet, a *Answer) error {
 	if err != nil {
 		return err
 	}
-	*a = Answer{Reason: r.Reason, Frame: r.Packet}
+	*a = Answer{Outcome: model.Outcome{Reason: r.Reason, Frame: r.Packet}}
 	if r.Reason.Verdict() == dataplane.Forward {
 		a.Port = e.names[r.Egress]
 	}

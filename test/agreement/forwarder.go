@@ -1,9 +1,6 @@
 package agreement
 
-import (
-	"weft/dataplane"
-	"weft/test/model"
-)
+import "weft/test/model"
 
 // Forwarder is one that a State is given to, and then packets of it. One goroutine
 // at a time may use it.
@@ -17,18 +14,11 @@ type Forwarder interface {
 	Close() error
 }
 
-// Answer is what a forwarder does with a packet.
+// Answer is what a forwarder does with a packet. Engines leave out what Linux does,
+// and Linux all but what it has sent.
 type Answer struct {
-	// Of the model and of engines.
-	Reason dataplane.Reason
-	Port   string // it leaves by, when it is forwarded
-	Frame  []byte // as it leaves
-
-	// Of Linux: what has left (Sent). Of the model: what is to leave.
-	Linux model.Linux
-
-	// Why the packet was not given to the forwarder; "": it was.
-	Left string
+	model.Outcome
+	Left string // why the packet was not given to the forwarder; "": it was
 }
 
 // Model is the model as a Forwarder.
@@ -55,8 +45,7 @@ func (m *Model) Set(s *model.State) error {
 // Forward implements Forwarder.
 func (m *Model) Forward(packets []Packet, answers []Answer) error {
 	for i, p := range packets {
-		o := m.s.Forward(p.Frame, m.s.Ports[p.Port].Name)
-		answers[i] = Answer{Reason: o.Reason, Port: o.Port, Frame: o.Frame, Linux: o.Linux}
+		answers[i] = Answer{Outcome: m.s.Forward(p.Frame, m.s.Ports[p.Port].Name)}
 	}
 	return nil
 }

@@ -21,6 +21,7 @@ type Linux struct {
 	send          [maxPorts]int // sockets
 	number        map[int]int   // ports by the ifindex of their far end
 	s             *model.State
+	errors        *allErrors
 }
 
 // NewLinux makes a router in a namespace, without a State yet.
@@ -32,9 +33,11 @@ func NewLinux() (_ *Linux, err error) {
 	if l.router, l.wires, err = newRouter(true); err != nil {
 		return nil, err
 	}
-	if err = l.wires.do(l.open); err != nil {
-		l.Close()
-		return nil, err
+	if l.errors, err = liftErrors(); err == nil {
+		err = l.wires.do(l.open)
+	}
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
 }
@@ -62,7 +65,7 @@ func (l *Linux) Name() string { return "linux" }
 // Set implements Forwarder.
 func (l *Linux) Set(s *model.State) error {
 	l.s = s
-	err := l.router.do(func() error { return errors.Join(reset(), apply(s)) })
+	err := errors.Join(l.errors.again(), l.router.do(func() error { return errors.Join(reset(), apply(s)) }))
 	if err != nil {
 		return fmt.Errorf("linux: set a state: %w", err)
 	}
@@ -107,6 +110,9 @@ func (l *Linux) collect(a *Answer) {
 
 // Patient does what Forward does with one packet, and waits for what comes late.
 func (l *Linux) Patient(p Packet) (a Answer, err error) {
+	if err := l.errors.again(); err != nil {
+		return a, err
+	}
 	err = l.wires.do(func() error {
 		time.Sleep(patience) // for what earlier packets have left
 		l.drain()
@@ -156,5 +162,8 @@ func (l *Linux) Close() error {
 		l.ring.close()
 	}
 	closeNamespaces(l.router, l.wires)
+	if l.errors != nil {
+		return l.errors.restore()
+	}
 	return nil
 }

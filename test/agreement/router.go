@@ -6,8 +6,10 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -44,8 +46,10 @@ var routerSettings = []string{
 	"ipv6/conf/default/accept_redirects=0",
 	"ipv6/conf/default/mldv2_unsolicited_report_interval=100000000",
 	"ipv6/auto_flowlabels=0",
+	"ipv6/route/mtu_expires=0", // nothing is learned from errors
 	"ipv6/icmp/ratelimit=0",
-	"ipv6/icmp/ratemask=",
+	"ipv4/icmp_msgs_per_sec=1000000000", // of both families
+	"ipv4/icmp_msgs_burst=1000000000",
 	"ipv6/ip6frag_time=36000", // no answer comes late
 	"ipv4/conf/all/rp_filter=0",
 	"ipv4/conf/default/rp_filter=0",
@@ -90,14 +94,15 @@ func addPorts(wires int) error {
 	return nil
 }
 
-// reset brings the thread's namespace to where addPorts left it.
+// reset brings the thread's namespace to where addPorts left it. What goes with a
+// link Linux does not tell of each: so routes and addresses go first.
 func reset() error {
+	err := errors.Join(ip(nil, "route", "flush", "table", "main"), ip(nil, "-6", "route", "flush", "table", "main"))
 	var commands []string
 	for n := range maxPorts {
-		commands = append(commands, "link set "+portName(n)+" down", "addr flush dev "+portName(n))
+		commands = append(commands, "addr flush dev "+portName(n), "link set "+portName(n)+" down")
 	}
-	err := ip(commands, "-batch", "-")
-	return errors.Join(err, ip(nil, "route", "flush", "table", "main"), ip(nil, "-6", "route", "flush", "table", "main"))
+	return errors.Join(err, ip(commands, "-batch", "-"))
 }
 
 // apply gives the thread's namespace, which is as after reset, a State.
@@ -110,7 +115,52 @@ func apply(s *model.State) error {
 			return err
 		}
 	}
-	return ip(Commands(s), "-batch", "-")
+	if err := ip(addressCommands(s), "-batch", "-"); err != nil {
+		return err
+	}
+	if err := awaitAddresses(s); err != nil {
+		return err
+	}
+	return ip(ruleCommands(s), "-batch", "-")
+}
+
+// awaitAddresses waits for the routes of IPv6 addresses, which a thread of the kernel
+// adds when it has the time.
+func awaitAddresses(s *model.State) error {
+	want := map[netip.Prefix]bool{}
+	for _, p := range s.Ports {
+		for _, a := range p.Addrs {
+			if a.Addr().Is6() {
+				want[netip.PrefixFrom(a.Addr(), 128)] = true
+			}
+			if a.Addr().Is6() && p.IPv6 && a.Bits() < 127 { // RFC 4291 2.6.1
+				want[netip.PrefixFrom(a.Masked().Addr(), 128)] = true
+			}
+		}
+	}
+	for start := time.Now(); ; time.Sleep(time.Millisecond) {
+		routes, err := netlink.RouteListFiltered(unix.AF_INET6, &netlink.Route{Table: unix.RT_TABLE_LOCAL}, netlink.RT_FILTER_TABLE)
+		if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+			return fmt.Errorf("list the routes of addresses: %w", err)
+		}
+		have := map[netip.Prefix]bool{}
+		for _, r := range routes {
+			a, _ := netip.AddrFromSlice(r.Dst.IP)
+			have[netip.PrefixFrom(a, 128)] = true
+		}
+		missing := 0
+		for p := range want {
+			if !have[p] {
+				missing++
+			}
+		}
+		if missing == 0 {
+			return nil
+		}
+		if time.Since(start) > awaitAtMost {
+			return fmt.Errorf("after %v %d IPv6 addresses still have no route", awaitAtMost, missing)
+		}
+	}
 }
 
 // patientNeighbors is how long a neighbor is waited for, ms: longer than any State
@@ -120,15 +170,21 @@ const patientNeighbors = "36000000"
 // applyForwarding: a port that is too small for IPv6 (RFC 8200 5) has no settings of it.
 func applyForwarding(p *model.Port) error {
 	value := map[bool]string{false: "0", true: "1"}
-	err := errors.Join(
-		sysctl("ipv4/conf/"+p.Name+"/forwarding", value[p.IPv4]),
-		sysctl("ipv4/neigh/"+p.Name+"/retrans_time_ms", patientNeighbors))
+	neighbors := func(family string) error {
+		return errors.Join(
+			sysctl(family+"/neigh/"+p.Name+"/retrans_time_ms", patientNeighbors),
+			sysctl(family+"/neigh/"+p.Name+"/unres_qlen_bytes", "0")) // nor do they hold what errors need
+	}
+	err := errors.Join(sysctl("ipv4/conf/"+p.Name+"/forwarding", value[p.IPv4]), neighbors("ipv4"))
 	if p.MTU < minMTU6 {
 		return err
 	}
-	return errors.Join(err,
-		sysctl("ipv6/conf/"+p.Name+"/forwarding", value[p.IPv6]),
-		sysctl("ipv6/neigh/"+p.Name+"/retrans_time_ms", patientNeighbors))
+	return errors.Join(err, sysctl("ipv6/conf/"+p.Name+"/forwarding", value[p.IPv6]), neighbors("ipv6"))
+}
+
+// Commands is a State in the words of `ip -batch`, for people who want to have one.
+func Commands(s *model.State) []string {
+	return slices.Concat(linkCommands(s), addressCommands(s), ruleCommands(s))
 }
 
 // linkCommands makes all links of a State, up, in the words of ip(8).
@@ -139,20 +195,24 @@ func linkCommands(s *model.State) (commands []string) {
 	return commands
 }
 
-// Commands is what is on the links of a State, in the words of ip(8). The order is
-// that in which things need each other: ports go down last, as they were up when
-// their routes came.
-func Commands(s *model.State) (commands []string) {
-	add := func(format string, args ...any) { commands = append(commands, fmt.Sprintf(format, args...)) }
+// addressCommands gives links their addresses.
+func addressCommands(s *model.State) (commands []string) {
 	for _, p := range s.Ports {
 		for _, a := range p.Addrs {
 			if a.Addr().Is6() {
-				add("addr add %s dev %s nodad", a, p.Name)
+				commands = append(commands, fmt.Sprintf("addr add %s dev %s nodad", a, p.Name))
 			} else {
-				add("addr add %s dev %s", a, p.Name)
+				commands = append(commands, fmt.Sprintf("addr add %s dev %s", a, p.Name))
 			}
 		}
 	}
+	return commands
+}
+
+// ruleCommands is all else of a State. The order is that in which things need each
+// other: ports go down last, as they were up when their routes came.
+func ruleCommands(s *model.State) (commands []string) {
+	add := func(format string, args ...any) { commands = append(commands, fmt.Sprintf(format, args...)) }
 	for _, n := range s.Neighbors {
 		switch n.State {
 		case model.Permanent:

@@ -130,12 +130,12 @@ func (t *Table) Run(packets []Packet, tally *Tally) (all []Divergence, err error
 		return nil, err
 	}
 	for n, p := range packets {
-		tally.said(p, &said[0][n])
 		add := func(d *difference) {
 			if d != nil {
 				all = append(all, Divergence{t.s, Packet{p.Port, slices.Clone(p.Frame)}, *d})
 			}
 		}
+		add(tally.said(p, &said[0][n]))
 		if linux != nil {
 			d, err := t.askLinux(p, &said[0][n], &linux[n])
 			if err != nil {
@@ -225,13 +225,15 @@ func familyName(f []byte) string {
 	return "other"
 }
 
-func (t *Tally) said(p Packet, m *Answer) {
+func (t *Tally) said(p Packet, m *Answer) *difference {
 	t.Packets["all "+familyName(p.Frame)]++
 	t.Reasons[m.Reason.String()]++
 	t.Deeds[string(m.Linux.Does)]++
-	if w := intended(m); w != "" {
-		t.Intended[w]++
+	name, d := intended(p, m)
+	if name != "" {
+		t.Intended[name]++
 	}
+	return d
 }
 
 func (t *Tally) count(name string, p Packet, equal bool) {
