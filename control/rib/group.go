@@ -32,7 +32,7 @@ type wish struct {
 	mtu     uint32 // of toHops; 0: that of the link
 	nextHop uint32 // of toHops: identifier of a next-hop object; 0: hops
 	hops    []hop      // of others: the links that the kernel tells routes of one prefix apart by
-	source  netip.Addr // of packets of the kernel's own, for people: forwarding does not depend on it
+	source  netip.Addr // of packets of the kernel's own: forwarding does not depend on it
 }
 
 type hop struct {
@@ -74,7 +74,7 @@ func (r *RIB) wishOf(m *kernel.Route) wish {
 	case unix.RTN_PROHIBIT:
 		return wish{kind: toSender, code: pick(codeProhibited4, codeProhibited6)}
 	case unix.RTN_BROADCAST:
-		return wish{kind: toKernel, reason: reasons.Broadcast, hops: r.linksOf(m.Hops)}
+		return wish{kind: toKernel, reason: reasons.Broadcast, hops: r.linksOf(m.Hops), source: m.Source}
 	case unix.RTN_MULTICAST:
 		return wish{kind: toKernel, reason: reasons.Multicast, hops: r.linksOf(m.Hops)}
 	case unix.RTN_THROW:
@@ -93,7 +93,8 @@ func (r *RIB) hopsOf(from []kernel.Hop) []hop {
 }
 
 // linksOf is what of hops a route says that leads nowhere. Two interfaces may bring
-// one address each: the first one anycast address of two subnets, say.
+// one address, the first of two subnets, say; and two addresses of one interface the
+// last of theirs, which differ in the source.
 func (r *RIB) linksOf(from []kernel.Hop) []hop {
 	hops := r.scratch.hops[:0]
 	for _, h := range from {

@@ -289,6 +289,23 @@ func TestAddressOfTwoLinks(t *testing.T) {
 	}
 }
 
+// One interface has two subnets that end with the same address.
+func TestBroadcastOfTwoSubnets(t *testing.T) {
+	b := newBench(t, Options{})
+	from := func(source string) *kernel.Route {
+		r := route(t, "broadcast 10.2.255.255/32 dev 1 table 255")
+		r.Source = netip.MustParseAddr(source)
+		return r
+	}
+	for _, source := range []string{"10.2.0.1", "10.2.240.1"} {
+		b.SetRoute(from(source), Add)
+	}
+	b.DeleteRoute(from("10.2.240.1"))
+	b.want("10.2.255.255/32", "punt 4")
+	b.DeleteRoute(from("10.2.0.1"))
+	b.want("10.2.255.255/32", "")
+}
+
 func TestManyMembers(t *testing.T) {
 	b := newBench(t, Options{})
 	text := "unicast 10.0.0.0/8"

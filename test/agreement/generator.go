@@ -69,12 +69,18 @@ func NewGenerator(s *model.State, seed uint64) *Generator {
 		for _, a := range p.Addrs {
 			f := family(a.Addr())
 			g.own[f] = append(g.own[f], a.Addr().AsSlice())
+			if a.Addr().IsLinkLocalUnicast() {
+				continue // there are enough of them among special addresses
+			}
 			g.dst[f].subnets = append(g.dst[f].subnets, a)
 			g.addEdges(a)
 		}
 	}
 	for _, n := range s.Neighbors {
 		f, port := family(n.Addr), g.port(n.Port)
+		if n.Addr.IsLinkLocalUnicast() {
+			continue
+		}
 		g.dst[f].hosts = append(g.dst[f].hosts, n.Addr.AsSlice())
 		g.hosts[port][f] = append(g.hosts[port][f], n.Addr.AsSlice())
 	}
@@ -152,11 +158,11 @@ func (g *Generator) Next(buf []byte) Packet {
 	if d.family != 0 {
 		g.vary(&d)
 	}
-	if g.oneIn(3) {
+	if g.oneIn(4) {
 		g.mutate(&d)
 	}
 	g.pad(&d)
-	if g.oneIn(12) {
+	if g.oneIn(16) {
 		g.mutateLink(&d)
 	}
 	if most := l3 + g.s.Ports[d.in].MTU; len(d.b) > most {

@@ -152,8 +152,8 @@ func (d *drawing) neighbors() {
 				}
 				known[h] = true
 				d.hops = append(d.hops, h)
-				switch d.IntN(6) {
-				case 0:
+				switch d.IntN(9) {
+				case 0: // missing
 				case 1:
 					d.s.Neighbors = append(d.s.Neighbors, model.Neighbor{Port: p.Name, Addr: a, State: model.Failed})
 				default:
@@ -227,7 +227,7 @@ func (d *drawing) routes() {
 		} else {
 			taken[k] = true
 		}
-		switch d.IntN(16) {
+		switch d.IntN(24) {
 		case 0:
 			r.Kind = model.Blackhole
 		case 1:

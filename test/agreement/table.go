@@ -102,11 +102,19 @@ type Divergence struct {
 	difference
 }
 
-// Run gives packets to the forwarders and compares. It adds to tally what they came
-// to, and returns what differs.
-func (t *Table) Run(packets []Packet, tally *Tally) (all []Divergence, err error) {
+// Run gives packets to the forwarders whose turn it is, and compares. It adds to tally
+// what they came to, and returns what differs.
+func (t *Table) Run(packets []Packet, tally *Tally) ([]Divergence, error) {
 	t.batches++
-	rows := slices.DeleteFunc(slices.Clone(t.Rows), func(r Row) bool { return t.batches%r.Every != 0 })
+	return t.run(packets, tally, slices.DeleteFunc(slices.Clone(t.Rows), func(r Row) bool { return t.batches%r.Every != 0 }))
+}
+
+// RunAll is Run with all forwarders.
+func (t *Table) RunAll(packets []Packet, tally *Tally) ([]Divergence, error) {
+	return t.run(packets, tally, t.Rows)
+}
+
+func (t *Table) run(packets []Packet, tally *Tally, rows []Row) (all []Divergence, err error) {
 	answers := make([][]Answer, len(rows))
 	var said [2][]Answer
 	var linux []Answer

@@ -27,10 +27,10 @@ var templates, templateByDraw = makeTemplates()
 
 func makeTemplates() (all []template, byDraw []int) {
 	for _, p := range ipv4Payloads() {
-		all = append(all, template{serialize(append([]gopacket.SerializableLayer{ethernet(layers.EthernetTypeIPv4), p.header()}, p.layers...)...), 4, p.often})
+		all = append(all, template{frame(layers.EthernetTypeIPv4, append([]gopacket.SerializableLayer{p.header()}, p.layers...)...), 4, p.often})
 	}
 	for _, p := range ipv6Payloads() {
-		all = append(all, template{serialize(append([]gopacket.SerializableLayer{ethernet(layers.EthernetTypeIPv6), p.header6()}, p.layers...)...), 6, p.often})
+		all = append(all, template{frame(layers.EthernetTypeIPv6, append([]gopacket.SerializableLayer{p.header6()}, p.layers...)...), 6, p.often})
 	}
 	all = append(all, otherTemplates()...)
 	for i, t := range all {
@@ -64,19 +64,16 @@ func (p *payload) header6() *layers.IPv6 {
 	}
 }
 
-func ethernet(t layers.EthernetType) *layers.Ethernet {
-	return &layers.Ethernet{SrcMAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}, DstMAC: net.HardwareAddr{2, 0, 0, 0, 0, 2}, EthernetType: t}
-}
-
-func serialize(all ...gopacket.SerializableLayer) []byte {
+// frame is what layers become behind an Ethernet header, which as gopacket's would pad it.
+func frame(t layers.EthernetType, all ...gopacket.SerializableLayer) []byte {
 	b := gopacket.NewSerializeBuffer()
 	if err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, all...); err != nil {
 		panic(err) // a template of ours is wrong: no test could run
 	}
-	return append([]byte{}, b.Bytes()...)
+	return append([]byte{2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, byte(t >> 8), byte(t)}, b.Bytes()...)
 }
 
-// network lets transport layers sum up the pseudo-header; the addresses are changed later.
+// sums is of layers that sum up the pseudo-header, too. The addresses are changed later.
 type sums interface {
 	gopacket.SerializableLayer
 	SetNetworkLayerForChecksum(gopacket.NetworkLayer) error
@@ -214,7 +211,7 @@ func ipv6Payloads() []payload {
 
 func otherTemplates() []template {
 	arp := func(operation uint16) []byte {
-		return serialize(ethernet(layers.EthernetTypeARP), &layers.ARP{
+		return frame(layers.EthernetTypeARP, &layers.ARP{
 			AddrType: layers.LinkTypeEthernet, Protocol: layers.EthernetTypeIPv4, HwAddressSize: 6, ProtAddressSize: 4, Operation: operation,
 			// From outside of all subnets: the kernel does not learn from it.
 			SourceHwAddress: []byte{2, 0, 0, 0, 0, 1}, SourceProtAddress: []byte{198, 51, 100, 7},
@@ -224,10 +221,10 @@ func otherTemplates() []template {
 	return []template{
 		{arp(layers.ARPRequest), 0, 3},
 		{arp(layers.ARPReply), 0, 2},
-		{serialize(ethernet(layers.EthernetTypeLinkLayerDiscovery), raw(40)), 0, 2},
-		{serialize(ethernet(layers.EthernetTypeMPLSUnicast), &layers.MPLS{Label: 100, StackBottom: true, TTL: 64}, (&payload{protocol: 17}).header(), raw(26)), 0, 2},
-		{serialize(ethernet(layers.EthernetTypePPPoESession), raw(46)), 0, 1},
-		{serialize(ethernet(46), raw(46)), 0, 1}, // a length: IEEE 802.3
-		{serialize(ethernet(0x88b5), raw(46)), 0, 1},
+		{frame(layers.EthernetTypeLinkLayerDiscovery, raw(40)), 0, 2},
+		{frame(layers.EthernetTypeMPLSUnicast, &layers.MPLS{Label: 100, StackBottom: true, TTL: 64}, (&payload{protocol: 17}).header(), raw(26)), 0, 2},
+		{frame(layers.EthernetTypePPPoESession, raw(46)), 0, 1},
+		{frame(46, raw(46)), 0, 1}, // a length: IEEE 802.3
+		{frame(0x88b5, raw(46)), 0, 1},
 	}
 }
