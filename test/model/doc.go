@@ -38,7 +38,7 @@
 //	    memory there is for errors
 //
 // IPv4 addresses have no broadcast address of their own (`ip address add` without
-// brd), routes are added with onlink. A Port that is Down, or has too small an MTU for
+// brd), IPv6 addresses are added with nodad, routes with onlink. A Port that is Down, or has too small an MTU for
 // IPv6, had not when its routes were added.
 //
 // # What it does not say

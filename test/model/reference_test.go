@@ -40,8 +40,6 @@ var settings = map[string]string{
 	"net/ipv4/icmp_msgs_burst":              "1000000000",
 	"net/ipv6/conf/all/forwarding":          "1",
 	"net/ipv6/conf/default/addr_gen_mode":   "1",
-	"net/ipv6/conf/default/accept_dad":      "0",
-	"net/ipv6/conf/default/dad_transmits":   "0",
 	"net/ipv6/icmp/ratelimit":               "0",
 	"net/ipv6/route/mtu_expires":            "0",
 }
@@ -203,7 +201,11 @@ func commands(s *State) (lines []string) {
 	for _, p := range s.Ports {
 		add("link set dev %s up", p.Name)
 		for _, a := range p.Addrs {
-			add("addr add %s dev %s", a, p.Name)
+			line := fmt.Sprintf("addr add %s dev %s", a, p.Name)
+			if a.Addr().Is6() {
+				line += " nodad" // else it is some time before it is a source
+			}
+			lines = append(lines, line)
 		}
 	}
 	for _, n := range s.Neighbors {
@@ -306,7 +308,7 @@ func (r *reference) answers(frame []byte, port string) (seen []Sent) {
 		f := append([]byte{}, buffer[:n]...)
 		switch {
 		case ll.Pkttype == unix.PACKET_OUTGOING || isQuestion(f):
-		case r.names[ll.Ifindex] == "marked":
+		case r.names[ll.Ifindex] == "marked" && bytes.Equal(f[ethLen+12:ethLen+20], mark[ethLen+12:ethLen+20]):
 			if be16(f[18:]) == int(r.marks) {
 				return seen
 			}
