@@ -12,7 +12,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"weft/test/kernelroutes"
+	"weft/test/star"
 )
 
 // stable are destinations whose routes stay while others change, and these
@@ -26,23 +26,23 @@ var stable = []struct{ dst, route string }{
 
 // stableStream begins a stream to them, all of which goes by XDP. The returned
 // function ends it and asserts that nothing was lost.
-func (n *network) stableStream() (end func()) {
+func stableStream(n *star.Network) (end func()) {
 	n.Helper()
 	var dst []string
 	for _, r := range stable {
-		n.ip("r1", "route add "+r.route)
+		n.IP("r1", "route add "+r.route)
 		dst = append(dst, r.dst)
 	}
 	for _, d := range dst {
-		n.wantLookup(d, func(l *lookup) bool { return l.Verdict == "forward" })
+		n.WantLookup(d, func(l *star.Lookup) bool { return l.Verdict == "forward" })
 	}
-	s := n.stream(dst...)
-	before := n.count("to-h1", "forwarded")
-	s.begin()
+	s := n.Stream(dst...)
+	before := n.Count("to-h1", "forwarded")
+	s.Begin()
 	return func() {
 		n.Helper()
-		s.stop()
-		if sent, went := s.wantAll(), n.count("to-h1", "forwarded")-before; went != sent {
+		s.Stop()
+		if sent, went := s.WantAll(), n.Count("to-h1", "forwarded")-before; went != sent {
 			n.Errorf("%d packets went by XDP, want all %d", went, sent)
 		}
 	}
@@ -100,14 +100,14 @@ func change(random *rand.Rand) error {
 }
 
 func TestThousandRandomChanges(t *testing.T) {
-	n := newNetwork(t)
-	n.run()
-	n.resolve()
+	n := star.New(t)
+	n.Run()
+	n.Resolve()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	end := n.stableStream()
-	err := n.lab.In("r1", func() error {
+	end := stableStream(n)
+	err := n.Lab.In("r1", func() error {
 		for range 1000 {
 			if err := change(random); err != nil {
 				return err
@@ -119,62 +119,37 @@ func TestThousandRandomChanges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.catchUp()
+	n.CatchUp()
 	end()
-}
-
-// fill adds n routes via h2, of all lengths from 20 to 24, at once.
-func (n *network) fill(routes int) {
-	n.Helper()
-	var prefixes []netip.Prefix
-	for i := range routes {
-		a := uint32(20)<<24 + uint32(i)<<12 // a /20 each
-		bits := 20 + i%5
-		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(a >> 24), byte(a >> 16), byte(a >> 8), 0}), bits)
-		prefixes = append(prefixes, p.Masked())
-	}
-	hops := make([]uint32, routes)
-	for i := range hops {
-		hops[i] = 2
-	}
-	ifindex := n.link("r1", "to-h2").Attrs().Index
-	err := n.lab.In("r1", func() error {
-		return kernelroutes.Add(n.Context(), ifindex, prefixes, hops, netip.MustParseAddr("10.2.0.0"))
-	})
-	if err != nil {
-		n.Fatal(err)
-	}
-	n.until(fmt.Sprintf("%d routes are in the FIB", routes), func() bool { return n.status().FIB.IPv4Routes >= routes })
-	n.wantForward("20.0.0.1", "to-h2", "10.2.0.2")
 }
 
 // The kernel has told more than the socket holds: weft reads everything again.
 func TestOverrun(t *testing.T) {
-	n := newNetwork(t)
-	n.run("--receive-buffer", "4096")
-	n.resolve()
-	end := n.stableStream()
-	n.fill(50000)
-	s := n.status()
+	n := star.New(t)
+	n.Run("--receive-buffer", "4096")
+	n.Resolve()
+	end := stableStream(n)
+	n.Fill(50000)
+	s := n.Status()
 	if s.Netlink.Overruns == 0 || s.Netlink.Syncs < 2 {
 		t.Errorf("%d overruns and %d synchronizations: the test has forced none", s.Netlink.Overruns, s.Netlink.Syncs)
 	}
-	n.ip("r1", "nexthop del id 2") // and the routes, of which the kernel says nothing
-	n.until("the routes are gone", func() bool { return n.status().FIB.IPv4Routes < 1000 })
-	n.catchUp()
-	n.wantReason("20.0.0.1", "ipv4_lpm_miss")
+	n.IP("r1", "nexthop del id 2") // and the routes, of which the kernel says nothing
+	n.Until("the routes are gone", func() bool { return n.Status().FIB.IPv4Routes < 1000 })
+	n.CatchUp()
+	n.WantReason("20.0.0.1", "ipv4_lpm_miss")
 	end()
 }
 
 // The FIB image is full several times over, and larger ones take its place.
 func TestGrowth(t *testing.T) {
-	n := newNetwork(t)
-	n.run()
-	n.resolve()
-	size := n.status().FIB.Size
-	end := n.stableStream()
-	n.fill(200000)
-	if s := n.status(); s.FIB.Size < 4*size || s.FIB.NotInstalled != 0 || s.State != "forwarding" {
+	n := star.New(t)
+	n.Run()
+	n.Resolve()
+	size := n.Status().FIB.Size
+	end := stableStream(n)
+	n.Fill(200000)
+	if s := n.Status(); s.FIB.Size < 4*size || s.FIB.NotInstalled != 0 || s.State != "forwarding" {
 		t.Errorf("the image has grown from %d bytes: %+v", size, s)
 	}
 	end()

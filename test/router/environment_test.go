@@ -6,16 +6,18 @@ import (
 	"strings"
 	"testing"
 
+	"weft/test/star"
+
 	"github.com/cilium/ebpf"
 )
 
 // in runs a command line of the shell in the router; $weft is the program.
-func (n *network) in(before, line string) outcome {
+func in(n *star.Network, before, line string) star.Outcome {
 	n.Helper()
 	args := append(strings.Fields(before), "sh", "-c", line)
-	var o outcome
-	err := n.lab.In("r1", func() error {
-		o = execute(n, "env", append([]string{"weft=" + weft}, args...)...)
+	var o star.Outcome
+	err := n.Lab.In("r1", func() error {
+		o = star.Execute(n, "env", append([]string{"weft=" + star.Weft}, args...)...)
 		return nil
 	})
 	if err != nil {
@@ -26,7 +28,7 @@ func (n *network) in(before, line string) outcome {
 
 // Who may not, is told so, and has changed nothing.
 func TestPermissions(t *testing.T) {
-	n := newNetwork(t)
+	n := star.New(t)
 	for _, c := range []struct {
 		who, line string
 		code      int
@@ -39,107 +41,107 @@ func TestPermissions(t *testing.T) {
 		{"setpriv --bounding-set -net_admin", "$weft run", 5, "lacks CAP_NET_ADMIN: "},
 		{"setpriv --bounding-set -all", "$weft run --detach --log /dev/null", 5, "CAP_BPF"},
 	} {
-		o := n.in(c.who, c.line)
-		t.Logf("%s %s: %s", c.who, c.line, o.stderr)
-		o.wantError(t, c.code, c.words)
-		n.wantNothing(objects{})
+		o := in(n, c.who, c.line)
+		t.Logf("%s %s: %s", c.who, c.line, o.Stderr)
+		o.WantError(t, c.code, c.words)
+		n.WantNothing(star.Objects{})
 	}
-	n.run()
+	n.Run()
 	for _, line := range []string{"$weft status", "$weft ports", "$weft stop"} {
-		o := n.in("setpriv --reuid 65534 --regid 65534 --clear-groups", line)
-		o.wantError(t, 5, "not allowed", "sudo weft")
+		o := in(n, "setpriv --reuid 65534 --regid 65534 --clear-groups", line)
+		o.WantError(t, 5, "not allowed", "sudo weft")
 	}
 }
 
 // A kernel that is too old is known by its name. (That of others is what the
 // kernel's own personality for old programs makes of it: 2.6.)
 func TestOldKernel(t *testing.T) {
-	n := newNetwork(t)
+	n := star.New(t)
 	for _, command := range []string{"run", "run --detach --log /dev/null"} {
-		o := n.in("setarch --uname-2.6", "$weft "+command)
-		o.wantError(t, 1, "needs Linux 5.15 or later", "2.6.")
+		o := in(n, "setarch --uname-2.6", "$weft "+command)
+		o.WantError(t, 1, "needs Linux 5.15 or later", "2.6.")
 	}
-	n.wantNothing(objects{})
+	n.WantNothing(star.Objects{})
 }
 
 // A process 1 that has no bpffs: weft mounts one, and what it leaves is there for
 // the next. Where it cannot, it says what is missing.
 func TestBPFFSNotMounted(t *testing.T) {
-	n := newNetwork(t)
+	n := star.New(t)
 	const alone = "unshare --mount --pid --fork --mount-proc"
 	log := filepath.Join(t.TempDir(), "log")
-	o := n.in(alone, `
+	o := in(n, alone, `
 		umount -a -t bpf && ! grep ' - bpf ' /proc/self/mountinfo &&
 		$weft run --detach --log `+log+` && grep -q ' /sys/fs/bpf .* - bpf ' /proc/self/mountinfo &&
 		ls /sys/fs/bpf/weft/*/link_1 && kill -9 $($weft status --json | grep -o '"pid":[0-9]*' | cut -d: -f2) &&
 		$weft run --detach --log `+log+` && $weft status && $weft stop && ! ls /sys/fs/bpf/weft/*`)
-	if o.code != 0 || !strings.Contains(o.stdout, "took over what was forwarding") {
+	if o.Code != 0 || !strings.Contains(o.Stdout, "took over what was forwarding") {
 		text, _ := os.ReadFile(log)
-		t.Errorf("exit code %d\n%s%s%s", o.code, o.stdout, o.stderr, text)
+		t.Errorf("exit code %d\n%s%s%s", o.Code, o.Stdout, o.Stderr, text)
 	}
-	o = n.in(alone, "umount -a -t bpf && mount -t tmpfs none /sys/fs && $weft run")
-	o.wantError(t, 1, "/sys/fs/bpf", "is this kernel built with BPF, and /sys mounted?")
-	n.wantNothing(objects{})
+	o = in(n, alone, "umount -a -t bpf && mount -t tmpfs none /sys/fs && $weft run")
+	o.WantError(t, 1, "/sys/fs/bpf", "is this kernel built with BPF, and /sys mounted?")
+	n.WantNothing(star.Objects{})
 }
 
 // Pins that are not weft's, not whole, or of another version: weft does not touch
 // what forwards, and says what to do.
 func TestForeignPins(t *testing.T) {
-	n := newNetwork(t)
+	n := star.New(t)
 	for _, c := range []struct {
 		what string
 		make func(dir string)
 	}{
-		{"an empty directory", func(dir string) { n.mkdir(dir) }},
+		{"an empty directory", func(dir string) { mkdir(n, dir) }},
 		{"maps of another layout", func(dir string) {
-			n.mkdir(dir)
+			mkdir(n, dir)
 			for _, name := range []string{"image", "ports", "counters", "trace", "tx_ports", "transmits", "vlans"} {
-				n.pinMap(filepath.Join(dir, name))
+				pinMap(n, filepath.Join(dir, name))
 			}
 		}},
 		{"too few maps", func(dir string) {
-			n.run()
-			n.signal(9)
+			n.Run()
+			n.Signal(9)
 			if err := os.Remove(filepath.Join(dir, "counters")); err != nil {
 				t.Fatal(err)
 			}
 		}},
 		{"something else at a link's name", func(dir string) {
-			n.run()
-			n.signal(9)
+			n.Run()
+			n.Signal(9)
 			if err := os.Remove(filepath.Join(dir, "link_2")); err != nil {
 				t.Fatal(err)
 			}
-			n.pinMap(filepath.Join(dir, "link_2"))
+			pinMap(n, filepath.Join(dir, "link_2"))
 		}},
 	} {
-		n.pins(func(dir string) {
+		n.Pins(func(dir string) {
 			c.make(dir)
 			before := names(dir)
-			o := n.weft("run")
-			t.Logf("%s: %s", c.what, o.stderr)
-			o.stderr = lastLine(o.stderr)
-			o.wantError(t, 1, "weft stop")
+			o := n.Weft("run")
+			t.Logf("%s: %s", c.what, o.Stderr)
+			o.Stderr = lastLine(o.Stderr)
+			o.WantError(t, 1, "weft stop")
 			if after := names(dir); after != before {
 				t.Errorf("%s: pins were %s, are %s", c.what, before, after)
 			}
 		})
-		if o := n.weft("stop"); o.code != 0 {
-			t.Errorf("%s: weft stop: exit code %d, %s", c.what, o.code, o.stderr)
+		if o := n.Weft("stop"); o.Code != 0 {
+			t.Errorf("%s: weft stop: exit code %d, %s", c.what, o.Code, o.Stderr)
 		}
-		n.wantNothing(objects{})
+		n.WantNothing(star.Objects{})
 	}
-	n.run()
+	n.Run()
 }
 
-func (n *network) mkdir(dir string) {
+func mkdir(n *star.Network, dir string) {
 	n.Helper()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		n.Fatal(err)
 	}
 }
 
-func (n *network) pinMap(path string) {
+func pinMap(n *star.Network, path string) {
 	n.Helper()
 	m, err := ebpf.NewMap(&ebpf.MapSpec{Name: "foreign", Type: ebpf.Array, KeySize: 4, ValueSize: 4, MaxEntries: 1})
 	if err == nil {

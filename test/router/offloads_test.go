@@ -11,12 +11,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"weft/test/star"
 )
 
 // listen calls f in a host and returns what it made, which works from anywhere.
-func listen[T any](n *network, host string, f func() (T, error)) (made T) {
+func listen[T any](n *star.Network, host string, f func() (T, error)) (made T) {
 	n.Helper()
-	err := n.lab.In(host, func() (err error) {
+	err := n.Lab.In(host, func() (err error) {
 		made, err = f()
 		return err
 	})
@@ -27,7 +29,7 @@ func listen[T any](n *network, host string, f func() (T, error)) (made T) {
 }
 
 // download sends some MB by TCP from h1 to h2, and checks that they arrive as they were.
-func (n *network) download(to netip.Addr) {
+func download(n *star.Network, to netip.Addr) {
 	n.Helper()
 	sent := make([]byte, 4<<20)
 	random := rand.NewChaCha8([32]byte{'w'})
@@ -42,7 +44,7 @@ func (n *network) download(to netip.Addr) {
 			return
 		}
 		defer c.Close()
-		c.SetDeadline(time.Now().Add(patience))
+		c.SetDeadline(time.Now().Add(star.Patience))
 		hash := sha256.New()
 		size, err := io.Copy(hash, c)
 		if want := sha256.Sum256(sent); err == nil && !bytes.Equal(hash.Sum(nil), want[:]) {
@@ -50,8 +52,8 @@ func (n *network) download(to netip.Addr) {
 		}
 		got <- err
 	}()
-	c := listen(n, "h1", func() (net.Conn, error) { return net.DialTimeout("tcp", l.Addr().String(), patience) })
-	c.SetDeadline(time.Now().Add(patience))
+	c := listen(n, "h1", func() (net.Conn, error) { return net.DialTimeout("tcp", l.Addr().String(), star.Patience) })
+	c.SetDeadline(time.Now().Add(star.Patience))
 	_, err := c.Write(sent)
 	c.Close()
 	if err != nil {
@@ -64,7 +66,7 @@ func (n *network) download(to netip.Addr) {
 }
 
 // datagrams sends UDP from h1 to h2, and checks that each arrives as it was.
-func (n *network) datagrams(to netip.Addr, count int) {
+func datagrams(n *star.Network, to netip.Addr, count int) {
 	n.Helper()
 	at := listen(n, "h2", func() (net.PacketConn, error) { return net.ListenPacket("udp", netip.AddrPortFrom(to, 0).String()) })
 	defer at.Close()
@@ -76,7 +78,7 @@ func (n *network) datagrams(to netip.Addr, count int) {
 		if _, err := from.Write(sent); err != nil {
 			n.Fatal(err)
 		}
-		at.SetReadDeadline(time.Now().Add(patience))
+		at.SetReadDeadline(time.Now().Add(star.Patience))
 		size, _, err := at.ReadFrom(b)
 		if err != nil || !bytes.Equal(b[:size], sent) {
 			n.Fatalf("datagram %d of %d bytes to %s: got %d, %v", i, len(sent), to, size, err)
@@ -85,26 +87,26 @@ func (n *network) datagrams(to netip.Addr, count int) {
 }
 
 // tx has hosts leave checksums to hardware or not.
-func (n *network) tx(value string) {
+func tx(n *star.Network, value string) {
 	n.Helper()
 	for _, host := range []string{"h1", "h2"} {
-		n.command(host, "ethtool", "-K", "eth0", "tx", value)
+		n.Command(host, "ethtool", "-K", "eth0", "tx", value)
 	}
 }
 
 // wantArrivals sends by both families, which to-h1 is to count for a reason, and
 // no packet of them for the other.
-func (n *network) wantArrivals(reason, not string) {
+func wantArrivals(n *star.Network, reason, not string) {
 	n.Helper()
 	for _, family := range []int{4, 6} {
-		to := hostAddr(2, family)
-		n.command("h1", "ping", "-q", "-c", "1", "-W", "5", to.String()) // resolved; not of UDP and TCP: its checksum is there
-		n.wantCounted("to-h1", not, 0, func() {
-			n.wantCounted("to-h1", reason, 100, func() { n.datagrams(to, 100) })
+		to := star.HostAddr(2, family)
+		n.Command("h1", "ping", "-q", "-c", "1", "-W", "5", to.String()) // resolved; not of UDP and TCP: its checksum is there
+		n.WantCounted("to-h1", not, 0, func() {
+			n.WantCounted("to-h1", reason, 100, func() { datagrams(n, to, 100) })
 		})
-		segments, others := n.count("to-h1", reason), n.count("to-h1", not)
-		n.download(to)
-		segments, others = n.count("to-h1", reason)-segments, n.count("to-h1", not)-others
+		segments, others := n.Count("to-h1", reason), n.Count("to-h1", not)
+		download(n, to)
+		segments, others = n.Count("to-h1", reason)-segments, n.Count("to-h1", not)-others
 		// Linux fills in itself what it answers for a connection in TIME-WAIT.
 		if segments < 4<<20/1448 || others > 1 {
 			n.Errorf("to-h1 has counted %d packets for %s and %d for %s: the stream's are for %[2]s", segments, reason, others, not)
@@ -115,47 +117,47 @@ func (n *network) wantArrivals(reason, not string) {
 // Hosts on veths leave checksums to hardware unless told otherwise. Linux fills
 // them in: nothing is lost. Hosts that fill them in themselves have it faster.
 func TestChecksumsLeftToHardware(t *testing.T) {
-	n := newNetwork(t)
-	n.tx("on")
-	n.run()
-	n.wantArrivals("checksum_partial", "forwarded")
-	why := n.ports()["to-h1"].IngressWhy
+	n := star.New(t)
+	tx(n, "on")
+	n.Run()
+	wantArrivals(n, "checksum_partial", "forwarded")
+	why := n.Ports()["to-h1"].IngressWhy
 	if !strings.Contains(why, "ethtool -K eth0 tx off") {
 		t.Errorf("why packets come in by Linux: %q", why)
 	}
-	if trouble := strings.Join(n.status().Trouble, "\n"); !strings.Contains(trouble, "packets left to Linux") || !strings.Contains(trouble, why) {
+	if trouble := strings.Join(n.Status().Trouble, "\n"); !strings.Contains(trouble, "packets left to Linux") || !strings.Contains(trouble, why) {
 		t.Errorf("trouble: %s", trouble)
 	}
 	follow := func(value string, partial bool) {
 		t.Helper()
-		n.tx(value)
-		n.until("weft knows that tx is "+value, func() bool {
-			ports := n.ports()
+		tx(n, value)
+		n.Until("weft knows that tx is "+value, func() bool {
+			ports := n.Ports()
 			return (ports["to-h1"].IngressWhy != "") == partial && (ports["to-h2"].IngressWhy != "") == partial
 		})
 	}
 	follow("off", false)
-	n.wantArrivals("forwarded", "checksum_partial")
+	wantArrivals(n, "forwarded", "checksum_partial")
 	follow("on", true)
-	n.wantArrivals("checksum_partial", "forwarded")
+	wantArrivals(n, "checksum_partial", "forwarded")
 }
 
 // Mode tc keeps the kernel's note of what is left to hardware.
 func TestChecksumsLeftToHardwareTC(t *testing.T) {
-	n := newNetwork(t)
-	n.tx("on")
-	n.start("--mode", "tc")
-	n.until("there are three ports", func() bool { return len(n.ports()) == 3 })
-	n.before = n.accounts()
-	n.resolve()
+	n := star.New(t)
+	tx(n, "on")
+	n.Start("--mode", "tc")
+	n.Until("there are three ports", func() bool { return len(n.Ports()) == 3 })
+	n.Before = n.Accounts()
+	n.Resolve()
 	for _, family := range []int{4, 6} {
-		to := hostAddr(2, family)
-		n.wantCounted("to-h1", "checksum_partial", 0, func() {
-			n.wantCounted("to-h1", "forwarded", 100, func() { n.datagrams(to, 100) })
-			n.download(to)
+		to := star.HostAddr(2, family)
+		n.WantCounted("to-h1", "checksum_partial", 0, func() {
+			n.WantCounted("to-h1", "forwarded", 100, func() { datagrams(n, to, 100) })
+			download(n, to)
 		})
 	}
-	if why := n.ports()["to-h1"].IngressWhy; why != "" {
+	if why := n.Ports()["to-h1"].IngressWhy; why != "" {
 		t.Errorf("why packets come in by Linux: %q", why)
 	}
 }

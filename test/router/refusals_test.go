@@ -9,29 +9,17 @@ import (
 	"strings"
 	"testing"
 
+	"weft/test/star"
+
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
 )
 
-// wantError asserts that a command has refused: one line on stderr that has all
-// words in it, nothing on stdout.
-func (o *outcome) wantError(t testing.TB, code int, words ...string) {
-	t.Helper()
-	if o.code != code || o.stdout != "" || strings.Count(o.stderr, "\n") != 1 || !strings.HasPrefix(o.stderr, "weft: ") {
-		t.Errorf("exit code %d, want %d and one line\nstdout: %s\nstderr: %s", o.code, code, o.stdout, o.stderr)
-	}
-	for _, w := range words {
-		if !strings.Contains(o.stderr, w) {
-			t.Errorf("%q is not in %q", w, o.stderr)
-		}
-	}
-}
-
 // Questions that have no answer. The same come as JSON, with a code.
 func TestBadQuestions(t *testing.T) {
-	n := newNetwork(t)
-	n.run()
+	n := star.New(t)
+	n.Run()
 	for _, c := range []struct {
 		line  string
 		exit  int
@@ -54,47 +42,47 @@ func TestBadQuestions(t *testing.T) {
 		{"run --receive-buffer -1", 2, "usage", []string{"-1"}},
 	} {
 		args := strings.Fields(c.line)
-		o := n.weft(args...)
-		o.wantError(t, c.exit, c.words...)
-		wantJSONError(t, n.weft(append([]string{"--json"}, args...)...), c.exit, c.code)
+		o := n.Weft(args...)
+		o.WantError(t, c.exit, c.words...)
+		wantJSONError(t, n.Weft(append([]string{"--json"}, args...)...), c.exit, c.code)
 	}
-	o := execute(t, weft, "-n", "weft-no-such-namespace", "status")
-	o.wantError(t, 2, "weft-no-such-namespace", "ip netns list")
+	o := star.Execute(t, star.Weft, "-n", "weft-no-such-namespace", "status")
+	o.WantError(t, 2, "weft-no-such-namespace", "ip netns list")
 }
 
-func wantJSONError(t testing.TB, o outcome, exit int, code string) {
+func wantJSONError(t testing.TB, o star.Outcome, exit int, code string) {
 	t.Helper()
 	var e struct {
 		Error struct{ Code, Message, Hint string }
 	}
-	if err := json.Unmarshal([]byte(o.stderr), &e); err != nil || o.code != exit || e.Error.Code != code || e.Error.Message == "" || o.stdout != "" {
-		t.Errorf("exit code %d, want %d and %s\nstdout: %s\nstderr: %s", o.code, exit, code, o.stdout, o.stderr)
+	if err := json.Unmarshal([]byte(o.Stderr), &e); err != nil || o.Code != exit || e.Error.Code != code || e.Error.Message == "" || o.Stdout != "" {
+		t.Errorf("exit code %d, want %d and %s\nstdout: %s\nstderr: %s", o.Code, exit, code, o.Stdout, o.Stderr)
 	}
 }
 
 // There can be one daemon in a network namespace, and at a socket.
 func TestSecondDaemon(t *testing.T) {
-	n := newNetwork(t)
-	n.run()
-	n.resolve()
-	s := n.status()
-	for _, args := range [][]string{{"run"}, {"run", "--detach"}, {"--socket", "/run/" + n.lab.Prefix() + "state/other.sock", "run"}} {
-		o := n.weft(args...)
-		o.wantError(t, 1, "in use", fmt.Sprint("process ", s.PID), "weft stop")
+	n := star.New(t)
+	n.Run()
+	n.Resolve()
+	s := n.Status()
+	for _, args := range [][]string{{"run"}, {"run", "--detach"}, {"--socket", "/run/" + n.Lab.Prefix() + "state/other.sock", "run"}} {
+		o := n.Weft(args...)
+		o.WantError(t, 1, "in use", fmt.Sprint("process ", s.PID), "weft stop")
 	}
-	if again := n.status(); again.PID != s.PID || again.Program != s.Program || again.FIB.Generation != s.FIB.Generation {
+	if again := n.Status(); again.PID != s.PID || again.Program != s.Program || again.FIB.Generation != s.FIB.Generation {
 		t.Errorf("the first daemon was %+v, and is %+v", s, again)
 	}
-	p := n.path(2)
-	p.crosses(p.packet("10.2.0.2"))
+	p := n.Path(2)
+	p.Crosses(p.Packet("10.2.0.2"))
 
-	other := newNetwork(t)
-	socket := n.socket()
-	o := other.weft("--socket", socket, "run")
-	o.stderr = lastLine(o.stderr)
-	o.wantError(t, 1, socket, "in use")
-	other.wantNothing(objects{})
-	if n.status().PID != s.PID {
+	other := star.New(t)
+	socket := n.Socket()
+	o := other.Weft("--socket", socket, "run")
+	o.Stderr = lastLine(o.Stderr)
+	o.WantError(t, 1, socket, "in use")
+	other.WantNothing(star.Objects{})
+	if n.Status().PID != s.PID {
 		t.Error("the first daemon has lost its socket")
 	}
 
@@ -103,13 +91,13 @@ func TestSecondDaemon(t *testing.T) {
 	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	o = other.weft("--socket", file, "run")
-	o.stderr = lastLine(o.stderr)
-	o.wantError(t, 1, file, "no socket")
+	o = other.Weft("--socket", file, "run")
+	o.Stderr = lastLine(o.Stderr)
+	o.WantError(t, 1, file, "no socket")
 	if text, err := os.ReadFile(file); string(text) != "precious" {
 		t.Errorf("the file has %q, %v", text, err)
 	}
-	other.wantNothing(objects{})
+	other.WantNothing(star.Objects{})
 }
 
 // lastLine leaves out what a daemon logs before it ends.
@@ -118,25 +106,10 @@ func lastLine(text string) string {
 	return lines[max(0, len(lines)-2)]
 }
 
-// socket is where the router's daemon answers.
-func (n *network) socket() string { return "/run/weft/" + n.netns() + ".sock" }
-
-// What a dead daemon left at the socket's place is no obstacle.
-func TestSocketLeft(t *testing.T) {
-	n := newNetwork(t)
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: n.socket(), Net: "unix"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.SetUnlinkOnClose(false)
-	l.Close()
-	n.run()
-}
-
 // A port that has another's XDP program stays Linux's, and is told of; the other
 // ports forward. It is a port when the program is gone.
 func TestForeignProgram(t *testing.T) {
-	n := newNetwork(t)
+	n := star.New(t)
 	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{
 		Name: "foreign", Type: ebpf.XDP, License: "GPL", Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 2), asm.Return()},
 	})
@@ -145,8 +118,8 @@ func TestForeignProgram(t *testing.T) {
 	}
 	defer prog.Close()
 	var busy link.Link
-	ifindex := n.link("r1", "to-h3").Attrs().Index
-	err = n.lab.In("r1", func() (err error) {
+	ifindex := n.Link("r1", "to-h3").Attrs().Index
+	err = n.Lab.In("r1", func() (err error) {
 		busy, err = link.AttachXDP(link.XDPOptions{Program: prog, Interface: ifindex})
 		return err
 	})
@@ -154,47 +127,59 @@ func TestForeignProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer busy.Close()
-	id := n.link("r1", "to-h3").Attrs().Xdp.ProgId
-	n.start()
-	n.isPort("to-h1")
-	n.isPort("to-h2")
-	n.before = n.accounts()
+	id := n.Link("r1", "to-h3").Attrs().Xdp.ProgId
+	n.Start()
+	n.IsPort("to-h1")
+	n.IsPort("to-h2")
+	n.Before = n.Accounts()
 	name := fmt.Sprintf("id %d (foreign)", id)
-	var list portList
-	n.ask(&list, "ports")
+	var list star.PortList
+	n.Ask(&list, "ports")
 	if len(list.Refused) != 1 || list.Refused[0].Ifname != "to-h3" || !strings.Contains(list.Refused[0].Error, name) {
 		t.Errorf("refused: %+v, want to-h3 for %s", list.Refused, name)
 	}
 	for _, args := range []string{"ports", "status", "doctor"} {
-		if o := n.weft(args); !strings.Contains(o.stdout, "to-h3") || !strings.Contains(o.stdout, "foreign") {
-			t.Errorf("weft %s does not tell of the program:\n%s", args, o.stdout)
+		if o := n.Weft(args); !strings.Contains(o.Stdout, "to-h3") || !strings.Contains(o.Stdout, "foreign") {
+			t.Errorf("weft %s does not tell of the program:\n%s", args, o.Stdout)
 		}
 	}
-	n.command("r1", "ping", "-q", "-c", "1", "-W", "5", "10.2.0.2")
-	n.wantForward("10.2.0.2", "to-h2", "")
-	h2, h3 := n.path(2), n.path(3)
-	h2.crosses(h2.packet("10.2.0.2"))
-	n.wantCounted("to-h1", "forwarded", 0, func() { h3.arrives(h3.packet("10.3.0.2")) })
-	if x := n.link("r1", "to-h3").Attrs().Xdp; x == nil || x.ProgId != id {
+	n.Command("r1", "ping", "-q", "-c", "1", "-W", "5", "10.2.0.2")
+	n.WantForward("10.2.0.2", "to-h2", "")
+	h2, h3 := n.Path(2), n.Path(3)
+	h2.Crosses(h2.Packet("10.2.0.2"))
+	n.WantCounted("to-h1", "forwarded", 0, func() { h3.Arrives(h3.Packet("10.3.0.2")) })
+	if x := n.Link("r1", "to-h3").Attrs().Xdp; x == nil || x.ProgId != id {
 		t.Errorf("the program is %+v, was %d", x, id)
 	}
 	if err := busy.Close(); err != nil {
 		t.Fatal(err)
 	}
-	n.isPort("to-h3")
-	n.wantForward("10.3.0.2", "to-h3", "")
-	h3.crosses(h3.packet("10.3.0.2"))
+	n.IsPort("to-h3")
+	n.WantForward("10.3.0.2", "to-h3", "")
+	h3.Crosses(h3.Packet("10.3.0.2"))
 }
 
 // No interface is a port: weft runs, and says what is wrong.
 func TestNoPorts(t *testing.T) {
-	n := newNetwork(t)
-	n.start("--ports", "nonexistent*")
-	if s := n.status(); len(s.Trouble) == 0 || !strings.Contains(s.Trouble[0], "NO PORTS") || !strings.Contains(s.Trouble[0], "weft doctor") {
+	n := star.New(t)
+	n.Start("--ports", "nonexistent*")
+	if s := n.Status(); len(s.Trouble) == 0 || !strings.Contains(s.Trouble[0], "NO PORTS") || !strings.Contains(s.Trouble[0], "weft doctor") {
 		t.Errorf("trouble: %v", s.Trouble)
 	}
-	p := n.path(2)
-	p.arrives(p.packet("10.2.0.2"))
-	o := n.weft("routes", "get", "10.2.0.2")
-	o.wantError(t, 1, "no interface is a port")
+	p := n.Path(2)
+	p.Arrives(p.Packet("10.2.0.2"))
+	o := n.Weft("routes", "get", "10.2.0.2")
+	o.WantError(t, 1, "no interface is a port")
+}
+
+// What a dead daemon left at the socket's place is no obstacle.
+func TestSocketLeft(t *testing.T) {
+	n := star.New(t)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: n.Socket(), Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	l.Close()
+	n.Run()
 }

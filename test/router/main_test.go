@@ -1,0 +1,9 @@
+package router
+
+import (
+	"testing"
+
+	"weft/test/star"
+)
+
+func TestMain(m *testing.M) { star.Main(m) }

@@ -1,0 +1,186 @@
+package star
+
+import (
+	"context"
+	"net/netip"
+	"runtime"
+	"time"
+
+	"weft/test/traffic"
+)
+
+// Stream is traffic from h1 with sequence numbers, and sinks at h2 and h3, which
+// also look at TTL and MAC of what comes.
+type Stream struct {
+	*Network
+	Gen   *traffic.Generator
+	Sinks map[string]*traffic.Sink
+	Ended chan error
+	End   context.CancelFunc
+}
+
+// rate of streams, packets a second. What a test changes under it takes long
+// enough for thousands of them.
+const Rate = 20000
+
+// Stream makes a stream to destinations in turns: a power of two of them.
+func (n *Network) Stream(dst ...string) *Stream {
+	n.Helper()
+	spec := traffic.Spec{SrcMAC: n.Mac("h1", "eth0"), DstMAC: n.Mac("r1", "to-h1"), Src: HostAddr(1, 4), FrameSize: 128}
+	for _, d := range dst {
+		spec.Dst = append(spec.Dst, netip.MustParseAddr(d))
+	}
+	if spec.Dst[0].Is6() {
+		spec.Src = HostAddr(1, 6)
+	}
+	s := &Stream{Network: n, Sinks: map[string]*traffic.Sink{}}
+	for _, host := range []string{"h2", "h3"} {
+		index, mac := n.Link(host, "eth0").Attrs().Index, n.Mac(host, "eth0")
+		err := n.Lab.In(host, func() error {
+			sink, err := traffic.NewSink(index, traffic.SinkOptions{Check: true, TTL: 63, MAC: mac})
+			if err == nil {
+				s.Sinks[host] = sink
+				n.Cleanup(func() { sink.Close() })
+			}
+			return err
+		})
+		if err != nil {
+			n.Fatal(err)
+		}
+	}
+	spec.Ifindex = n.Link("h1", "eth0").Attrs().Index
+	err := n.Lab.In("h1", func() (err error) {
+		s.Gen, err = traffic.NewGenerator(spec)
+		return err
+	})
+	if err != nil {
+		n.Fatal(err)
+	}
+	n.Cleanup(s.Gen.Close)
+	return s
+}
+
+// Burst sends so many packets at once and waits until they have arrived.
+func (s *Stream) Burst(packets int) {
+	s.Helper()
+	if _, err := s.Gen.Send(packets); err != nil {
+		s.Fatal(err)
+	}
+	s.Await()
+}
+
+// Begin sends at rate until stop.
+func (s *Stream) Begin() {
+	s.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	s.Ended, s.End = make(chan error, 1), cancel
+	s.Cleanup(cancel)
+	go func() {
+		runtime.LockOSThread() // packets go on where they were made
+		defer runtime.UnlockOSThread()
+		s.Ended <- s.Gen.Pace(ctx, Rate)
+	}()
+	s.Until("packets arrive", func() bool { return s.Arrived() > Rate/20 })
+}
+
+// Stop ends what begin began, and waits for what is on its way.
+func (s *Stream) Stop() {
+	s.Helper()
+	s.End()
+	if err := <-s.Ended; err != nil {
+		s.Fatal(err)
+	}
+	s.Await()
+}
+
+// Await waits until all packets have arrived, or no more do.
+func (s *Stream) Await() {
+	s.Helper()
+	for last, since := uint64(0), time.Now(); time.Since(since) < 200*time.Millisecond; time.Sleep(2 * time.Millisecond) {
+		now := s.Arrived()
+		if now >= s.Gen.Sent() {
+			return
+		}
+		if now != last {
+			last, since = now, time.Now()
+		}
+	}
+}
+
+func (s *Stream) Counts(host string) traffic.Counts {
+	s.Helper()
+	c, err := s.Sinks[host].Counts()
+	if err != nil {
+		s.Fatal(err)
+	}
+	return c
+}
+
+func (s *Stream) Arrived() uint64 {
+	s.Helper()
+	return s.Counts("h2").Packets + s.Counts("h3").Packets
+}
+
+// At returns which of the packets that were sent have come to a host.
+func (s *Stream) At(host string) map[uint64]bool {
+	s.Helper()
+	missing, err := s.Sinks[host].Missing(0, int(s.Gen.Sent()))
+	if err != nil {
+		s.Fatal(err)
+	}
+	all := map[uint64]bool{}
+	for q := range s.Gen.Sent() {
+		all[q] = true
+	}
+	for _, q := range missing {
+		delete(all, q)
+	}
+	return all
+}
+
+// Lost returns how many packets have come to neither host.
+func (s *Stream) Lost() int {
+	s.Helper()
+	there := s.At("h2")
+	for q := range s.At("h3") {
+		there[q] = true
+	}
+	return int(s.Gen.Sent()) - len(there)
+}
+
+// WantAll asserts that each packet has arrived once and as it should. It returns
+// how many were sent.
+func (s *Stream) WantAll() (sent uint64) {
+	s.Helper()
+	sent = s.Gen.Sent()
+	if lost := s.Lost(); lost != 0 {
+		s.Errorf("%d of %d packets are lost", lost, sent)
+	}
+	for _, host := range []string{"h2", "h3"} {
+		c := s.Counts(host)
+		if c.WrongTTL+c.WrongMAC+c.Corrupt+c.Repeated+c.Unknown != 0 {
+			s.Errorf("packets at %s are not as they should be: %+v", host, c)
+		}
+	}
+	return sent
+}
+
+// Close ends the stream, for another one to begin.
+func (s *Stream) Close() {
+	s.Helper()
+	s.Gen.Close()
+	for _, sink := range s.Sinks {
+		if err := sink.Close(); err != nil {
+			s.Fatal(err)
+		}
+	}
+}
+
+// WantShare asserts what part of the packets have come to h2, in percent.
+func (s *Stream) WantShare(percent int) {
+	s.Helper()
+	at2, sent := int(s.Counts("h2").Packets), int(s.Gen.Sent())
+	if got := 100 * float64(at2) / float64(sent); got < float64(percent)-3 || got > float64(percent)+3 {
+		s.Errorf("%d of %d packets have come to h2: %.1f %%, want %d", at2, sent, got, percent)
+	}
+}
