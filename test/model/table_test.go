@@ -186,6 +186,7 @@ func named6() []named {
 		{"hop-by-hop, unknown 11", hop(0xde, 4, 1, 2, 3, 4), dataplane.IPv6HopByHop, "", Answers},
 		{"hop-by-hop, jumbo of 65535", hop(0xc2, 4, 0, 0, 0xff, 0xff), dataplane.IPv6HopByHop, "", Answers},
 		{"hop-by-hop, jumbo with a payload length", hop(0xc2, 4, 0, 1, 0, 0), dataplane.IPv6HopByHop, "", Answers},
+		{"hop-by-hop, no payload length", to6(raw6(src, far, 0, slices.Concat([]byte{59, 0, 1, 4, 0, 0, 0, 0}, bytesOf(30)), at(4, 0, 0))), dataplane.IPv6HopByHop, "", Forwards},
 		{"hop-by-hop, header beyond the packet", next(0, 59, 1, 1, 4, 0, 0, 0, 0), dataplane.IPv6HopByHop, "", Discards},
 	}
 }
