@@ -31,7 +31,7 @@ type wish struct {
 	reason  uint16 // of toKernel
 	mtu     uint32 // of toHops; 0: that of the link
 	nextHop uint32 // of toHops: identifier of a next-hop object; 0: hops
-	hops    []hop
+	hops    []hop      // of others: the links that the kernel tells routes of one prefix apart by
 	source  netip.Addr // of packets of the kernel's own, for people: forwarding does not depend on it
 }
 
@@ -66,7 +66,7 @@ func (r *RIB) wishOf(m *kernel.Route) wish {
 	case unix.RTN_UNICAST:
 		return wish{kind: toHops, family: pick(4, 6), mtu: m.MTU, nextHop: m.NextHop, hops: r.hopsOf(m.Hops), source: m.Source}
 	case unix.RTN_LOCAL, unix.RTN_ANYCAST:
-		return wish{kind: toThisMachine}
+		return wish{kind: toThisMachine, hops: r.linksOf(m.Hops)}
 	case unix.RTN_BLACKHOLE:
 		return wish{kind: toNowhere}
 	case unix.RTN_UNREACHABLE:
@@ -74,9 +74,9 @@ func (r *RIB) wishOf(m *kernel.Route) wish {
 	case unix.RTN_PROHIBIT:
 		return wish{kind: toSender, code: pick(codeProhibited4, codeProhibited6)}
 	case unix.RTN_BROADCAST:
-		return wish{kind: toKernel, reason: reasons.Broadcast}
+		return wish{kind: toKernel, reason: reasons.Broadcast, hops: r.linksOf(m.Hops)}
 	case unix.RTN_MULTICAST:
-		return wish{kind: toKernel, reason: reasons.Multicast}
+		return wish{kind: toKernel, reason: reasons.Multicast, hops: r.linksOf(m.Hops)}
 	case unix.RTN_THROW:
 		return wish{kind: toKernel, reason: reasons.Throw}
 	}
@@ -87,6 +87,17 @@ func (r *RIB) hopsOf(from []kernel.Hop) []hop {
 	hops := r.scratch.hops[:0]
 	for _, h := range from {
 		hops = append(hops, hop{h.Link, h.Gateway, h.Weight, h.Encap})
+	}
+	r.scratch.hops = hops
+	return hops
+}
+
+// linksOf is what of hops a route says that leads nowhere. Two interfaces may bring
+// one address each: the first one anycast address of two subnets, say.
+func (r *RIB) linksOf(from []kernel.Hop) []hop {
+	hops := r.scratch.hops[:0]
+	for _, h := range from {
+		hops = append(hops, hop{link: h.Link})
 	}
 	r.scratch.hops = hops
 	return hops
