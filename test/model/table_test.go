@@ -234,11 +234,12 @@ func TestNamedLinux(t *testing.T) {
 		if n.does == Delivers {
 			return
 		}
-		seen := r.answers(n.frame, "in")
+		o := s.Forward(n.frame, "in")
+		seen := r.deed(n.frame, "in", &o.Linux)
 		for _, f := range seen {
 			lines = append(lines, fmt.Sprintf("%s\t%s\t%x\n", n.name, f.Ports[0], Normalize(f.Frame)))
 		}
-		if o := s.Forward(n.frame, "in"); !o.Linux.Is(seen) {
+		if !o.Linux.Is(seen) {
 			t.Errorf("%s: Linux sends:%s\nwant:%s", n.name, show(seen), show(o.Linux.Sent))
 		}
 	})
