@@ -215,7 +215,7 @@ func isError6(h ipv6) bool {
 			return !fragment
 		case next == icmp6:
 			return h[at] < 128
-		case at+8 > len(h):
+		case at+4 > len(h) && (next == fragment6 || at+2 > len(h)):
 			return false
 		}
 		switch next {
@@ -270,10 +270,6 @@ func (g ingress) answer6(h ipv6, kind, code byte, info uint32) Linux {
 		if !g.group && g.lookup(g.dst).Kind == local && g.isInScope(g.dst) { // RFC 4443 2.2 (a)
 			source = g.dst
 		}
-		if !source.IsValid() {
-			deeds = append(deeds, discards("no address"))
-			continue
-		}
 		m := error6(h, source, kind, code, info)
 		if back.MTU != 0 && len(m) > back.MTU {
 			return Linux{Does: Undefined, Why: "an error in fragments, over a route with an MTU that IPv6 has not"}
@@ -302,7 +298,8 @@ func error6(about ipv6, source netip.Addr, kind, code byte, info uint32) []byte 
 }
 
 // source6 is RFC 6724 5, rules 2 (scope), 5 (outgoing interface), 6 (label) and 8
-// (longest prefix): checklist 40.
+// (longest prefix): checklist 40. Without an address, Linux's errors come from ::1,
+// which RFC 4291 2.5.3 forbids.
 func (s *State) source6(port string, dst netip.Addr) netip.Addr {
 	var best netip.Prefix
 	for i := range s.Ports {
@@ -315,6 +312,9 @@ func (s *State) source6(port string, dst netip.Addr) netip.Addr {
 				best = a
 			}
 		}
+	}
+	if !best.IsValid() {
+		return netip.IPv6Loopback()
 	}
 	return best.Addr()
 }

@@ -57,7 +57,7 @@ func (c *comparison) compare(t *testing.T, s *State, r *reference, frame []byte,
 	if !slices.Equal(frame, before) {
 		t.Fatalf("Forward changed the frame %x", before)
 	}
-	seen := r.answers(frame, port)
+	seen := r.deed(frame, port, &o.Linux)
 	if o.Linux.Does == Delivers || o.Linux.Does == Undefined {
 		return
 	}
