@@ -138,7 +138,10 @@ func (r *RIB) show(k key, c *candidate, best bool) Route {
 		Metric: c.metric, NextHop: g.nextHop, MTU: g.mtu, Source: g.source, Group: g.id, Selected: best, Installed: best && !missing,
 	}
 	hops := g.hops
-	if g.nextHop != 0 {
+	switch {
+	case g.kind != toHops:
+		return route
+	case g.nextHop != 0:
 		hops, _, _ = r.objectHops(g.nextHop)
 	}
 	for _, h := range hops {
