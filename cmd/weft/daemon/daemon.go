@@ -47,6 +47,7 @@ const (
 
 	checkEvery = 200 * time.Millisecond
 	retryEvery = 5 * time.Second
+	pinsEvery  = 2 * time.Second
 
 	// gcPercent trades CPU while a table is loaded for memory: garbage is a
 	// quarter of what is in use.
@@ -270,7 +271,8 @@ func (r *router) follow(signals <-chan os.Signal, served <-chan error) error {
 		cancel()
 		return <-followed
 	}
-	check, retry := time.NewTicker(checkEvery), time.NewTicker(retryEvery)
+	check, retry, pins := time.NewTicker(checkEvery), time.NewTicker(retryEvery), time.NewTicker(pinsEvery)
+	defer pins.Stop()
 	defer check.Stop()
 	defer retry.Stop()
 	synced := r.follower.Synced()
@@ -287,6 +289,8 @@ func (r *router) follow(signals <-chan os.Signal, served <-chan error) error {
 			if err := r.engine.Check(); err != nil {
 				r.log.Warn("check ports", "error", err)
 			}
+		case <-pins.C:
+			r.keepPins()
 		case <-retry.C:
 			if synced == nil {
 				if err := r.follower.UpdatePorts(ctx, r.retry); err != nil {
