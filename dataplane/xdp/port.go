@@ -215,6 +215,9 @@ func (e *Engine) adopt() error {
 		return err
 	}
 	for number, l := range links {
+		if number == 0 || number >= e.mem.limit() {
+			return fmt.Errorf("adopt port %d: %w: there are %d", number, ErrLayout, e.mem.limit()-1)
+		}
 		p, err := e.adoptPort(number, l)
 		if err != nil {
 			return fmt.Errorf("adopt port %d: %w", number, err)
@@ -232,7 +235,12 @@ func (e *Engine) adopt() error {
 	}
 	// Entries without a link: a process died on its way into or out of attach.
 	for ifindex, number := range e.mem.ports.ByIfindex {
-		if n := uint32(number); n != 0 && e.ports[n] == nil {
+		n := uint32(number)
+		if n >= e.mem.limit() { // nobody's: what it stands for is not known
+			e.mem.ports.ByIfindex[ifindex] = 0
+			continue
+		}
+		if n != 0 && e.ports[n] == nil {
 			if err := e.forget(&dataplane.Port{Number: n, Ifindex: ifindex}); err != nil {
 				return err
 			}
