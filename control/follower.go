@@ -274,7 +274,9 @@ func (f *Follower) accept(a arrival, each func(kernel.Event)) {
 	switch {
 	case errors.Is(a.err, kernel.ErrOverrun):
 		f.counts.Overruns++
-		f.config.Log.Warn("changes were lost: reading all again", "error", a.err)
+		if !f.waiting { // it may be told of each of thousands of changes
+			f.config.Log.Warn("changes were lost: reading all again", "error", a.err)
+		}
 		f.request()
 	case a.err != nil:
 		f.config.Log.Error("receive changes: reading all again", "error", a.err)

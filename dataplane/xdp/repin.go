@@ -60,7 +60,10 @@ func (e *Engine) Repin(dir string) (missing []string, err error) {
 	if err := e.pins.repin(all, missing); err != nil {
 		return missing, fmt.Errorf("pin again in %s: %w", dir, err)
 	}
-	if old != dir {
+	if old != dir { // what is left there would outlive what Stop removes
+		for name := range all {
+			os.Remove(filepath.Join(old, name))
+		}
 		os.Remove(old) // it is empty, unless others have pinned there
 	}
 	return missing, nil
@@ -79,7 +82,7 @@ func (p pins) repin(all map[string]pinned, missing []string) error {
 		to = part
 	}
 	for _, name := range missing {
-		// A pin elsewhere would outlive what Stop removes.
+		// What is pinned can be pinned once.
 		if err := all[name].Unpin(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
