@@ -82,7 +82,7 @@ func (p pins) repin(all map[string]pinned, missing []string) error {
 		to = part
 	}
 	for _, name := range missing {
-		// What is pinned can be pinned once.
+		// Else it would be moved from where it is no more.
 		if err := all[name].Unpin(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
