@@ -171,6 +171,7 @@ func (r *RIB) drop(at uint32) {
 		return
 	}
 	delete(r.byName, g.name)
+	delete(r.missing.unwritten, g)
 	r.groups[at] = nil
 	r.free = append(r.free, at)
 	if g.created {
@@ -213,12 +214,16 @@ func (r *RIB) update(g *group) {
 	}
 	if err != nil {
 		// The old members stay; without any, the routes are missing.
-		r.note("write group", netip.Prefix{}, err)
+		if _, known := r.missing.unwritten[g]; !known {
+			r.note("write group", netip.Prefix{}, err)
+		}
+		r.missing.unwritten[g] = struct{}{}
 		for _, a := range uses {
 			r.leave(a)
 		}
 		return
 	}
+	delete(r.missing.unwritten, g)
 	uses, g.uses = g.uses, uses
 	for _, a := range uses {
 		r.leave(a)

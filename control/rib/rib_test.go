@@ -631,7 +631,7 @@ func TestGrow(t *testing.T) {
 
 func TestFullImage(t *testing.T) {
 	reported, refusal := 0, errors.New("no memory")
-	options := Options{Ports: portsBelow(9), Reasons: testReasons, NotInstalled: func(n int) { reported = n },
+	options := Options{Ports: portsBelow(9), Reasons: testReasons, NotInstalled: func(n int, _ bool) { reported = n },
 		Grow: func(*fib.Image, int) (*fib.Image, error) { return nil, refusal }}
 	for _, atOnce := range []bool{false, true} {
 		b := &bench{t, New(testImage(t, fib.MinSize), options)}
@@ -661,7 +661,7 @@ func TestFullImage(t *testing.T) {
 				b.Publish()
 			}
 		}
-		b.Publish()
+		b.Retry()
 		if got := len(contents(t, b.RIB, 0)); reported != 0 || got != routes/100+len(reserved) {
 			t.Errorf("at once %v: after making room %d routes installed, %d reported as missing", atOnce, got, reported)
 		}

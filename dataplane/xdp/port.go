@@ -196,11 +196,7 @@ func (e *Engine) removePort(p *port) error {
 // detach takes the program off a port. A link of an interface that is gone has
 // ended by itself.
 func (e *Engine) detach(p *port) error {
-	var err error
-	if e.pins.dir != "" {
-		err = p.link.Unpin()
-	}
-	return errors.Join(err, p.link.Close())
+	return errors.Join(e.pins.unpinLink(p.Number), p.link.Close())
 }
 
 // forget removes a port's entries, in the reverse order of attach.
