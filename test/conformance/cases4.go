@@ -3,6 +3,9 @@ package conformance
 import (
 	"encoding/binary"
 	"fmt"
+	"iter"
+	"maps"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -26,6 +29,17 @@ var (
 type list struct {
 	cases []Case
 	v6    bool
+}
+
+// inOrder ranges over cases by name, so that each has the same source every time.
+func inOrder[V any](m map[string]V) iter.Seq2[string, V] {
+	return func(yield func(string, V) bool) {
+		for _, name := range slices.Sorted(maps.Keys(m)) {
+			if !yield(name, m[name]) {
+				return
+			}
+		}
+	}
 }
 
 func (l *list) source() string { return source(len(l.cases), l.v6) }
@@ -104,7 +118,7 @@ func forwarded4(l *list) {
 	l.ends("ttl 1, an ICMP error", dataplane.TTLValueIsTooSmall,
 		l.ip(packet{dst: eastern4, ttl: 1, protocol: unix.IPPROTO_ICMP, payload: icmp4(unreachable4, 1, make([]byte, 32)...)}))
 	l.ends("ttl 1, a fragment that is not the first", dataplane.TTLValueIsTooSmall, l.ip(packet{dst: eastern4, ttl: 1, fragment: 185}))
-	for name, tos := range map[string]byte{"all of DSCP and ECN": 0xff, "CE": 3, "precedence 6": 0xc0} {
+	for name, tos := range inOrder(map[string]byte{"all of DSCP and ECN": 0xff, "CE": 3, "precedence 6": 0xc0}) {
 		l.goes("tos: "+name, east, packet{dst: eastern4, tos: tos})
 	}
 	for _, protocol := range []int{-1, unix.IPPROTO_ICMP, unix.IPPROTO_IPIP, unix.IPPROTO_TCP, unix.IPPROTO_GRE, unix.IPPROTO_ESP, unix.IPPROTO_SCTP, 253, 255} {
@@ -203,19 +217,19 @@ func addresses4(l *list) {
 	}
 	l.goes("source is destination", east, packet{src: eastern4, dst: eastern4})
 	l.goes("source is the router", east, packet{src: own4, dst: eastern4})
-	for src, r := range map[string]dataplane.Reason{
+	for src, r := range inOrder(map[string]dataplane.Reason{
 		"0.0.0.0": dataplane.SIPIsUnspecified, "0.255.255.255": dataplane.SIPIsUnspecified,
 		"127.0.0.1": dataplane.SIPIsLoopbackAddress, "127.255.255.255": dataplane.SIPIsLoopbackAddress,
 		"224.0.0.1": dataplane.SIPIsMC, "239.255.255.255": dataplane.SIPIsMC, "255.255.255.255": dataplane.IPv4SIPIsLimitedBC,
-	} {
+	}) {
 		l.ends("source "+src, r, l.ip(packet{src: src, dst: eastern4}))
 	}
-	for dst, r := range map[string]dataplane.Reason{
+	for dst, r := range inOrder(map[string]dataplane.Reason{
 		"0.0.0.0": dataplane.DIPIsUnspecified, "0.1.2.3": dataplane.DIPIsUnspecified,
 		"127.0.0.1": dataplane.DIPIsLoopbackAddress, "127.255.255.255": dataplane.DIPIsLoopbackAddress,
 		"255.255.255.255": dataplane.Broadcast, "192.0.2.255": dataplane.Broadcast, "198.51.100.255": dataplane.Broadcast,
 		"224.0.0.5": dataplane.Multicast, "239.1.2.3": dataplane.Multicast,
-	} {
+	}) {
 		l.ends("destination "+dst, r, l.ip(packet{dst: dst}))
 	}
 	l.goes("destination 240.0.0.1", east, packet{dst: "240.0.0.1"})
@@ -248,10 +262,10 @@ func routes4(l *list) {
 	}
 	// Hosts of the subnets, and edges of prefixes within prefixes.
 	l.goes("to a neighbor", east, packet{dst: "198.51.100.9"})
-	for dst, port := range map[string]string{
+	for dst, port := range inOrder(map[string]string{
 		"10.0.0.0": east, "10.0.127.255": east, "10.0.128.0": wide, "10.0.128.127": wide, "10.0.128.128": narrow,
 		"10.0.128.254": narrow, "10.0.129.0": wide, "10.0.255.255": wide, "10.1.0.0": narrow,
-	} {
+	}) {
 		l.goes("prefix edge "+dst, port, packet{dst: dst})
 	}
 	l.ends("prefix edge 10.0.128.255", dataplane.BlackholeRoute, l.ip(packet{dst: "10.0.128.255"}))

@@ -35,7 +35,7 @@ func forwarded6(l *list) {
 	src := l.source()
 	l.ends("hop limit 1, an ICMPv6 error", dataplane.TTLValueIsTooSmall,
 		l.ip(packet{dst: eastern6, ttl: 1, protocol: unix.IPPROTO_ICMPV6, payload: icmp6(src, eastern6, unreachable6, 0, make([]byte, 52)...)}))
-	for name, tos := range map[string]byte{"all of DSCP and ECN": 0xff, "CE": 3, "CS6": 0xc0} {
+	for name, tos := range inOrder(map[string]byte{"all of DSCP and ECN": 0xff, "CE": 3, "CS6": 0xc0}) {
 		l.goes("traffic class: "+name, east, packet{dst: eastern6, tos: tos})
 	}
 	for _, label := range []uint32{1, 0x80000, 0xfffff} {
@@ -93,15 +93,15 @@ func addresses6(l *list) {
 	}
 	l.goes("source is destination", east, packet{src: eastern6, dst: eastern6})
 	l.goes("source is the router", east, packet{src: own6, dst: eastern6})
-	for src, r := range map[string]dataplane.Reason{
+	for src, r := range inOrder(map[string]dataplane.Reason{
 		"::": dataplane.SIPIsUnspecified, "::1": dataplane.SIPIsLoopbackAddress, "ff02::1": dataplane.SIPIsMC,
 		"ff0e::1": dataplane.SIPIsMC, "ff00::": dataplane.SIPIsMC, "::ffff:192.0.2.1": dataplane.IPv6SIPIsIPv4Mapped,
-	} {
+	}) {
 		l.ends("source "+src, r, l.ip(packet{src: src, dst: eastern6}))
 	}
-	for dst, r := range map[string]dataplane.Reason{
+	for dst, r := range inOrder(map[string]dataplane.Reason{
 		"::": dataplane.DIPIsUnspecified, "::1": dataplane.DIPIsLoopbackAddress, "::ffff:10.0.0.1": dataplane.IPv6DIPIsIPv4Mapped,
-	} {
+	}) {
 		l.ends("destination "+dst, r, l.ip(packet{dst: dst}))
 	}
 	l.goes("destination fd00::1", east, packet{dst: "fd00::1"})
@@ -116,11 +116,11 @@ func addresses6(l *list) {
 		ip := l.ip(p)
 		l.add(Case{Name: name, Frame: ether(mac, portNamed(west).far(), unix.ETH_P_IPV6, ip), Reason: r, Sent: sent})
 	}
-	for dst, r := range map[string]dataplane.Reason{
+	for dst, r := range inOrder(map[string]dataplane.Reason{
 		"ff00::1": dataplane.IPv6MCDIPReservedScope, "ff10::1": dataplane.IPv6MCDIPReservedScope,
 		"ff01::1": dataplane.IPv6MCDIPInterfaceLocalScope, "ff11::1": dataplane.IPv6MCDIPInterfaceLocalScope,
 		"ff02::1": dataplane.Multicast, "ff05::2": dataplane.Multicast, "ff0e::1234": dataplane.Multicast, "ff02::1:ff00:77": dataplane.Multicast,
-	} {
+	}) {
 		framed("destination "+dst, groupMAC6, r, packet{dst: dst})
 	}
 	framed("unicast to a multicast MAC", groupMAC6, dataplane.UCDIPOverMCDMAC, packet{dst: eastern6})
@@ -142,11 +142,11 @@ func routes6(l *list) {
 			icmpError{kind: unreachable6, code: 4, about: ip, from: p.addr6()}.sent())
 	}
 	l.goes("to a neighbor", east, packet{dst: "2001:db8:2::9"})
-	for dst, port := range map[string]string{
+	for dst, port := range inOrder(map[string]string{
 		"2001:db8:10::": east, "2001:db8:10:7fff:ffff:ffff:ffff:ffff": east, "2001:db8:10:8000::": wide,
 		"2001:db8:10:8000::7f": wide, "2001:db8:10:8000::80": narrow, "2001:db8:10:8000::fe": narrow,
 		"2001:db8:10:8000::100": wide, "2001:db8:10:ffff:ffff:ffff:ffff:ffff": wide, "2001:db8:11::": narrow,
-	} {
+	}) {
 		l.goes("prefix edge "+dst, port, packet{dst: dst})
 	}
 	l.ends("prefix edge 2001:db8:10:8000::ff", dataplane.BlackholeRoute, l.ip(packet{dst: "2001:db8:10:8000::ff"}))
@@ -188,9 +188,9 @@ func headers6(l *list) {
 		chain = append(chain, 60, 0, 1, 4, 0, 0, 0, 0)
 	}
 	l.goes("chain of 20 headers", east, packet{dst: eastern6, protocol: 60, before: append(chain, udp, 0, 1, 4, 0, 0, 0, 0)})
-	for name, options := range map[string][]byte{
+	for name, options := range inOrder(map[string][]byte{
 		"padding": {1, 4, 0, 0, 0, 0}, "router alert": {5, 2, 0, 0, 1, 0}, "an option to skip": {0x1e, 4, 1, 2, 3, 4},
-	} {
+	}) {
 		l.linux("hop-by-hop: "+name, dataplane.IPv6HopByHop, east, l.ip(hops(options...)))
 	}
 	l.ends("hop-by-hop: an option to discard", dataplane.IPv6HopByHop, l.ip(hops(0x5e, 4, 1, 2, 3, 4)))
