@@ -40,7 +40,8 @@
 //     first: that differs when a prefix in the local table (not a host, not
 //     multicast) covers longer ones in the main table.
 //   - Prefixes in 0/8, 127/8, 224/4, fe80::/10 and ff00::/8 are not installed: the
-//     ranges punt. IPv4-mapped IPv6 prefixes are not installed either.
+//     ranges punt. IPv4-mapped IPv6 prefixes are not installed either,
+//     and routes through IPv4-mapped gateways, which the kernel takes, punt.
 //
 // What is not here: sockets (package kernel), and when to look again at
 // everything (control.Follower).

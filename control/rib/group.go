@@ -277,7 +277,7 @@ func (r *RIB) resolve(g *group) (fib.Group, []member) {
 			return punt(reasons.NoPort)
 		case h.encap:
 			return punt(reasons.Encap)
-		case !h.gateway.IsValid() && len(hops) > 1:
+		case !h.gateway.IsValid() && len(hops) > 1, h.gateway.Is4In6():
 			return punt(reasons.Policy)
 		case !h.gateway.IsValid():
 			g.onLink = h.link
