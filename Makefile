@@ -40,11 +40,8 @@ test: deps ## run all tests, as root: the ones in the kernel too; prints what wa
 race: ## run the tests of FIB and control under the race detector
 	$(GO) test -race ./fib/... ./control/...
 
-fuzz: ## fuzz each parser and the FIB's operations for a minute
-	$(GO) test ./fib -run '^$$' -fuzz '^FuzzOpen$$' -fuzztime 1m -fuzzminimizetime 10x
-	$(GO) test ./fib -run '^$$' -fuzz '^FuzzOperations$$' -fuzztime 1m -fuzzminimizetime 10x
-	for f in Route NextHop Link Neighbor Addr Netconf Rule; do \
-		$(GO) test ./control/kernel -run '^$$' -fuzz "^Fuzz$$f\$$" -fuzztime 1m || exit 1; done
+fuzz: ## fuzz each target that there is for a minute, as root: parsers, decoders, the FIB, the programs
+	@.ci/fuzz 1m
 
 bench: ## Go benchmarks, for benchstat
 	$(GO) test ./fib -run '^$$' -bench . -cpu 1

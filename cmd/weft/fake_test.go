@@ -26,6 +26,7 @@ type fake struct {
 	err         error // instead of an answer
 	state       string
 	noPorts     bool
+	unaccounted bool
 	differences int
 	asked       int                // times that ports were
 	routes      *api.RoutesRequest // as it was asked
@@ -43,6 +44,9 @@ func (f *fake) GetStatus(context.Context, *api.StatusRequest) (*api.Status, erro
 		Netlink: &api.Netlink{Changes: 12, Overruns: 1, Syncs: 2, LastSync: 412e6},
 		Program: &api.Program{Id: 12, Tag: "143cf00c85a8178e", Instructions: 1871, JitedBytes: 8714, Features: []string{"vlan", "vrf"}},
 	}
+	if f.unaccounted {
+		s.Unaccounted = 12
+	}
 	if f.state != "" {
 		s.State, s.Fib.NotInstalled = f.state, 12
 	}
@@ -55,7 +59,7 @@ func (f *fake) ListPorts(context.Context, *api.PortsRequest) (*api.Ports, error)
 	if f.noPorts {
 		return &api.Ports{}, f.err
 	}
-	return &api.Ports{
+	reply := &api.Ports{
 		Ports: []*api.Port{
 			{Number: 1, Dev: "eth0", Ifindex: 2, Mac: "02:00:00:00:00:01", Mode: "native", Egress: "native", Ipv4: true, Ipv6: true, Mtu: 1500, Up: true,
 				Counters: []*api.Counter{
@@ -70,7 +74,13 @@ func (f *fake) ListPorts(context.Context, *api.PortsRequest) (*api.Ports, error)
 				Counters:   []*api.Counter{{Reason: "checksum_partial", Verdict: "punt", Packets: 3 * n, Bytes: 300 * n, LastSeen: began.UnixNano()}, {Reason: "ttl_value_is_too_small", Verdict: "punt", Packets: 5 * n, Bytes: 500 * n, LastSeen: began.UnixNano()}}},
 		},
 		Refused: []*api.Refused{{Dev: "eth9", Error: "port has an XDP program that is not weft's: id 77 (xdp_filter)"}},
-	}, f.err
+	}
+	if f.unaccounted {
+		eth0, veth1 := reply.Ports[0], reply.Ports[2]
+		eth0.Unaccounted, eth0.UnaccountedWhy = 12*n, "program 77 is there in the place of weft's (12): 'weft stop', then 'weft run' puts weft's there again"
+		veth1.Mode, veth1.UnaccountedWhy = "tc", "not known: GRO merges packets before tc counts them: 'ethtool -K veth1 gro off' ends that"
+	}
+	return reply, f.err
 }
 
 func hop(gw, dev string, weight uint32) *api.NextHop {

@@ -25,7 +25,11 @@ func (s *Server) GetStatus(ctx context.Context, _ *StatusRequest) (*Status, erro
 	id := &s.config.Identity
 	st := &Status{
 		Version: id.Version, Pid: int64(os.Getpid()), Started: id.Started.UnixNano(), Netns: id.Netns, Pins: id.Pins,
-		Adopted: id.Adopted, State: Loading, Fib: &FIB{}, Memory: residentMemory(), Ports: uint32(len(s.config.Engine.Ports())),
+		Adopted: id.Adopted, State: Loading, Fib: &FIB{}, Memory: residentMemory(),
+	}
+	for _, p := range s.config.Engine.Ports() {
+		st.Ports++
+		st.Unaccounted += p.Unaccounted
 	}
 	select {
 	case <-s.config.Follower.Synced(): // before what follows is read, so that it has the first dump

@@ -289,11 +289,14 @@ func (r *RIB) resolve(g *group) (fib.Group, []member) {
 		} else {
 			members = append(members, member{k, h.weight})
 		}
+		if len(members) > fib.MaxMembers { // a message has room for 8,000, which are not to be compared with each other
+			return punt(reasons.Policy)
+		}
 	}
 	switch {
 	case len(members) == 0:
 		return punt(reasons.LinkDown)
-	case len(members) > fib.MaxMembers || slices.ContainsFunc(members, func(m member) bool { return m.weight > fib.MaxWeight }):
+	case slices.ContainsFunc(members, func(m member) bool { return m.weight > fib.MaxWeight }):
 		return punt(reasons.Policy)
 	}
 	return fib.Group{Kind: fib.Forward, Mode: mode}, members

@@ -52,6 +52,7 @@ type Engine struct {
 	earlier   earlier   // counters of maps that are not removed yet
 	probe     *probe    // made by the first Run
 	nextPeers time.Time // when veths' peers are asked again
+	nextLook  time.Time // when accounts are looked at again
 	sender    *sender   // made for the first port that is tried
 	closed    bool
 }
@@ -62,9 +63,10 @@ type port struct {
 	veth                 bool
 	peer                 *peer // of a veth in a mode of XDP
 	egress               egress
-	root                 *port // the one that its frames come in by: itself, or what its parents lead to
-	tags                 int   // of its frames
-	trunk                int   // its table of VLANs; 0: none
+	account              account // of a port at the root
+	root                 *port   // the one that its frames come in by: itself, or what its parents lead to
+	tags                 int     // of its frames
+	trunk                int     // its table of VLANs; 0: none
 }
 
 var _ dataplane.Engine = (*Engine)(nil)
@@ -228,6 +230,11 @@ func (e *Engine) Counters(number uint32) dataplane.Counters {
 	if e.closed || number >= e.mem.limit() {
 		return dataplane.Counters{}
 	}
+	return e.counted(number)
+}
+
+// counted returns what was ever counted for a port.
+func (e *Engine) counted(number uint32) dataplane.Counters {
 	sum := e.mem.counters(number, !e.earlier.counts(number))
 	for r, c := range e.earlier.counters(number) {
 		sum[r].Add(c)

@@ -3,7 +3,9 @@ package xdp
 import (
 	"maps"
 	"slices"
+	"time"
 
+	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
@@ -58,3 +60,21 @@ func (e *Engine) Kill() error {
 
 // RemoveEntries removes a port's entries in the maps, but not its link.
 func (e *Engine) RemoveEntries(number uint32) error { return e.forget(&e.ports[number].Port) }
+
+// LookAtAccounts looks now. What has come in before the last look but one must be
+// counted by Linux and by weft when it is called.
+func (e *Engine) LookAtAccounts() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.lookAtAccounts()
+}
+
+// LookEvery makes Check look that often, until the returned function is called.
+func LookEvery(d time.Duration) func() {
+	before := lookEvery
+	lookEvery = d
+	return func() { lookEvery = before }
+}
+
+// ProgramTC is Program for ports in mode tc.
+func (e *Engine) ProgramTC() *ebpf.Program { return e.progs.tc }

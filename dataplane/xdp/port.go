@@ -232,6 +232,12 @@ func (e *Engine) forget(p *dataplane.Port) error {
 // adopt takes over the ports that are pinned. Names and families stay as they
 // are in the entries until the caller sets the ports again.
 func (e *Engine) adopt(links map[uint32]link.Link) error {
+	for number := range links {
+		if !e.hasRoom(number) {
+			closeLinks(links)
+			return fmt.Errorf("adopt port %d: %w: there are %d", number, ErrLayout, e.mem.limit()-1)
+		}
+	}
 	if err := e.adoptLinks(links); err != nil {
 		return err
 	}
@@ -257,6 +263,8 @@ func (e *Engine) adopt(links map[uint32]link.Link) error {
 	return e.updateLinks(e.progs)
 }
 
+func (e *Engine) hasRoom(number uint32) bool { return number != 0 && number < e.mem.limit() }
+
 // adoptLinks makes pinned links ports. It owns them.
 func (e *Engine) adoptLinks(links map[uint32]link.Link) error {
 	var errs []error
@@ -276,9 +284,13 @@ func (e *Engine) adoptLinks(links map[uint32]link.Link) error {
 func (e *Engine) forgetOthers() error {
 	for ifindex, number := range e.mem.ports.ByIfindex {
 		n := uint32(number)
-		if p := e.ports[n]; n != 0 && p != nil && p.Ifindex != ifindex {
-			e.mem.ports.ByIfindex[ifindex] = 0 // the number is another interface's now
-		} else if n != 0 && p == nil {
+		p := e.ports[n]
+		switch {
+		case n >= e.mem.limit(): // nobody's: what it stands for is not known
+			e.mem.ports.ByIfindex[ifindex] = 0
+		case n != 0 && p != nil && p.Ifindex != ifindex: // the number is another interface's now
+			e.mem.ports.ByIfindex[ifindex] = 0
+		case n != 0 && p == nil:
 			if err := e.forget(&dataplane.Port{Number: n, Ifindex: ifindex}); err != nil {
 				return err
 			}
@@ -296,7 +308,7 @@ func (e *Engine) forgetOthers() error {
 
 // adoptPort returns nil for a port whose interface is gone.
 func (e *Engine) adoptPort(number uint32, l link.Link) (*port, error) {
-	if number == 0 || number >= e.mem.limit() {
+	if !e.hasRoom(number) {
 		return nil, errors.Join(l.Unpin(), l.Close()) // Linux's, until it gets a number that there is
 	}
 	entry := e.mem.ports.Port[number]

@@ -35,6 +35,8 @@ type (
 		Up, IPv4, IPv6             bool
 		IngressWhy                 string `json:"ingress_why"`
 		EgressErrors               uint64 `json:"egress_errors"`
+		Unaccounted                uint64
+		UnaccountedWhy             string `json:"unaccounted_why"`
 		Forwarded, Punted, Dropped uint64
 		Counters                   []Counter
 	}
