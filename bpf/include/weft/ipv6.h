@@ -116,6 +116,12 @@ static __always_inline enum weft_reason ipv6_check(struct packet *p, struct ipv6
 		STOP(WEFT_IP_HEADER_CORRUPTED);
 	len = ipv6_len(p);
 	if (unlikely(len + ETH_HLEN != p->bytes)) {
+		/*
+		 * Payload length 0, next header hop-by-hop, which is 0: its length may
+		 * be in an option, so that nothing is padding (RFC 2675 3).
+		 */
+		if (!ANY_BIT(*(volatile __u32 *)(p->eth + ETH_HLEN + 4), 0xffffff))
+			STOP(WEFT_IPV6_HOP_BY_HOP);
 		r = packet_fit(p, len + ETH_HLEN);
 		if (r)
 			return r;
