@@ -78,6 +78,7 @@ func Listen(socket string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make socket: %w", err)
 	}
+	// gofail: var socketMade struct{}
 	if err := os.Chmod(socket, socketMode); err != nil {
 		return nil, errors.Join(fmt.Errorf("protect socket: %w", err), l.Close())
 	}

@@ -96,6 +96,7 @@ func (paper) Ports() []dataplane.PortStatus { return nil }
 
 // Start gives the engine the ports that were held.
 func (s *Set) Start() {
+	// gofail: var portsStart struct{}
 	s.engine = s.config.Engine
 	s.mu.Lock()
 	clear(s.ports)
@@ -221,6 +222,7 @@ func (s *Set) set(i *control.Interface) {
 		s.accept(i.Index)
 		return
 	}
+	// gofail: var portTake struct{}
 	err := s.engine.SetPort(want)
 	if err != nil && known { // what it is now it is not to stay
 		s.remove(i.Index)
@@ -230,6 +232,7 @@ func (s *Set) set(i *control.Interface) {
 		s.refuse(i, err)
 		return
 	}
+	// gofail: var portTaken struct{}
 	s.accept(i.Index)
 	s.numbers[i.Index] = want.Number
 	s.mu.Lock()
@@ -275,9 +278,11 @@ func (s *Set) remove(ifindex int) {
 	s.mu.Lock()
 	delete(s.ports, ifindex)
 	s.mu.Unlock()
+	// gofail: var portRelease struct{}
 	if err := s.engine.RemovePort(p.Number); err != nil {
 		s.config.Log.Warn("give port back", "error", err)
 	}
+	// gofail: var portReleased struct{}
 	s.tell("%s is no longer port %d", p.Name, p.Number)
 }
 

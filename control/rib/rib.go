@@ -133,6 +133,7 @@ func (r *RIB) EndSync() {
 	r.sweepLinks()
 	r.sweepNextHops()
 	r.sweepRoutes()
+	// gofail: var ribSwept struct{}
 	if r.found != nil {
 		r.load()
 	}
@@ -159,6 +160,7 @@ func (r *RIB) load() {
 		}
 	}
 	slices.SortFunc(keys, key.compare)
+	// gofail: var ribLoadBegun struct{}
 	r.expect(len(keys))
 	routes := map[int][]fib.Route{}
 	for i, k := range keys {
@@ -181,6 +183,7 @@ func (r *RIB) load() {
 		}
 	}
 	r.changed = true
+	// gofail: var ribLoaded struct{}
 	r.clean()
 }
 
@@ -236,6 +239,7 @@ func (r *RIB) try(change func() error) error {
 		if growErr != nil {
 			return errors.Join(err, growErr)
 		}
+		// gofail: var ribGrown struct{}
 		r.image = larger
 	}
 }

@@ -90,6 +90,7 @@ func (e *Engine) openEgress(p *port, now time.Time) error {
 	} else if err != nil {
 		return err
 	}
+	// gofail: var egressTried struct{}
 	p.egress = egress{open: true, since: now, wait: wait, refused: atomic.LoadUint64(&e.mem.transmit(p.Number).Refused)}
 	for _, v := range e.vlansBy(p) {
 		if err := e.fillSlot(v); err != nil {
@@ -127,6 +128,7 @@ func (e *Engine) closeEgress(p *port, reason string, now time.Time) error {
 	for _, v := range e.vlansBy(p) {
 		errs = append(errs, e.clearEgress(&v.Port))
 	}
+	// gofail: var egressClose struct{}
 	return errors.Join(append(errs, e.clearEgress(&p.Port))...)
 }
 

@@ -227,6 +227,7 @@ func (e *Engine) Stop() error {
 			errs = append(errs, e.detach(p))
 		}
 	}
+	// gofail: var stopDetached struct{}
 	return errors.Join(append(errs, e.pins.remove(), e.release())...)
 }
 

@@ -51,16 +51,20 @@ func (p pins) create(im *bpf.Image, s *bpf.State) error {
 	if err := os.MkdirAll(part, 0o700); err != nil {
 		return fmt.Errorf("make directory of pins: %w", err)
 	}
+	// gofail: var pinsPartMade struct{}
 	err := im.Map().Pin(filepath.Join(part, imagePin))
+	// gofail: var pinsImagePinned struct{}
 	for name, m := range statePins(s) {
 		err = errors.Join(err, (*m).Pin(filepath.Join(part, name)))
 	}
+	// gofail: var pinsStatePinned struct{}
 	if err == nil {
 		err = os.Rename(part, p.dir)
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("pin maps in %s: %w", p.dir, err), os.RemoveAll(part))
 	}
+	// gofail: var pinsCreated struct{}
 	return nil
 }
 
@@ -88,6 +92,7 @@ func (p pins) open() (_ *bpf.Image, _ *bpf.State, err error) {
 			return nil, nil, fmt.Errorf("open pinned map: %w", err)
 		}
 	}
+	// gofail: var pinsOpened struct{}
 	m, err := ebpf.LoadPinnedMap(p.path(imagePin), nil)
 	if err != nil {
 		return nil, nil, fmt.Errorf("open pinned image: %w", err)
@@ -129,6 +134,7 @@ func (p pins) pinLink(number uint32, l link.Link) error {
 	if p.dir == "" {
 		return nil
 	}
+	// gofail: var linkPin struct{}
 	return l.Pin(p.path(linkPins + strconv.FormatUint(uint64(number), 10)))
 }
 
@@ -141,12 +147,15 @@ func (p pins) replaceImage(im *bpf.Image, swap func() error) error {
 	if err := im.Map().Pin(p.path(imageNextPin)); err != nil {
 		return fmt.Errorf("pin image: %w", err)
 	}
+	// gofail: var imageNextPinned struct{}
 	if err := swap(); err != nil {
 		return errors.Join(err, im.Map().Unpin())
 	}
+	// gofail: var imageSwapped struct{}
 	if err := os.Rename(p.path(imageNextPin), p.path(imagePin)); err != nil {
 		return fmt.Errorf("pin image: %w", err)
 	}
+	// gofail: var imageReplaced struct{}
 	return nil
 }
 
@@ -167,9 +176,21 @@ func (p pins) unpinTracepoints() error {
 	return err
 }
 
+// remove takes the directory away as a whole, as create makes it: one with some of
+// the pins could not be opened.
 func (p pins) remove() error {
 	if p.dir == "" {
 		return nil
 	}
-	return errors.Join(os.RemoveAll(p.dir), os.RemoveAll(p.dir+partSuffix))
+	part := p.dir + partSuffix
+	// gofail: var pinsRemove struct{}
+	err := os.RemoveAll(part)
+	if err == nil {
+		err = os.Rename(p.dir, part)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	// gofail: var pinsMoved struct{}
+	return errors.Join(err, os.RemoveAll(p.dir), os.RemoveAll(part))
 }

@@ -124,9 +124,11 @@ func (e *Engine) attach(p *dataplane.Port) (err error) {
 	e.mem.setPort(p.Number, e.entry(made))
 	e.mem.ports.Egress[p.Number] = uint32(p.Ifindex)
 	e.mem.ports.ByIfindex[p.Ifindex] = uint16(p.Number)
+	// gofail: var attachEntered struct{}
 	if err = e.fit(); err == nil {
 		err = e.attachLink(made)
 	}
+	// gofail: var attachLinked struct{}
 	if err == nil && made.Mode == dataplane.TC {
 		made.peer = nil
 		e.setPartial(made, false) // Check makes the programs fit
@@ -134,6 +136,7 @@ func (e *Engine) attach(p *dataplane.Port) (err error) {
 	if err == nil {
 		err = e.openEgress(made, time.Now())
 		if err == nil {
+			// gofail: var attachOpened struct{}
 			err = e.pins.pinLink(p.Number, made.link)
 		}
 		if err != nil {
@@ -143,6 +146,7 @@ func (e *Engine) attach(p *dataplane.Port) (err error) {
 	if err != nil {
 		return errors.Join(err, e.forget(p))
 	}
+	// gofail: var attachPinned struct{}
 	e.ports[p.Number] = made
 	return nil
 }
@@ -189,6 +193,7 @@ func (e *Engine) removePort(p *port) error {
 	if p.Parent != 0 {
 		return errors.Join(append(errs, e.detachVLAN(p))...)
 	}
+	// gofail: var removeBegun struct{}
 	delete(e.ports, p.Number)
 	return errors.Join(append(errs, e.detach(p), e.forget(&p.Port))...)
 }
@@ -200,14 +205,17 @@ func (e *Engine) detach(p *port) error {
 	if e.pins.dir != "" {
 		err = p.link.Unpin()
 	}
+	// gofail: var detachUnpinned struct{}
 	return errors.Join(err, p.link.Close())
 }
 
 // forget removes a port's entries, in the reverse order of attach.
 func (e *Engine) forget(p *dataplane.Port) error {
 	e.mem.ports.ByIfindex[p.Ifindex] = 0
+	// gofail: var forgetEntered struct{}
 	e.mem.ports.Egress[p.Number] = 0
 	e.mem.setPort(p.Number, bpf.Port{})
+	// gofail: var forgetCleared struct{}
 	return e.clearEgress(p)
 }
 
@@ -227,6 +235,7 @@ func (e *Engine) adopt() error {
 			e.ports[number] = p
 		}
 	}
+	// gofail: var adoptLinks struct{}
 	for number := range links {
 		if p := e.ports[number]; p != nil {
 			if err := e.adoptVLANs(p); err != nil {
@@ -254,10 +263,12 @@ func (e *Engine) adopt() error {
 			}
 		}
 	}
+	// gofail: var adoptEntries struct{}
 	e.lookAtPeers(time.Now(), e.portsWithPeers()...)
 	if err := e.fit(); err != nil {
 		return err
 	}
+	// gofail: var adoptUpdate struct{}
 	return e.updateLinks(e.progs)
 }
 

@@ -57,9 +57,11 @@ func (e *Engine) swap(im *bpf.Image, f bpf.Features, how func(update func() erro
 	if err != nil {
 		return err
 	}
+	// gofail: var swapLoaded struct{}
 	if err := how(func() error { return e.updateLinks(next) }); err != nil {
 		return errors.Join(err, next.close())
 	}
+	// gofail: var swapUpdated struct{}
 	old := e.progs
 	e.progs, e.image, e.features = next, im, f
 	return errors.Join(old.close(), e.dropProbe())
@@ -87,6 +89,7 @@ func (e *Engine) updateLinks(next programs) error {
 			}
 			return fmt.Errorf("update program of port %s: %w", p.Name, err)
 		}
+		// gofail: var linkUpdated struct{}
 		done = append(done, p)
 	}
 	return nil

@@ -73,13 +73,14 @@ type router struct {
 	grace  *bpf.Grace
 	engine *xdp.Engine
 	mem    *bpf.Image // of the image that is written
-	beside bool       // the engine does not forward by it yet
+	former *bpf.Image // that the engine forwards by while mem is filled beside it; else nil
 
 	ports    *ports.Set
 	follower *control.Follower
 	server   *api.Server
 
 	adopted bool
+	held    bool          // ports wait until the image is filled
 	left    bool          // the engine is closed
 	full    bool          // routes are not installed: ports are Linux's. The Follower's goroutine
 	stop    chan struct{} // a client wants the end
@@ -118,6 +119,7 @@ func (r *router) open() (err error) {
 	if r.lock, err = api.Lock(r.netns); err != nil {
 		return err
 	}
+	// gofail: var daemonLocked struct{}
 	root, err := r.openPins()
 	if err != nil {
 		return err
@@ -129,12 +131,18 @@ func (r *router) open() (err error) {
 	if err := r.engine.Watch(); err != nil {
 		r.log.Warn("frames that ports do not take of what XDP sends them are not counted", "error", err)
 	}
+	// gofail: var daemonEngine struct{}
 	im, err := r.openImage()
 	if err != nil {
 		return err
 	}
+	// Without ports nothing forwards by what is there, which may be half an image: of a
+	// daemon that died before it had filled it.
+
+	// gofail: var daemonImage struct{}
+	r.held = len(r.engine.Ports()) == 0
 	r.ports = ports.New(ports.Config{
-		Engine: r.engine, Names: r.options.Ports, Mode: r.options.Mode, Hold: !r.adopted, Log: r.log,
+		Engine: r.engine, Names: r.options.Ports, Mode: r.options.Mode, Hold: r.held, Log: r.log,
 		Changed: func(text string) { r.server.Note(api.EventPort, text) },
 	})
 	before := map[int]int{} // VRFs of ports, by ifindex
@@ -224,10 +232,7 @@ func (r *router) openImage() (*fib.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := r.mem.Close(); err != nil {
-		return nil, errors.Join(err, beside.Close())
-	}
-	r.mem, r.beside = beside, true
+	r.former, r.mem = r.mem, beside
 	return fib.Create(r.mem.Mem(), o)
 }
 
@@ -241,6 +246,7 @@ func (r *router) serve(signals <-chan os.Signal) error {
 	if err != nil {
 		return err
 	}
+	// gofail: var daemonListens struct{}
 	r.server = api.NewServer(api.Config{
 		Follower: r.follower, Ports: r.ports, Engine: r.engine, Program: r.program, Stop: r.requestStop, Stopped: r.stopped,
 		Identity: api.Identity{
@@ -313,19 +319,26 @@ func (r *router) follow(signals <-chan os.Signal, served <-chan error) error {
 
 // ready is called when the image is filled.
 func (r *router) ready(ctx context.Context) error {
-	if !r.adopted {
+	if r.former != nil {
+		if err := r.engine.Replace(r.mem); err != nil {
+			return fmt.Errorf("forward by the new image: %w", err)
+		}
+		// gofail: var besideReplaced struct{}
+		err := r.former.Close()
+		r.former = nil
+		if err != nil {
+			return err
+		}
+	}
+	// gofail: var daemonReady struct{}
+	if r.held {
 		if err := r.follower.UpdatePorts(ctx, r.ports.Start); err != nil {
 			return err
 		}
 	}
-	if r.beside {
-		if err := r.engine.Replace(r.mem); err != nil {
-			return fmt.Errorf("forward by the new image: %w", err)
-		}
-		r.beside = false
-	}
 	debug.FreeOSMemory() // what the dumps took
 	r.log.Info("forwarding", "ports", r.names(), "took", time.Since(r.started).Round(time.Millisecond))
+	// gofail: var daemonForwards struct{}
 	if r.options.Ready != nil {
 		r.options.Ready()
 	}
@@ -360,13 +373,16 @@ func (r *router) grow(im *fib.Image, size int) (*fib.Image, error) {
 	if err != nil {
 		return nil, err
 	}
+	// gofail: var growMade struct{}
 	larger, err := im.CopyTo(mem.Mem(), fib.Options{Grace: r.grace})
-	if err == nil && !r.beside {
+	// gofail: var growCopied struct{}
+	if err == nil && r.former == nil {
 		err = r.engine.Replace(mem)
 	}
 	if err != nil {
 		return nil, errors.Join(err, mem.Close())
 	}
+	// gofail: var growReplaced struct{}
 	old := r.mem
 	r.mem = mem
 	return larger, old.Close()
@@ -412,10 +428,12 @@ func (r *router) program() (*api.Program, error) {
 // back to Linux.
 func (r *router) leave(forwarding bool) error {
 	r.left = true
+	// gofail: var leaveBegun struct{}
 	if forwarding {
 		return r.engine.Close()
 	}
 	os.Remove(api.LogPath(r.netns)) // of a daemon in the background: it has nothing to tell any more
+	// gofail: var leaveStop struct{}
 	return r.engine.Stop()
 }
 
@@ -425,8 +443,10 @@ func (r *router) close() error {
 	if r.engine != nil && !r.left { // it did not come to an end of its own
 		errs = append(errs, r.leave(r.adopted))
 	}
-	if r.mem != nil {
-		errs = append(errs, r.mem.Close())
+	for _, mem := range []*bpf.Image{r.mem, r.former} {
+		if mem != nil {
+			errs = append(errs, mem.Close())
+		}
 	}
 	if r.grace != nil {
 		r.grace.Close()

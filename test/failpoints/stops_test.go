@@ -1,0 +1,135 @@
+package failpoints
+
+import (
+	"fmt"
+	"net/netip"
+
+	"weft/test/kernelroutes"
+
+	"golang.org/x/sys/unix"
+)
+
+// stops says how each failpoint is reached. The daemon is there when prepare is
+// called, and afterwards, except where begin is to start it; it is armed, begin makes
+// it come to the failpoint and does not wait; undo makes the kernel again what it was.
+var stops = []struct {
+	name   string
+	start  bool // the failpoint is in the daemon that starts, not in the one that runs
+	points []string
+
+	prepare, begin, undo func(r *router)
+}{{
+	name: "first start", start: true, prepare: stopped,
+	points: []string{
+		"lockOpened", "lockTaken", "daemonLocked", "imageMapMade", "stateMapsMade", "programLoaded",
+		"pinsPartMade", "pinsImagePinned", "pinsStatePinned", "pinsCreated", "tracepointAttached", "tracepointPinned",
+		"daemonEngine", "fibCreated", "daemonImage", "followerSubscribed", "socketMade", "daemonListens",
+		"syncLinks", "syncDumped", "ribSwept", "ribLoadBegun", "fibLoadRecorded", "fibLoadBuilt", "ribLoaded",
+		"portsStart", "portTake", "portTaken", "attachEntered", "attachLinked", "egressTried", "attachOpened", "linkPin",
+		"attachPinned", "daemonReady", "daemonForwards",
+	},
+}, {
+	name: "take over", start: true, prepare: (*router).kill,
+	points: []string{
+		"pinsOpened", "adoptLinks", "adoptEntries", "adoptUpdate", "linkUpdated", "fibOpenSurveyed", "fibOpenAdopted",
+		"syncBegun", "followerPortsChanged", "fibReplaceBegun", "fibReplaceCame", "syncEnded", "syncRelease",
+	},
+}, {
+	name: "route comes", points: []string{"followerPublish", "fibInsertPainted", "fibInsertRecorded", "fibPublish"},
+	begin: func(r *router) { r.IP("r1", "route add 10.200.0.0/24 via 10.2.0.7") },
+	undo:  func(r *router) { r.IP("r1", "route del 10.200.0.0/24") },
+}, {
+	name: "route goes", points: []string{"fibDeletePainted", "fibDeleteRecorded", "fibGroupDeleted", "fibAdjacencyDeleted"},
+	prepare: func(r *router) { r.IP("r1", "route add 10.200.0.0/24 via 10.2.0.7"); r.CatchUp() },
+	begin:   func(r *router) { r.IP("r1", "route del 10.200.0.0/24") },
+}, {
+	name: "group changes", points: []string{"fibBucketsWritten", "fibGroupWritten", "fibGroupStored"},
+	begin: func(r *router) { r.IP("r1", "nexthop replace id 60 group 50,3/51,2") },
+	undo:  func(r *router) { r.IP("r1", "nexthop replace id 60 group 50/51") },
+}, {
+	name: "neighbor changes", points: []string{"fibAdjacencyWritten", "fibAdjacencyStored"},
+	prepare: func(r *router) { r.neighbor(1); r.IP("r1", "route add 10.200.0.0/24 via 10.2.0.7"); r.CatchUp() },
+	begin:   func(r *router) { r.neighbor(2) },
+	undo: func(r *router) {
+		r.IP("r1", "route del 10.200.0.0/24")
+		r.IP("r1", "neigh del 10.2.0.7 dev to-h2")
+	},
+}, {
+	name: "neighbor is idle", points: []string{"followerRefresh"},
+	begin: func(r *router) { r.IP("r1", "neigh change 10.2.0.2 dev to-h2 nud stale") },
+}, {
+	name: "image grows", prepare: func(r *router) { stopped(r); r.run(); r.Before = r.Accounts() },
+	points: []string{
+		"fibPageCleared", "fibTableCopied", "fibTableMoved", "fibReshape", "fibPeriodBegun", "growMade", "fibCopyAdjacencies",
+		"fibCopyGroups", "fibCopyRecords", "fibCopyTries", "growCopied", "imageNextPinned", "imageSwapped", "imageReplaced",
+		"growReplaced", "ribGrown",
+	},
+	begin: func(r *router) { r.fill(30000) },
+	undo:  func(r *router) { r.IP("r1", "nexthop del id 2") }, // and the routes
+}, {
+	name: "program changes", points: []string{"swapLoaded", "swapUpdated"},
+	begin: func(r *router) { r.Command("h1", "ethtool", "-K", "eth0", "tx", "on") },
+	undo:  func(r *router) { r.Command("h1", "ethtool", "-K", "eth0", "tx", "off") },
+}, {
+	name: "port takes nothing", points: []string{"egressClose"},
+	begin: func(r *router) { r.later() },
+	undo:  func(r *router) { r.IP("r1", "link del later") },
+}, {
+	name: "port goes", points: []string{"portRelease", "removeBegun", "detachUnpinned", "forgetEntered", "forgetCleared", "portReleased"},
+	prepare: func(r *router) {
+		r.later()
+		r.Until("later is a port", func() bool { return r.Ports()["later"].Mode == "native" })
+	},
+	begin: func(r *router) {
+		for _, family := range []string{"ipv4", "ipv6"} {
+			r.Sysctl("r1", "net."+family+".conf.later.forwarding", "0")
+		}
+	},
+	undo: func(r *router) { r.IP("r1", "link del later") },
+}, {
+	name: "end", points: []string{"leaveBegun", "leaveStop", "stopDetached", "pinsRemove", "lockRelease"},
+	begin: func(r *router) {
+		if err := r.Daemon.Signal(unix.SIGINT); err != nil {
+			r.Fatal(err)
+		}
+	},
+}}
+
+// stopped ends the daemon, and the router is Linux's.
+func stopped(r *router) {
+	r.Helper()
+	if o := r.Weft("stop"); o.Code != 0 {
+		r.Fatalf("weft stop: exit code %d\n%s", o.Code, o.Stderr)
+	}
+}
+
+// neighbor gives a host that there is not an address.
+func (r *router) neighbor(n int) {
+	r.Helper()
+	r.IP("r1", fmt.Sprintf("neigh replace 10.2.0.7 lladdr 02:00:00:00:07:%02x dev to-h2 nud permanent", n))
+}
+
+// later makes an interface that is a port, and whose peer takes nothing from XDP.
+func (r *router) later() {
+	r.Helper()
+	r.IP("r1", "link add later type veth peer name later netns "+r.Lab.Namespace("h3"))
+	r.Command("h3", "ip", "link", "set", "later", "up")
+	r.IP("r1", "link set later up")
+}
+
+// fill adds routes via h2 and does not wait for weft.
+func (r *router) fill(routes int) {
+	r.Helper()
+	prefixes, hops := make([]netip.Prefix, routes), make([]uint32, routes)
+	for i := range prefixes {
+		prefixes[i] = netip.PrefixFrom(netip.AddrFrom4([4]byte{20 + byte(i>>16), byte(i >> 8), byte(i), 0}), 24)
+		hops[i] = 2
+	}
+	ifindex := r.Link("r1", "to-h2").Attrs().Index
+	err := r.Lab.In("r1", func() error {
+		return kernelroutes.Add(r.Context(), ifindex, prefixes, hops, netip.MustParseAddr("10.2.0.0"))
+	})
+	if err != nil {
+		r.Fatal(err)
+	}
+}
