@@ -91,7 +91,7 @@ func copyTree(to string) (rooms, points []string, err error) {
 	return slices.Compact(rooms), points, err
 }
 
-// Each failpoint of the source has a line in Stops that says how it is reached, and
+// Each failpoint of the source has a line in stops that says how it is reached, and
 // the reverse.
 func TestEveryFailpointIsReached(t *testing.T) {
 	_, points, err := copyTree("")

@@ -37,8 +37,9 @@ func newRouter(t testing.TB) *router {
 	return &router{n, weft}
 }
 
-// launch starts the daemon, with a failpoint armed or with none. It does not wait.
-func (r *router) launch(point string) {
+// launch starts the daemon, or another command, with a failpoint armed or with none.
+// It does not wait.
+func (r *router) launch(command, point string) {
 	r.Helper()
 	env := map[string]string{"GOFAIL_HTTP": control}
 	if point != "" {
@@ -51,7 +52,7 @@ func (r *router) launch(point string) {
 		defer os.Unsetenv(k)
 	}
 	var err error
-	if r.Daemon, err = r.Lab.Start("r1", r.weft, "run"); err != nil {
+	if r.Daemon, err = r.Lab.Start("r1", r.weft, command); err != nil {
 		r.Fatal(err)
 	}
 }
@@ -62,7 +63,7 @@ const stop = "sleep(600000)"
 // run starts the daemon without a failpoint and waits until it forwards.
 func (r *router) run() {
 	r.Helper()
-	r.launch("")
+	r.launch("run", "")
 	r.Until("weft forwards", func() bool {
 		if r.ended() {
 			r.Fatalf("weft has ended: %v\n%s", r.Daemon.Err(), r.DaemonLog())

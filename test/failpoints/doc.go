@@ -7,7 +7,7 @@
 //
 // TestFailpoints stops the daemon at each of them in turn, under traffic, kills it
 // there (SIGKILL), and starts another one, which takes over what it finds. Then FIB
-// and kernel agree, and no packet is lost. Stops (stops_test.go) says how each place
+// and kernel agree, and no packet is lost. stops_test.go says how each place
 // is reached; one that is never reached, or that no line stands for, is a failure.
 //
 // The tests of errors let system calls fail by strace(1), at the start and while the

@@ -9,17 +9,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stops says how each failpoint is reached. The daemon is there when prepare is
-// called, and afterwards, except where begin is to start it; it is armed, begin makes
-// it come to the failpoint and does not wait; undo makes the kernel again what it was.
-var stops = []struct {
-	name   string
-	start  bool // the failpoint is in the daemon that starts, not in the one that runs
-	points []string
+// stopping is how the daemon comes to some failpoints.
+type stopping struct {
+	name    string
+	points  []string
+	fresh   bool            // the next daemon attaches ports anew: their counters begin at 0
+	start   string          // the command that comes there: prepare has ended the daemon; "": the daemon that runs
+	prepare func(r *router) // nil: nothing
+	begin   func(r *router) // makes the daemon that runs come there, and does not wait
+	undo    func(r *router) // makes the kernel again what it was; nil: nothing
+}
 
-	prepare, begin, undo func(r *router)
-}{{
-	name: "first start", start: true, prepare: stopped,
+// stops has each failpoint once.
+var stops = []stopping{{
+	name: "first start", start: "run", fresh: true, prepare: stopped,
 	points: []string{
 		"lockOpened", "lockTaken", "daemonLocked", "imageMapMade", "stateMapsMade", "programLoaded",
 		"pinsPartMade", "pinsImagePinned", "pinsStatePinned", "pinsCreated", "tracepointAttached", "tracepointPinned",
@@ -29,10 +32,18 @@ var stops = []struct {
 		"attachPinned", "daemonReady", "daemonForwards",
 	},
 }, {
-	name: "take over", start: true, prepare: (*router).kill,
+	name: "take over", start: "run", prepare: (*router).kill,
 	points: []string{
 		"pinsOpened", "adoptLinks", "adoptEntries", "adoptUpdate", "linkUpdated", "fibOpenSurveyed", "fibOpenAdopted",
 		"syncBegun", "followerPortsChanged", "fibReplaceBegun", "fibReplaceCame", "syncEnded", "syncRelease",
+	},
+}, {
+	name: "fill beside", start: "run", fresh: true, points: []string{"besideReplaced"},
+	prepare: func(r *router) { // the image that is pinned has never been written to
+		stopped(r)
+		r.launch("run", "pinsCreated")
+		r.reached("pinsCreated")
+		r.kill()
 	},
 }, {
 	name: "route comes", points: []string{"followerPublish", "fibInsertPainted", "fibInsertRecorded", "fibPublish"},
@@ -64,15 +75,22 @@ var stops = []struct {
 		"fibCopyGroups", "fibCopyRecords", "fibCopyTries", "growCopied", "imageNextPinned", "imageSwapped", "imageReplaced",
 		"growReplaced", "ribGrown",
 	},
-	begin: func(r *router) { r.fill(30000) },
-	undo:  func(r *router) { r.IP("r1", "nexthop del id 2") }, // and the routes
+	begin: func(r *router) { r.fill(40000) },
+	undo: func(r *router) {
+		r.IP("r1", "nexthop del id 2") // and the routes
+		r.IP("r1", "nexthop del id 1")
+	},
 }, {
 	name: "program changes", points: []string{"swapLoaded", "swapUpdated"},
-	begin: func(r *router) { r.Command("h1", "ethtool", "-K", "eth0", "tx", "on") },
-	undo:  func(r *router) { r.Command("h1", "ethtool", "-K", "eth0", "tx", "off") },
+	begin: (*router).later, // whose peer leaves checksums to hardware
+	undo: func(r *router) {
+		id := r.Status().Program.ID
+		r.IP("r1", "link del later")
+		r.Until("the program is the one without", func() bool { return r.Status().Program.ID != id })
+	},
 }, {
 	name: "port takes nothing", points: []string{"egressClose"},
-	begin: func(r *router) { r.later() },
+	begin: (*router).later,
 	undo:  func(r *router) { r.IP("r1", "link del later") },
 }, {
 	name: "port goes", points: []string{"portRelease", "removeBegun", "detachUnpinned", "forgetEntered", "forgetCleared", "portReleased"},
@@ -87,12 +105,15 @@ var stops = []struct {
 	},
 	undo: func(r *router) { r.IP("r1", "link del later") },
 }, {
-	name: "end", points: []string{"leaveBegun", "leaveStop", "stopDetached", "pinsRemove", "lockRelease"},
+	name: "end", fresh: true, points: []string{"leaveBegun", "leaveStop", "stopDetached", "pinsRemove", "lockRelease"},
 	begin: func(r *router) {
 		if err := r.Daemon.Signal(unix.SIGINT); err != nil {
 			r.Fatal(err)
 		}
 	},
+}, {
+	name: "end of what was left", start: "stop", fresh: true, prepare: (*router).kill,
+	points: []string{"leftLocked", "pinsMoved", "leftRemoved"},
 }}
 
 // stopped ends the daemon, and the router is Linux's.
@@ -100,6 +121,9 @@ func stopped(r *router) {
 	r.Helper()
 	if o := r.Weft("stop"); o.Code != 0 {
 		r.Fatalf("weft stop: exit code %d\n%s", o.Code, o.Stderr)
+	}
+	if code := r.Ended(); code != 0 {
+		r.Fatalf("weft ended with code %d\n%s", code, r.DaemonLog())
 	}
 }
 
@@ -122,7 +146,7 @@ func (r *router) fill(routes int) {
 	r.Helper()
 	prefixes, hops := make([]netip.Prefix, routes), make([]uint32, routes)
 	for i := range prefixes {
-		prefixes[i] = netip.PrefixFrom(netip.AddrFrom4([4]byte{20 + byte(i>>16), byte(i >> 8), byte(i), 0}), 24)
+		prefixes[i] = netip.PrefixFrom(netip.AddrFrom4([4]byte{20 + byte(i>>15), byte(i >> 7), byte(i << 1), 0}), 24)
 		hops[i] = 2
 	}
 	ifindex := r.Link("r1", "to-h2").Attrs().Index
