@@ -15,7 +15,13 @@ import (
 	"weft/test/star"
 )
 
-func TestMain(m *testing.M) { star.Main(m) }
+func TestMain(m *testing.M) {
+	if program := os.Getenv(launching); program != "" {
+		fmt.Fprintln(os.Stderr, launch(program)) // it returns only with an error
+		os.Exit(1)
+	}
+	star.Main(m)
+}
 
 // module is the root of weft's module.
 const module = "../.."

@@ -35,7 +35,11 @@ func (r *router) furnish() {
 	}
 	for i := 1; i <= 3; i++ {
 		for _, family := range []int{4, 6} {
-			r.Command("r1", "ping", "-q", "-c", "1", "-W", "5", star.HostAddr(i, family).String())
+			to := star.HostAddr(i, family).String()
+			r.Until(to+" answers", func() bool {
+				_, err := r.Lab.Output("r1", "ping", "-q", "-c", "1", "-W", "1", to)
+				return err == nil
+			})
 		}
 	}
 }
