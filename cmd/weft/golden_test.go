@@ -27,6 +27,7 @@ var golden = []struct {
 	{"status-json", fake{}, "status -j -p"},
 	{"status-loading", fake{state: "loading"}, "status"},
 	{"status-kernel", fake{state: "kernel"}, "status"},
+	{"status-degraded", fake{state: "degraded"}, "status"},
 	{"status-no-ports", fake{noPorts: true}, "status"},
 	{"ports", fake{}, "ports"},
 	{"ports-json", fake{}, "ports --json --pretty"},

@@ -27,6 +27,7 @@ type Config struct {
 	Engine   dataplane.Engine
 	Identity Identity
 	Program  func() (*Program, error) // that forwards now
+	Degraded func() string            // why it is not the one that the ports need; "": it is
 	Stop     func()                   // ends the daemon and gives the ports back; it does not wait
 	Stopped  <-chan struct{}          // closed when that is done
 }

@@ -18,6 +18,7 @@ const (
 	Loading    = "loading"    // the FIB is being filled; Linux forwards what is not there yet
 	Forwarding = "forwarding" // as it should
 	Kernel     = "kernel"     // the FIB lacks routes: Linux forwards all
+	Degraded   = "degraded"   // a program that ports need is refused: the one before forwards
 )
 
 // GetStatus implements RouterServer.
@@ -45,6 +46,9 @@ func (s *Server) GetStatus(ctx context.Context, _ *StatusRequest) (*Status, erro
 	}
 	if st.State == Forwarding && st.Fib.NotInstalled > 0 {
 		st.State = Kernel
+	}
+	if st.Degraded = s.config.Degraded(); st.State == Forwarding && st.Degraded != "" {
+		st.State = Degraded
 	}
 	if st.Program, err = s.config.Program(); err != nil {
 		return nil, status.Errorf(codes.Internal, "describe the program: %v", err)

@@ -31,6 +31,9 @@ type Config struct {
 	Hold   bool           // give the engine no port until Start: the FIB is empty
 	Log    *slog.Logger
 
+	// Explain, if not nil, gives the log more about why an interface is refused.
+	Explain func(error) slog.Attr
+
 	// Changed, if not nil, is told in words of each port that comes, changes or
 	// goes.
 	Changed func(text string)
@@ -253,7 +256,11 @@ func (s *Set) refuse(i *control.Interface, err error) {
 	s.refused[i.Index] = Refused{i.Name, err}
 	s.mu.Unlock()
 	if !known || old.Err.Error() != err.Error() {
-		s.config.Log.Error("an interface stays with Linux", "dev", i.Name, "error", err)
+		more := slog.Attr{}
+		if s.config.Explain != nil {
+			more = s.config.Explain(err)
+		}
+		s.config.Log.Error("an interface stays with Linux", "dev", i.Name, "error", err, more)
 	}
 }
 

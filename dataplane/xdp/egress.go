@@ -63,7 +63,7 @@ func (e *Engine) Check() error {
 		e.lookAtPeers(start, e.portsWithPeers()...)
 		e.nextPeers = start.Add(peerShare * time.Since(start))
 	}
-	if err := e.fit(); err != nil {
+	if err := e.fitInTime(time.Now()); err != nil {
 		errs = append(errs, fmt.Errorf("make programs fit the ports: %w", err))
 	}
 	return errors.Join(errs...)

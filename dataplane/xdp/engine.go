@@ -47,6 +47,8 @@ type Engine struct {
 	mu        sync.Mutex // guards what follows
 	progs     programs
 	features  bpf.Features // of progs
+	unfit     error        // why progs are not those that the ports need
+	refit     time.Time    // when that is tried again
 	ports     map[uint32]*port
 	probe     *probe    // made by the first Run
 	nextPeers time.Time // when veths' peers are asked again

@@ -88,7 +88,16 @@ func newPatient(t testing.TB) *patient {
 // forwards tells whether the daemon has filled the FIB and taken all ports.
 func (p *patient) forwards() bool {
 	var s star.Status
-	return p.Try(&s, "status") && s.State == "forwarding" && s.PID == p.Daemon.Pid && len(p.Ports()) >= 3
+	if !p.Try(&s, "status") || s.State != "forwarding" || s.PID != p.Daemon.Pid {
+		return false
+	}
+	ports := p.Ports()
+	for _, one := range ports {
+		if one.Egress != "native" {
+			return false
+		}
+	}
+	return len(ports) >= 3
 }
 
 // start starts a daemon, some call of which may fail, and waits until it forwards. It

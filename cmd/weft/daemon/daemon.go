@@ -142,7 +142,7 @@ func (r *router) open() (err error) {
 	// gofail: var daemonImage struct{}
 	r.held = len(r.engine.Ports()) == 0
 	r.ports = ports.New(ports.Config{
-		Engine: r.engine, Names: r.options.Ports, Mode: r.options.Mode, Hold: r.held, Log: r.log,
+		Engine: r.engine, Names: r.options.Ports, Mode: r.options.Mode, Hold: r.held, Log: r.log, Explain: verifierTail,
 		Changed: func(text string) { r.server.Note(api.EventPort, text) },
 	})
 	before := map[int]int{} // VRFs of ports, by ifindex
@@ -206,13 +206,19 @@ func (r *router) openEngine(dir string) (err error) {
 		r.log.Info("taking over what forwards", "ports", r.names())
 		return nil
 	}
+	if errors.Is(err, xdp.ErrProgram) {
+		r.log.Error("take over what forwards, which goes on", "error", err, verifierTail(err))
+		return err
+	}
 	if !errors.Is(err, xdp.ErrNotFound) {
 		return fmt.Errorf("%w: 'weft stop' gives the ports back to Linux, then run again", err)
 	}
 	if r.mem, err = bpf.NewImage(firstImage); err != nil {
 		return err
 	}
-	r.engine, err = xdp.New(r.mem, xdp.Options{Dir: dir})
+	if r.engine, err = xdp.New(r.mem, xdp.Options{Dir: dir}); errors.Is(err, xdp.ErrProgram) {
+		r.log.Error("make what forwards", "error", err, verifierTail(err))
+	}
 	return err
 }
 
@@ -248,7 +254,7 @@ func (r *router) serve(signals <-chan os.Signal) error {
 	}
 	// gofail: var daemonListens struct{}
 	r.server = api.NewServer(api.Config{
-		Follower: r.follower, Ports: r.ports, Engine: r.engine, Program: r.program, Stop: r.requestStop, Stopped: r.stopped,
+		Follower: r.follower, Ports: r.ports, Engine: r.engine, Program: r.program, Degraded: r.degraded, Stop: r.requestStop, Stopped: r.stopped,
 		Identity: api.Identity{
 			Version: r.options.Version, Netns: r.netns, Pins: filepath.Join("/sys/fs/bpf", pinsName, r.netns), Adopted: r.adopted,
 			Started: r.started,
@@ -291,7 +297,7 @@ func (r *router) follow(signals <-chan os.Signal, served <-chan error) error {
 			}
 		case <-check.C:
 			if err := r.engine.Check(); err != nil {
-				r.log.Warn("check ports", "error", err)
+				r.log.Warn("check ports", "error", err, verifierTail(err))
 			}
 		case <-retry.C:
 			if synced == nil {
@@ -400,28 +406,6 @@ func (r *router) notInstalled(routes int) {
 		r.log.Error("the FIB cannot grow: Linux forwards until there is room", "routes_not_installed", routes)
 		r.ports.Release(true)
 	} // else at the next retry, when the routes over the ports are brought up to date
-}
-
-// instructionSize is what a BPF instruction takes, bytes (RFC 9669 3).
-const instructionSize = 8
-
-// program describes the program that forwards now.
-func (r *router) program() (*api.Program, error) {
-	info, err := r.engine.ProgramInfo()
-	if err != nil {
-		return nil, err
-	}
-	p := &api.Program{Tag: info.Tag}
-	if id, ok := info.ID(); ok {
-		p.Id = uint32(id)
-	}
-	if n, err := info.TranslatedSize(); err == nil {
-		p.Instructions = uint32(n / instructionSize)
-	}
-	if n, err := info.JitedSize(); err == nil {
-		p.JitedBytes = n
-	}
-	return p, nil
 }
 
 // leave ends the use of the engine, which goes on forwarding or gives its ports
