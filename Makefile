@@ -5,7 +5,7 @@ FORMAT ?= table
 LINT = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 .DEFAULT_GOAL := help
-.PHONY: run lookups help all deps build man generate test race fuzz bench bench-fib bench-forward bench-designs lint fmt clean
+.PHONY: run lookups help all deps build man generate test soak-faults race fuzz bench bench-fib bench-forward bench-designs lint fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,14 +37,15 @@ test: deps ## run all tests, as root: the ones in the kernel too; prints what wa
 	@WEFT_PROOF=$(CURDIR)/build/proof.jsonl $(GO) test -count=1 ./...; code=$$?; \
 		WEFT_PROOF=$(CURDIR)/build/proof.jsonl $(GO) run ./test/proof/report && exit $$code
 
+soak-faults: ## faults as large and as long as they are promised for, as root: an hour and a half
+	@mkdir -p build
+	WEFT_SOAK=1 WEFT_PROOF=$(CURDIR)/build/soak.jsonl $(GO) test -count=1 -timeout 3h ./test/faults
+
 race: ## run the tests of FIB and control under the race detector
 	$(GO) test -race ./fib/... ./control/...
 
-fuzz: ## fuzz each parser and the FIB's operations for a minute
-	$(GO) test ./fib -run '^$$' -fuzz '^FuzzOpen$$' -fuzztime 1m -fuzzminimizetime 10x
-	$(GO) test ./fib -run '^$$' -fuzz '^FuzzOperations$$' -fuzztime 1m -fuzzminimizetime 10x
-	for f in Route NextHop Link Neighbor Addr Netconf Rule; do \
-		$(GO) test ./control/kernel -run '^$$' -fuzz "^Fuzz$$f\$$" -fuzztime 1m || exit 1; done
+fuzz: ## fuzz each target that there is for a minute, as root: parsers, decoders, the FIB, the programs
+	@.ci/fuzz 1m
 
 bench: ## Go benchmarks, for benchstat
 	$(GO) test ./fib -run '^$$' -bench . -cpu 1

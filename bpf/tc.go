@@ -11,11 +11,7 @@ import (
 
 // LoadTC is Load for the program of tc. It sends by Ports.Egress.
 func LoadTC(im *Image, s *State, f Features) (*ebpf.Program, error) {
-	loadSpec := loadTc
-	if im.Chunked() {
-		loadSpec = loadTcchunked
-	}
-	spec, err := loadSpec()
+	spec, err := specTC(im)
 	if err != nil {
 		return nil, err
 	}
@@ -25,4 +21,11 @@ func LoadTC(im *Image, s *State, f Features) (*ebpf.Program, error) {
 		return nil, fmt.Errorf("load tc program: %w", err)
 	}
 	return prog, nil
+}
+
+func specTC(im *Image) (*ebpf.CollectionSpec, error) {
+	if im.Chunked() {
+		return loadTcchunked()
+	}
+	return loadTc()
 }

@@ -46,15 +46,9 @@ func newTransmits() (*ebpf.Map, error) {
 // The kernel must have BTF and allow programs at tracepoints
 // (CONFIG_DEBUG_INFO_BTF, CONFIG_BPF_EVENTS).
 func LoadTransmit(s *State) (map[string]*ebpf.Program, error) {
-	spec, err := loadXmit()
+	spec, maps, err := specTransmit(s)
 	if err != nil {
 		return nil, err
-	}
-	maps := map[string]*ebpf.Map{portsMap: s.Ports, transmitsMap: s.Transmits}
-	for name, m := range maps {
-		ms := spec.Maps[name]
-		ms.ValueSize, ms.MaxEntries, ms.Flags = m.ValueSize(), m.MaxEntries(), m.Flags()
-		ms.Contents, ms.Key, ms.Value = nil, nil, nil
 	}
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: maps})
 	if err != nil {
@@ -65,4 +59,19 @@ func LoadTransmit(s *State) (map[string]*ebpf.Program, error) {
 		"xdp_devmap_xmit":  coll.DetachProgram(xmitProgWeftXmit),
 		"xdp_redirect_err": coll.DetachProgram(xmitProgWeftRedirect),
 	}, nil
+}
+
+// specTransmit returns what is loaded, and the maps that it is loaded on.
+func specTransmit(s *State) (*ebpf.CollectionSpec, map[string]*ebpf.Map, error) {
+	spec, err := loadXmit()
+	if err != nil {
+		return nil, nil, err
+	}
+	maps := map[string]*ebpf.Map{portsMap: s.Ports, transmitsMap: s.Transmits}
+	for name, m := range maps {
+		ms := spec.Maps[name]
+		ms.ValueSize, ms.MaxEntries, ms.Flags = m.ValueSize(), m.MaxEntries(), m.Flags()
+		ms.Contents, ms.Key, ms.Value = nil, nil, nil
+	}
+	return spec, maps, nil
 }

@@ -180,6 +180,14 @@ func Load(im *Image, s *State, f Features) (*ebpf.Program, error) {
 }
 
 func loadXDP(im *Image, s *State, f Features, pieces bool) (*ebpf.Program, error) {
+	spec, err := specXDP(im, pieces)
+	if err != nil {
+		return nil, err
+	}
+	return load(spec, weftProgWeft, im, s, f)
+}
+
+func specXDP(im *Image, pieces bool) (*ebpf.CollectionSpec, error) {
 	loadSpec := loadWeft
 	if im.Chunked() {
 		loadSpec = loadWeftchunked
@@ -191,14 +199,25 @@ func loadXDP(im *Image, s *State, f Features, pieces bool) (*ebpf.Program, error
 	if !pieces {
 		spec.Programs[weftProgWeft].Flags &^= unix.BPF_F_XDP_HAS_FRAGS
 	}
-	if err := spec.Variables[weftVarPieces].Set(pieces); err != nil {
-		return nil, err
-	}
-	return load(spec, weftProgWeft, im, s, f)
+	return spec, spec.Variables[weftVarPieces].Set(pieces)
 }
 
 // load loads a program of spec that is a router.
 func load(spec *ebpf.CollectionSpec, name string, im *Image, s *State, f Features) (*ebpf.Program, error) {
+	maps, err := fit(spec, name, im, s, f)
+	if err != nil {
+		return nil, err
+	}
+	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: maps})
+	if err != nil {
+		return nil, err
+	}
+	defer coll.Close()
+	return coll.DetachProgram(name), nil
+}
+
+// fit makes a program of spec one for an image, maps and features, and returns the maps that it is loaded on.
+func fit(spec *ebpf.CollectionSpec, name string, im *Image, s *State, f Features) (map[string]*ebpf.Map, error) {
 	maps, err := im.Use(spec)
 	if err != nil {
 		return nil, err
@@ -227,10 +246,5 @@ func load(spec *ebpf.CollectionSpec, name string, im *Image, s *State, f Feature
 	decide(prog.Instructions, vlansMark, f.VLANs)
 	decide(prog.Instructions, partialMark, f.Partial)
 	prog.Instructions = arrange(prog.Instructions, coldMark)
-	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: maps})
-	if err != nil {
-		return nil, err
-	}
-	defer coll.Close()
-	return coll.DetachProgram(name), nil
+	return maps, nil
 }

@@ -4,7 +4,9 @@
 // A packet comes in by a Port, and ends for exactly one Reason. The reason says
 // the Verdict: forwarded, punted (handed to the kernel, which finishes it) or
 // dropped. An engine counts each packet once, under the port it came in by and
-// the reason: so what a port received is what it forwarded, punted and dropped.
+// the reason: so what a port received is what it forwarded, punted and dropped. That
+// this is all that came in by the port Linux's own count tells: the difference is
+// Unaccounted, and is to be 0.
 //
 // The reasons are those of bpf/include/weft/reason.h, for every engine.
 //

@@ -45,7 +45,7 @@ const (
 )
 
 // PortStatus is a port as an engine has it. A VLAN has the mode and the egress of
-// the port below, which counts what is lost.
+// the port below, which counts what is lost, and what is unaccounted.
 type PortStatus struct {
 	Port
 	Mode          Mode
@@ -55,6 +55,12 @@ type PortStatus struct {
 	EgressReason  string        // why it is not native, and the remedy
 	EgressLost    uint64        // frames counted as forwarded that the port did not take
 	EgressErrno   syscall.Errno // of the last that it refused; 0: none, or its queue was full
+
+	// Unaccounted is packets that came in by the port, as Linux counts, and that the
+	// engine has counted for no reason: 0 unless something is wrong. It is as much
+	// as is certain, since this process has the port: packets on their way are not in it.
+	Unaccounted       uint64
+	UnaccountedReason string // what let them by, and the remedy; with 0: why it is not known
 }
 
 // Counter counts packets and the bytes of their frames, as received.
@@ -123,8 +129,9 @@ type Engine interface {
 	RemovePort(number uint32) error
 	// Ports returns the engine's ports, by number.
 	Ports() []PortStatus
-	// Check looks after the ports: whether they take what is sent to them. The
-	// owner calls it a few times a second.
+	// Check looks after the ports: whether they take what is sent to them, and
+	// whether all that came in by them is counted. The owner calls it a few times
+	// a second.
 	Check() error
 	// Counters reads what came in by a port. Port 0 stands for interfaces
 	// that are no port. Counters of a port never go back.

@@ -91,7 +91,7 @@ func completeReasons() (out []cobra.Completion) {
 			out = append(out, cobra.CompletionWithDesc(r.String(), r.Verdict().String()))
 		}
 	}
-	return out
+	return append(out, cobra.CompletionWithDesc(unaccounted, "unknown"))
 }
 
 func (e *env) completeNetns() (out []cobra.Completion) {

@@ -24,7 +24,8 @@ func newDropsCommand(e *env) *cobra.Command {
 		Use: "drops", Short: "List what did not go out by XDP, by reason and port",
 		Long: `Lists the packets that weft dropped, and those that it handed to Linux (punt), by
 reason and by the port they came in by, most first. PPS is measured over -i
-seconds; with -i 0 the command does not wait and leaves it out.
+seconds; with -i 0 the command does not wait and leaves it out. The reason
+unaccounted is packets that Linux has received and weft has counted nowhere.
 
 With -f it goes on, and prints a line whenever a reason has counted: with --json
 one object a line.`,
@@ -58,7 +59,7 @@ func (o *dropsOptions) check() error {
 		return usagef("-i %g: want 0 to 3600 seconds", o.seconds)
 	case o.follow && o.seconds < 0.1:
 		return usagef("-i %g: want 0.1 seconds or more with -f", o.seconds)
-	case o.reason == "":
+	case o.reason == "" || o.reason == unaccounted:
 		return nil
 	}
 	var names []string
@@ -92,6 +93,10 @@ type dropped struct {
 	lastSeen time.Time
 }
 
+// unaccounted stands where reasons do for packets that no reason has counted: nobody
+// knows what became of them.
+const unaccounted = "unaccounted"
+
 type dropKey struct{ dev, reason string }
 
 // readDrops asks for the counters that are not forwarded packets, most first.
@@ -111,6 +116,9 @@ func (e *env) readDrops(ctx context.Context, o *dropsOptions) ([]dropped, error)
 				d.lastSeen = time.Unix(0, c.GetLastSeen())
 			}
 			all = append(all, d)
+		}
+		if n := p.GetUnaccounted(); n > 0 && (o.reason == "" || o.reason == unaccounted) {
+			all = append(all, dropped{Reason: unaccounted, Verdict: "unknown", Packets: n, Dev: p.GetDev()})
 		}
 	}
 	sort.SliceStable(all, func(i, j int) bool { return all[i].Packets > all[j].Packets })

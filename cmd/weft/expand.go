@@ -114,6 +114,9 @@ func takesNext(cmd *cobra.Command, arg string) bool {
 }
 
 func shorthand(cmd *cobra.Command, letter string) *pflag.Flag {
+	if len(letter) > 1 {
+		return nil // pflag panics at letters that are not ASCII's
+	}
 	if f := cmd.Flags().ShorthandLookup(letter); f != nil {
 		return f
 	}

@@ -19,7 +19,8 @@ func newPortsCommand(e *env) *cobra.Command {
 port: native (XDP in the driver), generic (XDP behind it: slower) or tc. EGRESS
 is how frames leave: native, or kernel where XDP would lose them. The counters
 are of packets that came in by the port; ERRORS are frames that its driver
-refused to send.
+refused to send. UNACCOUNTED is packets that came in by Linux's own count and
+that weft has counted nowhere: 0, unless another program takes them first.
 
 Interfaces that were to be ports and are not, and ports whose frames come in or
 leave through Linux, are listed below with the reason and what mends it.`,
@@ -51,26 +52,28 @@ type ports struct {
 }
 
 type port struct {
-	Number       uint32    `json:"number"`
-	Ifindex      uint32    `json:"ifindex"`
-	Ifname       string    `json:"ifname"`
-	Address      string    `json:"address"`
-	MTU          uint32    `json:"mtu"`
-	Up           bool      `json:"up"`
-	VRF          uint32    `json:"vrf"`
-	VLAN         uint32    `json:"vlan,omitempty"`
-	Parent       uint32    `json:"parent,omitempty"`
-	Mode         string    `json:"mode"`
-	IngressWhy   string    `json:"ingress_why,omitempty"`
-	Egress       string    `json:"egress"`
-	EgressWhy    string    `json:"egress_why,omitempty"`
-	EgressErrors uint64    `json:"egress_errors"`
-	IPv4         bool      `json:"ipv4"`
-	IPv6         bool      `json:"ipv6"`
-	Forwarded    uint64    `json:"forwarded"`
-	Punted       uint64    `json:"punted"`
-	Dropped      uint64    `json:"dropped"`
-	Counters     []counter `json:"counters"`
+	Number         uint32    `json:"number"`
+	Ifindex        uint32    `json:"ifindex"`
+	Ifname         string    `json:"ifname"`
+	Address        string    `json:"address"`
+	MTU            uint32    `json:"mtu"`
+	Up             bool      `json:"up"`
+	VRF            uint32    `json:"vrf"`
+	VLAN           uint32    `json:"vlan,omitempty"`
+	Parent         uint32    `json:"parent,omitempty"`
+	Mode           string    `json:"mode"`
+	IngressWhy     string    `json:"ingress_why,omitempty"`
+	Egress         string    `json:"egress"`
+	EgressWhy      string    `json:"egress_why,omitempty"`
+	EgressErrors   uint64    `json:"egress_errors"`
+	Unaccounted    uint64    `json:"unaccounted"`
+	UnaccountedWhy string    `json:"unaccounted_why,omitempty"`
+	IPv4           bool      `json:"ipv4"`
+	IPv6           bool      `json:"ipv6"`
+	Forwarded      uint64    `json:"forwarded"`
+	Punted         uint64    `json:"punted"`
+	Dropped        uint64    `json:"dropped"`
+	Counters       []counter `json:"counters"`
 }
 
 type counter struct {
@@ -142,6 +145,7 @@ func (e *env) newPort(p *api.Port) port {
 		Number: p.GetNumber(), Ifindex: p.GetIfindex(), Ifname: p.GetDev(), Address: p.GetMac(), MTU: p.GetMtu(), Up: p.GetUp(), VRF: p.GetVrf(),
 		VLAN: p.GetVlan(), Parent: p.GetParent(), Mode: p.GetMode(), IngressWhy: p.GetIngressWhy(), Egress: p.GetEgress(), EgressWhy: p.GetEgressWhy(),
 		EgressErrors: p.GetEgressErrors(), IPv4: p.GetIpv4(), IPv6: p.GetIpv6(), Counters: []counter{},
+		Unaccounted: p.GetUnaccounted(), UnaccountedWhy: p.GetUnaccountedWhy(),
 	}
 	for _, c := range p.GetCounters() {
 		switch c.GetVerdict() {
@@ -167,7 +171,7 @@ func mendRefused(r *api.Refused) string {
 
 func (p *ports) print(w io.Writer) error {
 	t := newTable(w)
-	fmt.Fprintln(t, "DEV\tMODE\tEGRESS\tVRF\tVLAN\tMTU\tSTATE\tFORWARDED\tPUNTED\tDROPPED\tERRORS")
+	fmt.Fprintln(t, "DEV\tMODE\tEGRESS\tVRF\tVLAN\tMTU\tSTATE\tFORWARDED\tPUNTED\tDROPPED\tERRORS\tUNACCOUNTED")
 	for _, p := range p.Ports {
 		vlan, state := "-", "up"
 		if p.VLAN != 0 {
@@ -176,13 +180,13 @@ func (p *ports) print(w io.Writer) error {
 		if !p.Up {
 			state = "DOWN"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%d\t%s\t%d\t%d\t%d\t%d\n",
-			p.Ifname, orDash(p.Mode), orDash(p.Egress), p.VRF, vlan, p.MTU, state, p.Forwarded, p.Punted, p.Dropped, p.EgressErrors)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%d\t%s\t%d\t%d\t%d\t%d\t%s\n",
+			p.Ifname, orDash(p.Mode), orDash(p.Egress), p.VRF, vlan, p.MTU, state, p.Forwarded, p.Punted, p.Dropped, p.EgressErrors, p.unaccounted())
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	for _, line := range p.troubles() {
+	for _, line := range append(p.troubles(), p.notes()...) {
 		if _, err := fmt.Fprintln(w, line); err != nil {
 			return err
 		}
@@ -215,9 +219,31 @@ func whyPartial(why string, packets uint64) string {
 	return fmt.Sprintf("%d packets left to Linux, slower: %s, or run with --mode tc", packets, why)
 }
 
+// unaccounted is a number, or that there is none.
+func (p *port) unaccounted() string {
+	if p.Unaccounted == 0 && p.UnaccountedWhy != "" {
+		return "?"
+	}
+	return fmt.Sprint(p.Unaccounted)
+}
+
+// notes are what is not known of ports, and how it would be.
+func (p *ports) notes() (lines []string) {
+	for _, p := range p.Ports {
+		if p.Unaccounted == 0 && p.UnaccountedWhy != "" {
+			lines = append(lines, fmt.Sprintf("%s: unaccounted packets: %s", p.Ifname, p.UnaccountedWhy))
+		}
+	}
+	return lines
+}
+
 // troubles says what is not as it should be, and what mends it.
 func (p *ports) troubles() (lines []string) {
 	for _, p := range p.Ports {
+		if p.Unaccounted > 0 {
+			lines = append(lines, fmt.Sprintf("%s: %s UNACCOUNTED: received by Linux, and counted nowhere by weft: %s",
+				p.Ifname, count(p.Unaccounted, "packet"), p.UnaccountedWhy))
+		}
 		if why := whyPartial(p.IngressWhy, p.partial()); why != "" {
 			lines = append(lines, p.Ifname+": "+why)
 		}

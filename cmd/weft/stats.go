@@ -17,8 +17,9 @@ func newStatsCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "stats", Short: "Print rates, every second",
 		Long: `Prints for each port, and in total, what came in a second (rx/s) and what became
-of it: forwarded, handed to Linux (punt/s), dropped; and the frames that the port
-refused to send (err/s). It goes on until it is interrupted.
+of it: forwarded, handed to Linux (punt/s), dropped; the frames that the port
+refused to send (err/s); and the packets that Linux has received and weft has
+counted nowhere (unacc/s). It goes on until it is interrupted.
 
 With --json it prints one object a line.`,
 		Example: `  weft stats
@@ -50,19 +51,20 @@ type sample struct {
 }
 
 // totals are packets: received is the sum of the next three.
-type totals struct{ forwarded, punted, dropped, errors, bytes uint64 }
+type totals struct{ forwarded, punted, dropped, errors, bytes, unaccounted uint64 }
 
 func (t totals) received() uint64 { return t.forwarded + t.punted + t.dropped }
 
 // rates is a line of 'weft stats'. All but the name are a second's.
 type rates struct {
-	Dev     string  `json:"dev,omitempty"`
-	RX      float64 `json:"rx"`
-	RXBytes float64 `json:"rx_bytes"`
-	Forward float64 `json:"forward"`
-	Punt    float64 `json:"punt"`
-	Drop    float64 `json:"drop"`
-	Errors  float64 `json:"errors"`
+	Dev         string  `json:"dev,omitempty"`
+	RX          float64 `json:"rx"`
+	RXBytes     float64 `json:"rx_bytes"`
+	Forward     float64 `json:"forward"`
+	Punt        float64 `json:"punt"`
+	Drop        float64 `json:"drop"`
+	Errors      float64 `json:"errors"`
+	Unaccounted float64 `json:"unaccounted"`
 }
 
 type statsLine struct {
@@ -76,7 +78,7 @@ func (e *env) sample(ctx context.Context) (*sample, error) {
 	reply, err := e.askPorts(ctx)
 	s := &sample{at: e.now(), ports: map[string]totals{}}
 	for _, p := range reply.GetPorts() {
-		t := totals{errors: p.GetEgressErrors()}
+		t := totals{errors: p.GetEgressErrors(), unaccounted: p.GetUnaccounted()}
 		for _, c := range p.GetCounters() {
 			t.add(c)
 		}
@@ -135,6 +137,7 @@ func (e *env) between(before, now *sample) *printedStats {
 			Dev: name, RX: perSecond(n.received(), b.received(), d), RXBytes: perSecond(n.bytes, b.bytes, d),
 			Forward: perSecond(n.forwarded, b.forwarded, d), Punt: perSecond(n.punted, b.punted, d),
 			Drop: perSecond(n.dropped, b.dropped, d), Errors: perSecond(n.errors, b.errors, d),
+			Unaccounted: perSecond(n.unaccounted, b.unaccounted, d),
 		}
 		out.Ports = append(out.Ports, r)
 		out.Total.add(&r)
@@ -149,6 +152,7 @@ func (r *rates) add(o *rates) {
 	r.Punt += o.Punt
 	r.Drop += o.Drop
 	r.Errors += o.Errors
+	r.Unaccounted += o.Unaccounted
 }
 
 // printedStats is a statsLine with what only people need.
@@ -160,7 +164,7 @@ type printedStats struct {
 func (s *printedStats) text() string {
 	var b strings.Builder
 	if s.header {
-		fmt.Fprintf(&b, "%-15s %12s %12s %11s %11s %9s\n", "DEV", "rx/s", "fwd/s", "punt/s", "drop/s", "err/s")
+		fmt.Fprintf(&b, "%-15s %12s %12s %11s %11s %9s %9s\n", "DEV", "rx/s", "fwd/s", "punt/s", "drop/s", "err/s", "unacc/s")
 	}
 	for _, r := range s.Ports {
 		b.WriteString(r.line(r.Dev) + "\n")
@@ -170,5 +174,5 @@ func (s *printedStats) text() string {
 }
 
 func (r *rates) line(name string) string {
-	return fmt.Sprintf("%-15s %12.0f %12.0f %11.0f %11.0f %9.0f", name, r.RX, r.Forward, r.Punt, r.Drop, r.Errors)
+	return fmt.Sprintf("%-15s %12.0f %12.0f %11.0f %11.0f %9.0f %9.0f", name, r.RX, r.Forward, r.Punt, r.Drop, r.Errors, r.Unaccounted)
 }

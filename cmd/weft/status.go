@@ -19,7 +19,8 @@ func newStatusCommand(e *env) *cobra.Command {
 many routes, and how it follows the kernel. What is not as it should be stands
 first, with the command that mends it.
 
-The exit code is 4 when no daemon answers.`,
+The exit code is 4 when no daemon answers, and 3 when packets are unaccounted:
+Linux has received them by a port, and weft has counted them nowhere.`,
 		Example: `  weft status
   weft -n router1 status
   weft status --json | jq .state`,
@@ -31,22 +32,23 @@ The exit code is 4 when no daemon answers.`,
 }
 
 type routerStatus struct {
-	Version string        `json:"version"`
-	PID     int64         `json:"pid"`
-	Started string        `json:"started"`
-	Uptime  int64         `json:"uptime_seconds"`
-	Netns   string        `json:"netns"`
-	Pins    string        `json:"pins"`
-	State   string        `json:"state"`
-	Reason  string        `json:"degraded,omitempty"`
-	Adopted bool          `json:"adopted"`
-	Memory  uint64        `json:"memory"`
-	Ports   []string      `json:"ports"`
-	Refused []refused     `json:"refused"`
-	FIB     fibStatus     `json:"fib"`
-	Netlink netlinkStatus `json:"netlink"`
-	Program programStatus `json:"program"`
-	Trouble []string      `json:"trouble"`
+	Version     string        `json:"version"`
+	PID         int64         `json:"pid"`
+	Started     string        `json:"started"`
+	Uptime      int64         `json:"uptime_seconds"`
+	Netns       string        `json:"netns"`
+	Pins        string        `json:"pins"`
+	State       string        `json:"state"`
+	Reason      string        `json:"degraded,omitempty"`
+	Adopted     bool          `json:"adopted"`
+	Memory      uint64        `json:"memory"`
+	Ports       []string      `json:"ports"`
+	Refused     []refused     `json:"refused"`
+	Unaccounted uint64        `json:"unaccounted"` // packets, of all ports
+	FIB         fibStatus     `json:"fib"`
+	Netlink     netlinkStatus `json:"netlink"`
+	Program     programStatus `json:"program"`
+	Trouble     []string      `json:"trouble"`
 }
 
 type fibStatus struct {
@@ -94,9 +96,14 @@ func (e *env) status(ctx context.Context) error {
 	all := e.newPorts(p, "")
 	out := e.newStatus(s, all)
 	if e.json {
-		return e.printJSON(out)
+		err = e.printJSON(out)
+	} else {
+		err = out.print(e.stdout, all)
 	}
-	return out.print(e.stdout, all)
+	if err == nil && out.Unaccounted > 0 {
+		return outcome(codePartial)
+	}
+	return err
 }
 
 func (e *env) newStatus(s *api.Status, p *ports) *routerStatus {
@@ -105,6 +112,7 @@ func (e *env) newStatus(s *api.Status, p *ports) *routerStatus {
 		Version: s.GetVersion(), PID: s.GetPid(), Started: e.stamp(s.GetStarted()), Netns: s.GetNetns(), Pins: s.GetPins(),
 		Uptime: int64(e.now().Sub(time.Unix(0, s.GetStarted())).Seconds()),
 		State:  s.GetState(), Reason: s.GetDegraded(), Adopted: s.GetAdopted(), Memory: s.GetMemory(), Ports: []string{}, Refused: p.Refused,
+		Unaccounted: s.GetUnaccounted(),
 		FIB: fibStatus{f.GetSize(), f.GetUsed(), f.GetGeneration(), f.GetIpv4Routes(), f.GetIpv6Routes(), f.GetGroups(), f.GetAdjacencies(),
 			f.GetNotInstalled(), f.GetVrfs()},
 		Netlink: netlinkStatus{n.GetChanges(), n.GetOverruns(), n.GetInterrupted(), n.GetSyncs(), n.GetFailed(), n.GetUndecodable(), n.GetLastSync()},
@@ -127,6 +135,9 @@ func (s *routerStatus) troubles() []string {
 	case "forwarding":
 		if len(s.Ports) == 0 {
 			out = append(out, "NO PORTS: nothing is forwarded: 'weft doctor' tells what interfaces lack")
+		}
+		if n := s.FIB.NotInstalled; n > 0 {
+			out = append(out, fmt.Sprintf("FIB FULL: Linux forwards what follows %s: free memory, or raise --fib-size of 'weft run'", count(n, "route")))
 		}
 	case "loading":
 		out = append(out, "LOADING: Linux forwards until all routes are read: ask again in some seconds")
@@ -164,6 +175,7 @@ func (s *routerStatus) print(w io.Writer, p *ports) error {
 	line("daemon", "weft %s, pid %d, %s", s.Version, s.PID, since)
 	line("netns", "%s", s.Netns)
 	line("ports", "%s", p.summary())
+	line("packets", "%s", accounted(p, s.Unaccounted))
 	line("routes", "%d IPv4 and %d IPv6, in %s", f.IPv4Routes, f.IPv6Routes, count(f.VRFs, "VRF"))
 	line("next hops", "%s, %s", count(f.Groups, "group"), count(f.Adjacencies, "adjacency"))
 	line("fib", "%s used of %s, generation %d", size(f.Used), size(f.Size), f.Generation)
@@ -178,6 +190,15 @@ func (s *routerStatus) print(w io.Writer, p *ports) error {
 	line("pins", "%s", s.Pins)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// accounted says whether what Linux has received is what weft has counted.
+func accounted(p *ports, unaccounted uint64) string {
+	text := fmt.Sprintf("%d unaccounted", unaccounted)
+	if unknown := len(p.notes()); unknown > 0 {
+		text += fmt.Sprintf(", not known of %s: see 'weft ports'", count(unknown, "port"))
+	}
+	return text
 }
 
 func (n *netlinkStatus) losses() string {

@@ -222,7 +222,7 @@ func TestTakesNext(t *testing.T) {
 		want bool
 	}{
 		{root, "-n", true}, {root, "-jn", true}, {root, "-nblue", false}, {root, "-j", false}, {root, "--netns", true}, {root, "--netns=blue", false},
-		{root, "--json", false}, {root, "--nope", false}, {drops, "-i", true}, {drops, "-f", false}, {drops, "-fi", true}, {drops, "-i5", false},
+		{root, "-é", false}, {root, "--json", false}, {root, "--nope", false}, {drops, "-i", true}, {drops, "-f", false}, {drops, "-fi", true}, {drops, "-i5", false},
 		{drops, "--reason", true}, {drops, "-n", true},
 	} {
 		if got := takesNext(c.cmd, c.arg); got != c.want {

@@ -51,7 +51,7 @@ func (s *Server) ListGroups(q *GroupsRequest, stream grpc.ServerStreamingServer[
 func (s *Server) portNames() map[uint32]string {
 	names := map[uint32]string{}
 	for _, p := range s.config.Engine.Ports() {
-		names[p.Number] = p.Name
+		names[p.Number] = validUTF8(p.Name)
 	}
 	return names
 }
@@ -94,7 +94,7 @@ func (s *Server) ListNeighbors(_ *NeighborsRequest, stream grpc.ServerStreamingS
 		for n := range r.Neighbors {
 			l, _ := r.Link(n.Link)
 			all = append(all, &Neighbor{
-				Dst: n.Addr.String(), Dev: l.Name, Lladdr: macOf(&n), State: stateNames(n.State), Used: r.IsUsed(n.Link, n.Addr),
+				Dst: n.Addr.String(), Dev: validUTF8(l.Name), Lladdr: macOf(&n), State: stateNames(n.State), Used: r.IsUsed(n.Link, n.Addr),
 			})
 		}
 	})

@@ -27,7 +27,7 @@ func askKernel(p *probe, reply *LookupReply) *KernelAnswer {
 		r := &routes[0]
 		k.Type = typeName(uint8(r.Type))
 		if l, err := netlink.LinkByIndex(r.LinkIndex); err == nil {
-			k.Dev = l.Attrs().Name
+			k.Dev = validUTF8(l.Attrs().Name)
 		}
 		switch {
 		case r.Gw != nil:

@@ -29,7 +29,7 @@ func (s *Server) Lookup(ctx context.Context, q *LookupRequest) (*LookupReply, er
 	reply := &LookupReply{
 		Verdict: result.Reason.Verdict().String(), Reason: result.Reason.String(),
 		Group: result.Group, Hash: result.Hash, Adjacency: result.Adjacency,
-		Iif: p.port.Name, Src: p.src.String(), Mode: string(p.port.Mode), Packet: frame, Result: result.Packet,
+		Iif: validUTF8(p.port.Name), Src: p.src.String(), Mode: string(p.port.Mode), Packet: frame, Result: result.Packet,
 		Nanoseconds: result.Took.Nanoseconds(),
 	}
 	if err := s.do(ctx, func(r *rib.RIB) { s.explain(reply, r, p, &result) }); err != nil {
@@ -127,7 +127,7 @@ func (s *Server) tags(p dataplane.PortStatus) (tags []byte) {
 func (s *Server) ingress(name string, dst netip.Addr) (dataplane.PortStatus, error) {
 	ports := s.config.Engine.Ports()
 	for _, p := range ports {
-		if p.Name == name || name == "" && (dst.Is4() && p.IPv4 || !dst.Is4() && p.IPv6) {
+		if validUTF8(p.Name) == name || name == "" && (dst.Is4() && p.IPv4 || !dst.Is4() && p.IPv6) {
 			return p, nil
 		}
 	}

@@ -144,9 +144,9 @@ func (s *Server) Monitor(q *MonitorRequest, stream grpc.ServerStreamingServer[Ev
 }
 
 // Note tells clients of something that the daemon did.
-func (s *Server) Note(kind, text string) {
+func (s *Server) Note(kind, note string) {
 	if s.watchers.count.Load() > 0 {
-		s.watchers.send(&Event{Time: time.Now().UnixNano(), Kind: kind, Note: text})
+		s.watchers.send(&Event{Time: time.Now().UnixNano(), Kind: kind, Note: validUTF8(note)})
 	}
 }
 
@@ -164,7 +164,7 @@ func (s *Server) Observe(r *rib.RIB, e kernel.Event) {
 
 // showEvent reports whether the event is about routing.
 func showEvent(out *Event, r *rib.RIB, e kernel.Event) bool {
-	dev := func(index int) string { l, _ := r.Link(index); return l.Name }
+	dev := func(index int) string { l, _ := r.Link(index); return validUTF8(l.Name) }
 	switch e.Type {
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
 		var l kernel.Link
@@ -173,7 +173,7 @@ func showEvent(out *Event, r *rib.RIB, e kernel.Event) bool {
 		}
 		out.Kind, out.Deleted = EventLink, e.Type == unix.RTM_DELLINK
 		out.Link = &Link{
-			Ifindex: uint32(l.Index), Dev: l.Name, Kind: l.Kind, Mtu: l.MTU, Up: l.IsUp() && l.HasCarrier(), Master: dev(l.Master),
+			Ifindex: uint32(l.Index), Dev: validUTF8(l.Name), Kind: l.Kind, Mtu: l.MTU, Up: l.IsUp() && l.HasCarrier(), Master: dev(l.Master),
 		}
 		if l.HasMAC {
 			out.Link.Mac = l.MAC.String()

@@ -2,11 +2,16 @@ package api
 
 import (
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"weft/control/kernel"
 )
+
+// validUTF8 makes a name one that an answer can carry: Linux takes names of interfaces that are not UTF-8, and one of them is to
+// cost no answer.
+func validUTF8(name string) string { return strings.ToValidUTF8(name, "\uFFFD") }
 
 // Names are those of iproute2: what it has none for is a number.
 

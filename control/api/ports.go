@@ -26,14 +26,15 @@ func (s *Server) ListPorts(ctx context.Context, _ *PortsRequest) (*Ports, error)
 		l := links[p.Ifindex]
 		counters := s.config.Engine.Counters(p.Number)
 		reply.Ports = append(reply.Ports, &Port{
-			Number: p.Number, Dev: p.Name, Ifindex: uint32(p.Ifindex), Mac: net.HardwareAddr(p.MAC[:]).String(),
+			Number: p.Number, Dev: validUTF8(p.Name), Ifindex: uint32(p.Ifindex), Mac: net.HardwareAddr(p.MAC[:]).String(),
 			Vrf: uint32(p.VRF), Vlan: uint32(p.VLAN), Parent: p.Parent, Mode: string(p.Mode), Ipv4: p.IPv4, Ipv6: p.IPv6,
-			IngressWhy: p.IngressReason, Egress: string(p.Egress), EgressWhy: p.EgressReason, EgressErrors: p.EgressLost,
+			IngressWhy: validUTF8(p.IngressReason), Egress: string(p.Egress), EgressWhy: validUTF8(p.EgressReason), EgressErrors: p.EgressLost,
+			Unaccounted: p.Unaccounted, UnaccountedWhy: validUTF8(p.UnaccountedReason),
 			Mtu: l.MTU, Up: l.IsUp() && l.HasCarrier(), Counters: s.seen.counters(p.Number, &counters),
 		})
 	}
 	for _, r := range s.config.Ports.Refused() {
-		reply.Refused = append(reply.Refused, &Refused{Dev: r.Name, Error: r.Err.Error()})
+		reply.Refused = append(reply.Refused, &Refused{Dev: validUTF8(r.Name), Error: validUTF8(r.Err.Error())})
 	}
 	return reply, nil
 }

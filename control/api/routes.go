@@ -109,7 +109,7 @@ func showRoute(r *rib.RIB, route *rib.Route) *Route {
 	if route.Source.IsValid() {
 		out.Prefsrc = route.Source.String()
 	}
-	out.Nexthops = showHops(route.Hops, func(link int) string { l, _ := r.Link(link); return l.Name })
+	out.Nexthops = showHops(route.Hops, func(link int) string { l, _ := r.Link(link); return validUTF8(l.Name) })
 	return out
 }
 

@@ -17,7 +17,7 @@ import (
 const (
 	Loading    = "loading"    // the FIB is being filled; Linux forwards what is not there yet
 	Forwarding = "forwarding" // as it should
-	Kernel     = "kernel"     // the FIB lacks routes: Linux forwards all
+	Kernel     = "kernel"     // the FIB has no room for changes: Linux forwards all
 	Degraded   = "degraded"   // a program that ports need is refused: the one before forwards
 )
 
@@ -26,7 +26,11 @@ func (s *Server) GetStatus(ctx context.Context, _ *StatusRequest) (*Status, erro
 	id := &s.config.Identity
 	st := &Status{
 		Version: id.Version, Pid: int64(os.Getpid()), Started: id.Started.UnixNano(), Netns: id.Netns, Pins: id.Pins,
-		Adopted: id.Adopted, State: Loading, Fib: &FIB{}, Memory: residentMemory(), Ports: uint32(len(s.config.Engine.Ports())),
+		Adopted: id.Adopted, State: Loading, Fib: &FIB{}, Memory: residentMemory(),
+	}
+	for _, p := range s.config.Engine.Ports() {
+		st.Ports++
+		st.Unaccounted += p.Unaccounted
 	}
 	select {
 	case <-s.config.Follower.Synced(): // before what follows is read, so that it has the first dump
@@ -41,10 +45,14 @@ func (s *Server) GetStatus(ctx context.Context, _ *StatusRequest) (*Status, erro
 		Changes: counts.Changes, Overruns: counts.Overruns, Interrupted: counts.Interrupted, Syncs: counts.Syncs,
 		Failed: counts.Failed, Undecodable: counts.Undecodable, LastSync: int64(counts.LastSync),
 	}
-	if err := s.do(ctx, func(r *rib.RIB) { describeFIB(st.Fib, r) }); err != nil {
+	astray := false
+	if err := s.do(ctx, func(r *rib.RIB) {
+		describeFIB(st.Fib, r)
+		astray = r.Counts().Astray
+	}); err != nil {
 		return nil, err
 	}
-	if st.State == Forwarding && st.Fib.NotInstalled > 0 {
+	if st.State == Forwarding && astray {
 		st.State = Kernel
 	}
 	if st.Degraded = s.config.Degraded(); st.State == Forwarding && st.Degraded != "" {

@@ -74,8 +74,9 @@ type Status struct {
 	Fib           *FIB                   `protobuf:"bytes,9,opt,name=fib,proto3" json:"fib,omitempty"`
 	Netlink       *Netlink               `protobuf:"bytes,10,opt,name=netlink,proto3" json:"netlink,omitempty"`
 	Program       *Program               `protobuf:"bytes,11,opt,name=program,proto3" json:"program,omitempty"`
-	Memory        uint64                 `protobuf:"varint,12,opt,name=memory,proto3" json:"memory,omitempty"`    // of the process, resident, bytes
-	Degraded      string                 `protobuf:"bytes,13,opt,name=degraded,proto3" json:"degraded,omitempty"` // why it does not forward as the ports need; "": it does
+	Memory        uint64                 `protobuf:"varint,12,opt,name=memory,proto3" json:"memory,omitempty"`           // of the process, resident, bytes
+	Unaccounted   uint64                 `protobuf:"varint,13,opt,name=unaccounted,proto3" json:"unaccounted,omitempty"` // of all ports
+	Degraded      string                 `protobuf:"bytes,14,opt,name=degraded,proto3" json:"degraded,omitempty"`        // why it does not forward as the ports need; "": it does
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -190,6 +191,13 @@ func (x *Status) GetProgram() *Program {
 func (x *Status) GetMemory() uint64 {
 	if x != nil {
 		return x.Memory
+	}
+	return 0
+}
+
+func (x *Status) GetUnaccounted() uint64 {
+	if x != nil {
+		return x.Unaccounted
 	}
 	return 0
 }
@@ -566,26 +574,28 @@ func (x *Ports) GetRefused() []*Refused {
 }
 
 type Port struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Number        uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
-	Dev           string                 `protobuf:"bytes,2,opt,name=dev,proto3" json:"dev,omitempty"`
-	Ifindex       uint32                 `protobuf:"varint,3,opt,name=ifindex,proto3" json:"ifindex,omitempty"`
-	Mac           string                 `protobuf:"bytes,4,opt,name=mac,proto3" json:"mac,omitempty"`
-	Vrf           uint32                 `protobuf:"varint,5,opt,name=vrf,proto3" json:"vrf,omitempty"`
-	Mode          string                 `protobuf:"bytes,6,opt,name=mode,proto3" json:"mode,omitempty"`                                      // "native", "generic", "tc"
-	Egress        string                 `protobuf:"bytes,7,opt,name=egress,proto3" json:"egress,omitempty"`                                  // how frames leave: "native", "kernel"
-	EgressWhy     string                 `protobuf:"bytes,8,opt,name=egress_why,json=egressWhy,proto3" json:"egress_why,omitempty"`           // why not native, and what mends it
-	EgressErrors  uint64                 `protobuf:"varint,9,opt,name=egress_errors,json=egressErrors,proto3" json:"egress_errors,omitempty"` // frames redirected to it that its driver refused
-	Ipv4          bool                   `protobuf:"varint,10,opt,name=ipv4,proto3" json:"ipv4,omitempty"`
-	Ipv6          bool                   `protobuf:"varint,11,opt,name=ipv6,proto3" json:"ipv6,omitempty"`
-	Vlan          uint32                 `protobuf:"varint,12,opt,name=vlan,proto3" json:"vlan,omitempty"`        // 0: none
-	Parent        uint32                 `protobuf:"varint,13,opt,name=parent,proto3" json:"parent,omitempty"`    // number of the port that it is a VLAN of
-	Counters      []*Counter             `protobuf:"bytes,14,rep,name=counters,proto3" json:"counters,omitempty"` // reasons that have counted
-	Mtu           uint32                 `protobuf:"varint,15,opt,name=mtu,proto3" json:"mtu,omitempty"`
-	Up            bool                   `protobuf:"varint,16,opt,name=up,proto3" json:"up,omitempty"`                                  // set up and with carrier
-	IngressWhy    string                 `protobuf:"bytes,17,opt,name=ingress_why,json=ingressWhy,proto3" json:"ingress_why,omitempty"` // why packets punt for checksum_partial, and what mends it
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Number         uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Dev            string                 `protobuf:"bytes,2,opt,name=dev,proto3" json:"dev,omitempty"`
+	Ifindex        uint32                 `protobuf:"varint,3,opt,name=ifindex,proto3" json:"ifindex,omitempty"`
+	Mac            string                 `protobuf:"bytes,4,opt,name=mac,proto3" json:"mac,omitempty"`
+	Vrf            uint32                 `protobuf:"varint,5,opt,name=vrf,proto3" json:"vrf,omitempty"`
+	Mode           string                 `protobuf:"bytes,6,opt,name=mode,proto3" json:"mode,omitempty"`                                      // "native", "generic", "tc"
+	Egress         string                 `protobuf:"bytes,7,opt,name=egress,proto3" json:"egress,omitempty"`                                  // how frames leave: "native", "kernel"
+	EgressWhy      string                 `protobuf:"bytes,8,opt,name=egress_why,json=egressWhy,proto3" json:"egress_why,omitempty"`           // why not native, and what mends it
+	EgressErrors   uint64                 `protobuf:"varint,9,opt,name=egress_errors,json=egressErrors,proto3" json:"egress_errors,omitempty"` // frames redirected to it that its driver refused
+	Ipv4           bool                   `protobuf:"varint,10,opt,name=ipv4,proto3" json:"ipv4,omitempty"`
+	Ipv6           bool                   `protobuf:"varint,11,opt,name=ipv6,proto3" json:"ipv6,omitempty"`
+	Vlan           uint32                 `protobuf:"varint,12,opt,name=vlan,proto3" json:"vlan,omitempty"`        // 0: none
+	Parent         uint32                 `protobuf:"varint,13,opt,name=parent,proto3" json:"parent,omitempty"`    // number of the port that it is a VLAN of
+	Counters       []*Counter             `protobuf:"bytes,14,rep,name=counters,proto3" json:"counters,omitempty"` // reasons that have counted
+	Mtu            uint32                 `protobuf:"varint,15,opt,name=mtu,proto3" json:"mtu,omitempty"`
+	Up             bool                   `protobuf:"varint,16,opt,name=up,proto3" json:"up,omitempty"`                                              // set up and with carrier
+	IngressWhy     string                 `protobuf:"bytes,17,opt,name=ingress_why,json=ingressWhy,proto3" json:"ingress_why,omitempty"`             // why packets punt for checksum_partial, and what mends it
+	Unaccounted    uint64                 `protobuf:"varint,18,opt,name=unaccounted,proto3" json:"unaccounted,omitempty"`                            // packets that came in by Linux's count, and that no counter has: 0 unless something is wrong
+	UnaccountedWhy string                 `protobuf:"bytes,19,opt,name=unaccounted_why,json=unaccountedWhy,proto3" json:"unaccounted_why,omitempty"` // what let them by, and what mends it; with 0: why it is not known
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Port) Reset() {
@@ -733,6 +743,20 @@ func (x *Port) GetUp() bool {
 func (x *Port) GetIngressWhy() string {
 	if x != nil {
 		return x.IngressWhy
+	}
+	return ""
+}
+
+func (x *Port) GetUnaccounted() uint64 {
+	if x != nil {
+		return x.Unaccounted
+	}
+	return 0
+}
+
+func (x *Port) GetUnaccountedWhy() string {
+	if x != nil {
+		return x.UnaccountedWhy
 	}
 	return ""
 }
@@ -2645,7 +2669,7 @@ const file_weft_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
 	"weft.proto\x12\aweft.v1\"\x0f\n" +
-	"\rStatusRequest\"\xea\x02\n" +
+	"\rStatusRequest\"\x8c\x03\n" +
 	"\x06Status\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\x03R\x03pid\x12\x18\n" +
@@ -2659,8 +2683,9 @@ const file_weft_proto_rawDesc = "" +
 	"\anetlink\x18\n" +
 	" \x01(\v2\x10.weft.v1.NetlinkR\anetlink\x12*\n" +
 	"\aprogram\x18\v \x01(\v2\x10.weft.v1.ProgramR\aprogram\x12\x16\n" +
-	"\x06memory\x18\f \x01(\x04R\x06memory\x12\x1a\n" +
-	"\bdegraded\x18\r \x01(\tR\bdegraded\"\x82\x02\n" +
+	"\x06memory\x18\f \x01(\x04R\x06memory\x12 \n" +
+	"\vunaccounted\x18\r \x01(\x04R\vunaccounted\x12\x1a\n" +
+	"\bdegraded\x18\x0e \x01(\tR\bdegraded\"\x82\x02\n" +
 	"\x03FIB\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\x04R\x04size\x12\x12\n" +
 	"\x04used\x18\x02 \x01(\x04R\x04used\x12\x1e\n" +
@@ -2693,7 +2718,7 @@ const file_weft_proto_rawDesc = "" +
 	"\fPortsRequest\"X\n" +
 	"\x05Ports\x12#\n" +
 	"\x05ports\x18\x01 \x03(\v2\r.weft.v1.PortR\x05ports\x12*\n" +
-	"\arefused\x18\x02 \x03(\v2\x10.weft.v1.RefusedR\arefused\"\xa3\x03\n" +
+	"\arefused\x18\x02 \x03(\v2\x10.weft.v1.RefusedR\arefused\"\xee\x03\n" +
 	"\x04Port\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x10\n" +
 	"\x03dev\x18\x02 \x01(\tR\x03dev\x12\x18\n" +
@@ -2714,7 +2739,9 @@ const file_weft_proto_rawDesc = "" +
 	"\x03mtu\x18\x0f \x01(\rR\x03mtu\x12\x0e\n" +
 	"\x02up\x18\x10 \x01(\bR\x02up\x12\x1f\n" +
 	"\vingress_why\x18\x11 \x01(\tR\n" +
-	"ingressWhy\"\x88\x01\n" +
+	"ingressWhy\x12 \n" +
+	"\vunaccounted\x18\x12 \x01(\x04R\vunaccounted\x12'\n" +
+	"\x0funaccounted_why\x18\x13 \x01(\tR\x0eunaccountedWhy\"\x88\x01\n" +
 	"\aCounter\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
 	"\averdict\x18\x02 \x01(\tR\averdict\x12\x18\n" +

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -30,14 +31,17 @@ import (
 const inNamespace = "WEFT_TEST_IN_NAMESPACE"
 
 // TestMain runs the tests in a process all of whose threads are in a network
-// namespace of their own, as a daemon is. Without the right to, those that need
-// one are skipped, except in CI.
+// namespace of their own, as a daemon is: so does each worker of a fuzz target.
+// Without the right to, those that need one are skipped, except in CI.
 func TestMain(m *testing.M) {
-	if os.Getenv(inNamespace) == "" {
+	if pid := strconv.Itoa(os.Getpid()); os.Getenv(inNamespace) != pid {
 		runtime.LockOSThread()
 		err := unix.Unshare(unix.CLONE_NEWNET)
 		if err == nil {
-			err = unix.Exec("/proc/self/exe", os.Args, append(os.Environ(), inNamespace+"=1"))
+			err = os.Setenv(inNamespace, pid) // a worker inherits another one
+		}
+		if err == nil {
+			err = unix.Exec("/proc/self/exe", os.Args, os.Environ())
 		}
 		if os.Getenv("CI") != "" {
 			fmt.Fprintln(os.Stderr, "make network namespace:", err, ": CI runs this as root")

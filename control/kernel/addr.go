@@ -29,7 +29,7 @@ func (d *Addr) Decode(b []byte) error {
 		return fmt.Errorf("address: %w: of family %d", ErrForeign, family)
 	}
 	d.Scope = b[3]
-	d.Link = int(binary.NativeEndian.Uint32(b[4:]))
+	d.Link = int(int32(binary.NativeEndian.Uint32(b[4:])))
 	var address, local netip.Addr
 	a := newAttributes(b[unix.SizeofIfAddrmsg:])
 	for a.next() {
@@ -47,8 +47,8 @@ func (d *Addr) Decode(b []byte) error {
 	switch {
 	case a.err != nil:
 		return fmt.Errorf("address: %w", a.err)
-	case !d.Prefix.IsValid():
-		return fmt.Errorf("address: %w: %s with a length of %d", ErrMessage, address, bits)
+	case !d.Prefix.IsValid() || d.Link <= 0:
+		return fmt.Errorf("address: %w: %s with a length of %d on link %d", ErrMessage, address, bits, d.Link)
 	}
 	return nil
 }

@@ -41,6 +41,7 @@ func (l *Link) HasCarrier() bool { return l.Flags&unix.IFF_LOWER_UP != 0 }
 const (
 	iflaVLANID       = 1
 	iflaVLANProtocol = 5 // in network order
+	maxVLAN          = 1<<12 - 1
 )
 
 // Decode reads the payload of RTM_NEWLINK or RTM_DELLINK.
@@ -121,6 +122,9 @@ func (l *Link) decodeKind(b []byte) error {
 		case l.Kind == "vlan" && a.kind == iflaVLANProtocol && len(a.value) >= 2:
 			l.TPID = binary.BigEndian.Uint16(a.value)
 		}
+	}
+	if a.err == nil && l.VLAN > maxVLAN {
+		return fmt.Errorf("%w: VLAN %d", ErrMessage, l.VLAN)
 	}
 	return a.err
 }

@@ -207,6 +207,7 @@ func TestLinkDecode(t *testing.T) {
 		{"vlan of attributes of 1 byte", linkHead(0, 5, 0).attr(unix.IFLA_LINKINFO, kind("vlan", message{}.attr(iflaVLANID, []byte{1}).
 			attr(iflaVLANProtocol, []byte{0x88}))),
 			Link{Index: 5, Kind: "vlan", Type: 1, TPID: 0x8100}, nil},
+		{"vlan of 13 bits", linkHead(0, 5, 0).attr(unix.IFLA_LINKINFO, kind("vlan", message{}.attr(iflaVLANID, u16(1<<12)))), Link{}, ErrMessage},
 		{"vlan in another namespace", linkHead(0, 5, 0).num(unix.IFLA_LINK, 3).num(unix.IFLA_LINK_NETNSID, 0).
 			attr(unix.IFLA_LINKINFO, kind("vlan", message{}.attr(iflaVLANID, u16(42)))),
 			Link{Index: 5, Kind: "vlan", Type: 1, VLAN: 42, TPID: 0x8100}, nil},
@@ -281,6 +282,8 @@ func TestAddrDecode(t *testing.T) {
 		{"ipv6", head(unix.AF_INET6, 64).addr(unix.IFA_ADDRESS, "2001:db8::1"), Addr{4, p("2001:db8::1/64"), 253}, nil},
 		{"length of 40", head(unix.AF_INET, 40).addr(unix.IFA_ADDRESS, "192.0.2.2"), Addr{}, ErrMessage},
 		{"none", head(unix.AF_INET, 24), Addr{}, ErrMessage},
+		{"no link", append(message{unix.AF_INET, 24, 0, 253}, 0, 0, 0, 0).addr(unix.IFA_ADDRESS, "192.0.2.2"), Addr{}, ErrMessage},
+		{"negative link", append(message{unix.AF_INET, 24, 0, 253}, u32(1<<31)...).addr(unix.IFA_ADDRESS, "192.0.2.2"), Addr{}, ErrMessage},
 		{"phonet", head(35, 24), Addr{}, ErrForeign},
 		{"short", head(unix.AF_INET, 24)[:7], Addr{}, ErrMessage},
 	} {
@@ -323,70 +326,4 @@ func TestNetconfDecode(t *testing.T) {
 			t.Errorf("%s:\ngot  %+v %v\nwant %+v %v", c.name, n, err, c.want, c.err)
 		}
 	}
-}
-
-// fuzz checks that a decoder does not panic, and that an error is one of ours.
-func fuzz(f *testing.F, seeds []message, decode func(*testing.T, []byte) error) {
-	for _, s := range seeds {
-		f.Add([]byte(s))
-		f.Add([]byte(s[:len(s)-1]))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if err := decode(t, b); err != nil && !errors.Is(err, ErrMessage) && !errors.Is(err, ErrForeign) {
-			t.Error(err)
-		}
-	})
-}
-
-func FuzzRoute(f *testing.F) {
-	var seeds []message
-	for _, c := range routes {
-		seeds = append(seeds, c.in)
-	}
-	fuzz(f, seeds, func(t *testing.T, b []byte) error {
-		var r Route
-		err := r.Decode(b)
-		if err == nil && (!r.Prefix.IsValid() || r.Prefix != r.Prefix.Masked() || r.NextHop != 0 && len(r.Hops) > 0) {
-			t.Errorf("%x: %+v", b, r)
-		}
-		return err
-	})
-}
-
-func FuzzNextHop(f *testing.F) {
-	fuzz(f, []message{
-		message{2, 0, 0, 0, 0, 0, 0, 0}.num(unix.NHA_ID, 7).num(unix.NHA_OIF, 3).addr(unix.NHA_GATEWAY, "192.0.2.1"),
-		message{0, 0, 0, 0, 0, 0, 0, 0}.num(unix.NHA_ID, 8).attr(unix.NHA_GROUP, make([]byte, 16)),
-	}, func(_ *testing.T, b []byte) error { var n NextHop; return n.Decode(b) })
-}
-
-func FuzzLink(f *testing.F) {
-	fuzz(f, []message{linkHead(0, 5, 1).attr(unix.IFLA_IFNAME, []byte("eth0\x00")).attr(unix.IFLA_LINKINFO,
-		message{}.attr(unix.IFLA_INFO_KIND, []byte("vrf")).attr(unix.IFLA_INFO_DATA, message{}.num(unix.IFLA_VRF_TABLE, 9))),
-		linkHead(0, 6, 1).num(unix.IFLA_LINK, 5).attr(unix.IFLA_LINKINFO,
-			message{}.attr(unix.IFLA_INFO_KIND, []byte("vlan")).attr(unix.IFLA_INFO_DATA,
-				message{}.attr(iflaVLANID, u16(42)).attr(iflaVLANProtocol, []byte{0x88, 0xa8})))},
-		func(_ *testing.T, b []byte) error { var l Link; return l.Decode(b) })
-}
-
-func FuzzNeighbor(f *testing.F) {
-	fuzz(f, []message{neighborHead(unix.AF_INET, 3, 2, 0).addr(unix.NDA_DST, "192.0.2.9").attr(unix.NDA_LLADDR, make([]byte, 6))},
-		func(_ *testing.T, b []byte) error { var n Neighbor; return n.Decode(b) })
-}
-
-func FuzzAddr(f *testing.F) {
-	fuzz(f, []message{append(message{2, 24, 0, 0}, u32(4)...).addr(unix.IFA_ADDRESS, "192.0.2.2").addr(unix.IFA_LOCAL, "192.0.2.1")},
-		func(_ *testing.T, b []byte) error { var d Addr; return d.Decode(b) })
-}
-
-func FuzzNetconf(f *testing.F) {
-	fuzz(f, []message{netconfHead(unix.AF_INET, 3).num(netconfForwarding, 1), netconfHead(unix.AF_INET6, -1)},
-		func(t *testing.T, b []byte) error {
-			var n Netconf
-			err := n.Decode(b)
-			if err == nil && (n.Link <= 0 || n.Forwarding && !n.Known) {
-				t.Errorf("%x: %+v", b, n)
-			}
-			return err
-		})
 }

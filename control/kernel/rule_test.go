@@ -49,17 +49,3 @@ func TestRuleDecode(t *testing.T) {
 		t.Errorf("family 0: %v, want ErrForeign", err)
 	}
 }
-
-func FuzzRule(f *testing.F) {
-	fuzz(f, []message{
-		message{unix.AF_INET, 0, 0, 0, 254, 0, 0, ruleToTable, 0, 0, 0, 0}.num(rulePriority, 32766).num(ruleTable, 254),
-		message{unix.AF_INET6, 0, 32, 0, 7, 0, 0, ruleToTable, 0, 0, 0, 0}.num(ruleSuppressPrefix, 0),
-	}, func(t *testing.T, b []byte) error {
-		var r Rule
-		err := r.Decode(b)
-		if err != nil && r.Ordinary && r.Family == 0 {
-			t.Errorf("%x: %+v", b, r)
-		}
-		return err
-	})
-}

@@ -28,6 +28,13 @@
 // are others; when there is none left, the group punts. The kernel then routes
 // as it sees fit, until its own change of routes has been followed.
 //
+// # An image that is full
+//
+// A route that does not fit is the kernel's, and so is the longest prefix around it
+// that is in the image, lest packets follow that one. Others stay as they are.
+// New routes wait behind those that do not fit; they are tried again when memory
+// comes free (missing.go).
+//
 // # Where this is not the kernel
 //
 //   - Routes for one TOS or one source make their prefix punt, and so do several
@@ -40,7 +47,8 @@
 //     first: that differs when a prefix in the local table (not a host, not
 //     multicast) covers longer ones in the main table.
 //   - Prefixes in 0/8, 127/8, 224/4, fe80::/10 and ff00::/8 are not installed: the
-//     ranges punt. IPv4-mapped IPv6 prefixes are not installed either.
+//     ranges punt. IPv4-mapped IPv6 prefixes are not installed either,
+//     and routes through IPv4-mapped gateways, which the kernel takes, punt.
 //
 // What is not here: sockets (package kernel), and when to look again at
 // everything (control.Follower).

@@ -19,8 +19,8 @@ func (h host) compare(o host) int {
 
 // list keeps a peer among the hosts while it is usable.
 func (r *RIB) list(p *peer, k peerKey) {
-	vrf := r.vrfOf(k.link)
-	want := p.known && p.IsUsable() && !k.addr.Is4In6() && !isReserved(hostKey(vrf, k.addr))
+	vrf, ok := r.vrfOf(k.link)
+	want := ok && p.known && p.IsUsable() && !k.addr.Is4In6() && !isReserved(hostKey(vrf, k.addr))
 	if p.listed && (!want || p.vrf != vrf) {
 		h := host{hostKey(p.vrf, k.addr), k.link}
 		if i, ok := slices.BinarySearchFunc(r.hosts, h, host.compare); ok {

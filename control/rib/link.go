@@ -114,23 +114,28 @@ func (r *RIB) leavesBy(g *group, index int) bool {
 }
 
 // Place returns the number of the VRF that a link is in, 0 the default one, and
-// whether it is a member of something else, such as a bridge or a bond.
+// whether it is a member of something else, such as a bridge or a bond, or of a
+// VRF that the image has no room for.
 func (r *RIB) Place(index int) (vrf int, member bool) {
 	if l := r.links[index]; l != nil && l.Master != 0 {
 		master := r.links[l.Master]
 		member = master == nil || master.VRFTable == 0
 	}
-	return int(r.vrfOf(index)), member
+	n, ok := r.vrfOf(index)
+	return int(n), member || !ok
 }
 
-func (r *RIB) vrfOf(index int) uint16 {
+// vrfOf returns the number of the VRF that a link is in; ok is false when that has
+// none: it is not the default one then.
+func (r *RIB) vrfOf(index int) (vrf uint16, ok bool) {
 	l := r.links[index]
 	for depth := 0; l != nil && l.Master != 0 && depth < 8; depth++ {
 		if l = r.links[l.Master]; l != nil && l.VRFTable != 0 {
-			return r.vrfs[l.VRFTable]
+			vrf, ok = r.vrfs[l.VRFTable]
+			return vrf, ok
 		}
 	}
-	return 0
+	return 0, true
 }
 
 // NumberVRFs gives the VRFs that are there their numbers, after the links of the
@@ -143,8 +148,8 @@ func (r *RIB) NumberVRFs(before func(link int) (vrf int, ok bool)) {
 		if before == nil || r.links[l.Master] == nil || r.links[l.Master].VRFTable == 0 {
 			continue
 		}
-		if n, ok := before(l.Index); ok && n != 0 && !r.hasVRF(uint16(n)) {
-			r.addVRF(r.links[l.Master].VRFTable, uint16(n))
+		if n, ok := before(l.Index); ok && n != 0 && !r.hasVRF(n) {
+			r.addVRF(r.links[l.Master].VRFTable, n)
 		}
 	}
 	for _, l := range links {
@@ -154,17 +159,17 @@ func (r *RIB) NumberVRFs(before func(link int) (vrf int, ok bool)) {
 	}
 }
 
-func (r *RIB) hasVRF(vrf uint16) bool {
+func (r *RIB) hasVRF(vrf int) bool {
 	for _, n := range r.vrfs {
-		if n == vrf {
+		if int(n) == vrf {
 			return true
 		}
 	}
 	return false
 }
 
-func (r *RIB) freeVRF() uint16 {
-	vrf := uint16(1)
+func (r *RIB) freeVRF() int {
+	vrf := 1
 	for r.hasVRF(vrf) {
 		vrf++
 	}
@@ -173,16 +178,16 @@ func (r *RIB) freeVRF() uint16 {
 
 // addVRF gives a table of the kernel a number, if it has none. Numbers stay for
 // the life of the RIB.
-func (r *RIB) addVRF(table uint32, vrf uint16) {
+func (r *RIB) addVRF(table uint32, vrf int) {
 	if _, ok := r.vrfs[table]; ok {
 		return
 	}
-	if _, err := r.image.Table(int(vrf)); err != nil {
+	if _, err := r.image.Table(vrf); err != nil {
 		r.note("add VRF", netip.Prefix{}, err)
 		return
 	}
-	r.vrfs[table] = vrf
-	r.reserve(vrf)
+	r.vrfs[table] = uint16(vrf)
+	r.reserve(uint16(vrf))
 	r.stale = r.stale || !r.loading() // its routes were not taken in
 }
 

@@ -35,6 +35,23 @@
 // The tracepoints see each bulk of frames (up to 16) that any device map of the
 // machine sends; the program ends at once when nothing was lost.
 //
+// # Unaccounted packets
+//
+// The counters are the programs': a packet that does not come to a program is in none
+// of them. So Check compares them every other second with what Linux says has come in
+// by each port: rx_packets of the interface, less rx_dropped, which its driver could
+// not show to any program. Neither is read at the same moment as the other, so what is
+// told is a lower bound: exact when no packet comes in for two seconds, else less by
+// what comes in in four. It is 0 unless packets got away: another program took the
+// place of weft's or comes before it, or somebody wrote to the counters. Drivers
+// that do not count what XDP takes make it less, never more.
+//
+// It is of this process's time: what got away while no process had the port is not
+// told, and a process that adopts ports begins with 0, as a port does that is attached.
+// Frames of VLANs belong to the port at their root. In mode tc GRO merges packets
+// before they are counted: a port whose GRO is on is not compared, and says so. Frames
+// that left weft and that a port did not take are EgressLost, not this.
+//
 // # Modes
 //
 // A port is attached in the first of three modes that works, or in the one that is

@@ -52,6 +52,7 @@ type Engine struct {
 	ports     map[uint32]*port
 	probe     *probe    // made by the first Run
 	nextPeers time.Time // when veths' peers are asked again
+	nextLook  time.Time // when accounts are looked at again
 	sender    *sender   // made for the first port that is tried
 	closed    bool
 }
@@ -62,9 +63,10 @@ type port struct {
 	veth                 bool
 	peer                 *peer // of a veth in a mode of XDP
 	egress               egress
-	root                 *port // the one that its frames come in by: itself, or what its parents lead to
-	tags                 int   // of its frames
-	trunk                int   // its table of VLANs; 0: none
+	account              account // of a port at the root
+	root                 *port   // the one that its frames come in by: itself, or what its parents lead to
+	tags                 int     // of its frames
+	trunk                int     // its table of VLANs; 0: none
 }
 
 var _ dataplane.Engine = (*Engine)(nil)

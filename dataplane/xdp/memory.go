@@ -61,6 +61,10 @@ func mapMemory(s *bpf.State) (*memory, error) {
 		m.mapped = append(m.mapped, mem)
 		one.at(unsafe.Pointer(&mem[0]))
 	}
+	if int(m.limit()) > bpf.MaxPorts {
+		m.close()
+		return nil, fmt.Errorf("map counters: %w: it is for %d ports", ErrLayout, m.limit())
+	}
 	return m, nil
 }
 

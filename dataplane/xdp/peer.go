@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"time"
-	"unsafe"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -162,31 +161,10 @@ func (n netns) enter() bool {
 // ask finds out a peer's name, and whether it leaves checksums to hardware, on a
 // thread in its network namespace.
 func (q *peer) ask() {
-	q.name = ""
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return
+	name, value, ok := ethtool(q.ifindex, unix.ETHTOOL_GTXCSUM)
+	if q.name = name; ok {
+		q.wait, q.partial = 0, value != 0
 	}
-	defer unix.Close(fd)
-	named := struct { // struct ifreq
-		name  [unix.IFNAMSIZ]byte
-		index int32
-		_     [20]byte
-	}{index: int32(q.ifindex)}
-	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCGIFNAME, uintptr(unsafe.Pointer(&named))); errno != 0 {
-		return
-	}
-	value := struct{ command, data uint32 }{unix.ETHTOOL_GTXCSUM, 0}
-	request := struct {
-		name [unix.IFNAMSIZ]byte
-		data unsafe.Pointer
-		_    [16]byte
-	}{named.name, unsafe.Pointer(&value), [16]byte{}}
-	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&request))); errno != 0 {
-		return
-	}
-	q.wait = 0
-	q.name, q.partial = unix.ByteSliceToString(named.name[:]), value.data != 0
 }
 
 // ingressReason says why packets that could go by XDP come in by Linux.

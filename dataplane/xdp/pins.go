@@ -130,12 +130,25 @@ func (p pins) links() (map[uint32]link.Link, error) {
 	return all, nil
 }
 
+func linkPin(number uint32) string { return linkPins + strconv.FormatUint(uint64(number), 10) }
+
 func (p pins) pinLink(number uint32, l link.Link) error {
 	if p.dir == "" {
 		return nil
 	}
-	// gofail: var linkPin struct{}
-	return l.Pin(p.path(linkPins + strconv.FormatUint(uint64(number), 10)))
+	// gofail: var linkPinning struct{}
+	return l.Pin(p.path(linkPin(number)))
+}
+
+// unpinLink goes by the name: pins may have been moved since they were made.
+func (p pins) unpinLink(number uint32) error {
+	if p.dir == "" {
+		return nil
+	}
+	if err := os.Remove(p.path(linkPin(number))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove pin: %w", err)
+	}
+	return nil
 }
 
 // replaceImage runs swap, which takes all links to another image, such that a

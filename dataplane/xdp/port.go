@@ -201,10 +201,7 @@ func (e *Engine) removePort(p *port) error {
 // detach takes the program off a port. A link of an interface that is gone has
 // ended by itself.
 func (e *Engine) detach(p *port) error {
-	var err error
-	if e.pins.dir != "" {
-		err = p.link.Unpin()
-	}
+	err := e.pins.unpinLink(p.Number)
 	// gofail: var detachUnpinned struct{}
 	return errors.Join(err, p.link.Close())
 }
@@ -227,6 +224,9 @@ func (e *Engine) adopt() error {
 		return err
 	}
 	for number, l := range links {
+		if number == 0 || number >= e.mem.limit() {
+			return fmt.Errorf("adopt port %d: %w: there are %d", number, ErrLayout, e.mem.limit()-1)
+		}
 		p, err := e.adoptPort(number, l)
 		if err != nil {
 			return fmt.Errorf("adopt port %d: %w", number, err)
@@ -245,7 +245,12 @@ func (e *Engine) adopt() error {
 	}
 	// Entries without a link: a process died on its way into or out of attach.
 	for ifindex, number := range e.mem.ports.ByIfindex {
-		if n := uint32(number); n != 0 && e.ports[n] == nil {
+		n := uint32(number)
+		if n >= e.mem.limit() { // nobody's: what it stands for is not known
+			e.mem.ports.ByIfindex[ifindex] = 0
+			continue
+		}
+		if n != 0 && e.ports[n] == nil {
 			if err := e.forget(&dataplane.Port{Number: n, Ifindex: ifindex}); err != nil {
 				return err
 			}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -26,7 +27,8 @@ func Remove(dir string) error {
 
 // RemoveStale removes, of the directories in root, those of network namespaces
 // that are gone: nobody uses them, and no port of theirs has an interface any
-// more. inUse tells whether a daemon has a directory, by its name.
+// more. inUse tells whether a daemon has a directory, by its name. What is not
+// named after a namespace is somebody else's.
 func RemoveStale(root string, inUse func(netns string) bool) error {
 	entries, err := os.ReadDir(root)
 	if errors.Is(err, os.ErrNotExist) {
@@ -39,6 +41,9 @@ func RemoveStale(root string, inUse func(netns string) bool) error {
 	for _, e := range entries {
 		dir := filepath.Join(root, e.Name())
 		netns, part := strings.CutSuffix(e.Name(), partSuffix)
+		if _, err := strconv.ParseUint(netns, 10, 64); err != nil {
+			continue
+		}
 		if !inUse(netns) && (part || (pins{dir}).stale()) {
 			errs = append(errs, os.RemoveAll(dir))
 		}

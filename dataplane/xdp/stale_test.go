@@ -60,7 +60,7 @@ func TestRemoveStale(t *testing.T) {
 	if err := live.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for _, dir := range []string{"102_part", "103_part", "104"} {
+	for _, dir := range []string{"102_part", "103_part", "104", "mine", "mine_part"} {
 		if err := os.Mkdir(filepath.Join(root, dir), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -72,7 +72,7 @@ func TestRemoveStale(t *testing.T) {
 			t.Fatal(err)
 		}
 		left := names(t, root)
-		if slices.Equal(left, []string{"101", "103_part"}) {
+		if slices.Equal(left, []string{"101", "103_part", "mine", "mine_part"}) {
 			break
 		}
 		if time.Now().After(deadline) {

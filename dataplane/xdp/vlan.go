@@ -81,6 +81,7 @@ func (e *Engine) detachVLAN(p *port) error {
 		e.mem.vlans[parent.trunk].Port[p.VLAN] = 0
 	}
 	delete(e.ports, p.Number)
+	p.root.account.restart() // what the VLAN has counted is no longer in it
 	err := e.forget(&p.Port)
 	if parent != nil {
 		e.takeTrunk(parent)

@@ -16,8 +16,8 @@ import (
 // watch is the programs at tracepoints that count what ports do not take of what
 // is redirected to them. They go on without this process, as all else.
 type watch struct {
-	links []link.Link
-	err   error // why there are none
+	links map[string]link.Link // by name of the tracepoint
+	err   error                // why there are none
 }
 
 // attachTracepoint is a variable for the test of kernels that cannot.
@@ -38,12 +38,12 @@ func newWatch(s *bpf.State, m *memory, p pins) (*watch, error) {
 	if err != nil {
 		return &watch{err: err}, nil
 	}
-	w := new(watch)
+	w := &watch{links: map[string]link.Link{}}
 	for name, prog := range progs {
 		var l link.Link
 		if w.err == nil {
 			if l, w.err = attachTracepoint(link.RawTracepointOptions{Name: name, Program: prog}); w.err == nil {
-				w.links = append(w.links, l)
+				w.links[name] = l
 				// gofail: var tracepointAttached struct{}
 				err = errors.Join(err, p.pinTracepoint(name, l))
 			}

@@ -28,7 +28,7 @@ var stops = []stopping{{
 		"pinsPartMade", "pinsImagePinned", "pinsStatePinned", "pinsCreated", "tracepointAttached", "tracepointPinned",
 		"daemonEngine", "fibCreated", "daemonImage", "followerSubscribed", "socketMade", "daemonListens",
 		"syncLinks", "syncDumped", "ribSwept", "ribLoadBegun", "fibLoadRecorded", "fibLoadBuilt", "ribLoaded",
-		"portsStart", "portTake", "portTaken", "attachEntered", "attachLinked", "egressTried", "attachOpened", "linkPin",
+		"portsStart", "portTake", "portTaken", "attachEntered", "attachLinked", "egressTried", "attachOpened", "linkPinning",
 		"attachPinned", "daemonReady", "daemonForwards",
 	},
 }, {

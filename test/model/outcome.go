@@ -7,7 +7,9 @@ type Outcome struct {
 	Reason dataplane.Reason // says the verdict
 	// When it is forwarded: the port it leaves by, and the frame. Where flows are
 	// spread, Port is the one that the FIB's flow hash chooses.
-	Port  string
+	Port string
+	// When it is not: the frame as it came, but for padding that may be gone. It may
+	// share memory with the one given to Forward.
 	Frame []byte
 	Linux Linux // what Linux does with the frame
 }
@@ -17,6 +19,9 @@ type Linux struct {
 	Does Deed
 	Sent []Sent // frames that leave: the packet, its fragments, or an ICMP error
 	Why  string // of what Linux drops without a word, its name for it (skb drop reason), where it has one
+	// Where flows are spread: what it does by the other next hops. Its own hash
+	// chooses. Is compares with all.
+	Or []Linux
 }
 
 // Sent is a frame that leaves by a port.
@@ -37,8 +42,3 @@ const (
 	Discards  Deed = "discards"  // without a word
 	Undefined Deed = "undefined" // the model does not say: listed in Differences
 )
-
-// Forward says what becomes of a frame that came in by a port. The frame is not
-// changed.
-//
-// func (s *State) Forward(frame []byte, port string) Outcome

@@ -23,6 +23,9 @@ type Port struct {
 	IPv4  bool           // it forwards packets of the family that come in by it
 	IPv6  bool
 	Down  bool
+	// Frames may come in with L4 checksums that were left to hardware, as on a veth
+	// in XDP's native mode.
+	Partial bool
 }
 
 // RouteKind is what a route says of its packets.

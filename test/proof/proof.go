@@ -27,10 +27,11 @@ const (
 	Fault       Kind = "fault"       // faults under traffic, by the number of the promise (R1 ...)
 	Failpoint   Kind = "failpoint"   // places at which the daemon was killed, or a call failed
 	Upgrade     Kind = "upgrade"     // from one format of the pins to another
+	Verifier    Kind = "verifier"    // programs that the kernel's verifier took
 	Soak        Kind = "soak"        // long runs
 )
 
-var kinds = []Kind{Agreement, Case, Conformance, Fault, Failpoint, Upgrade, Soak}
+var kinds = []Kind{Agreement, Case, Conformance, Fault, Failpoint, Upgrade, Verifier, Soak}
 
 // Result is what one test has proved.
 type Result struct {

@@ -120,7 +120,7 @@ func TestForeignPins(t *testing.T) {
 			before := names(dir)
 			o := n.Weft("run")
 			t.Logf("%s: %s", c.what, o.Stderr)
-			o.Stderr = lastLine(o.Stderr)
+			o = o.LastLine()
 			o.WantError(t, 1, "weft stop")
 			if after := names(dir); after != before {
 				t.Errorf("%s: pins were %s, are %s", c.what, before, after)

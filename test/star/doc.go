@@ -3,6 +3,6 @@
 // its users meet it. Each is a network namespace (New).
 //
 // What must hold after every test is asserted when it ends (Finish): what came in by a
-// port is what weft forwarded, punted and dropped there, kernel and FIB agree (weft
-// verify), and `weft stop` leaves nothing.
+// port is what weft forwarded, punted and dropped there, weft itself has found nothing
+// unaccounted, kernel and FIB agree (weft verify), and `weft stop` leaves nothing.
 package star

@@ -69,6 +69,16 @@ func (n *Network) WantBalance() {
 	n.Error(wrong)
 }
 
+// WantAccounted asserts that weft itself has found no packet that it did not count.
+func (n *Network) WantAccounted() {
+	n.Helper()
+	for name, p := range n.Ports() {
+		if p.Unaccounted != 0 {
+			n.Errorf("%s: %d packets unaccounted: %s", name, p.Unaccounted, p.UnaccountedWhy)
+		}
+	}
+}
+
 // WantVerified asserts that kernel, RIB, FIB and program agree.
 func (n *Network) WantVerified() {
 	n.Helper()
@@ -92,6 +102,7 @@ func (n *Network) Finish() {
 	if running && !n.Failed() {
 		n.WantVerified()
 		n.WantBalance()
+		n.WantAccounted()
 	}
 	if n.Failed() {
 		n.Logf("ports:\n%slog:\n%s", n.Weft("ports").Stdout, n.DaemonLog())

@@ -29,6 +29,7 @@ type Options struct {
 	Ports         []string       // globs of interfaces; none: those that are ports by default
 	Mode          dataplane.Mode // of all ports; "": what each can do best
 	ReceiveBuffer int            // of the netlink socket, bytes; 0: the default
+	FIBSize       int            // bytes that the image may grow to; 0: fib.MaxSize
 	Socket        string         // "": by the network namespace
 	Version       string
 	Log           *slog.Logger
@@ -47,6 +48,7 @@ const (
 
 	checkEvery = 200 * time.Millisecond
 	retryEvery = 5 * time.Second
+	pinsEvery  = 2 * time.Second
 
 	// gcPercent trades CPU while a table is loaded for memory: garbage is a
 	// quarter of what is in use.
@@ -82,7 +84,8 @@ type router struct {
 	adopted bool
 	held    bool          // ports wait until the image is filled
 	left    bool          // the engine is closed
-	full    bool          // routes are not installed: ports are Linux's. The Follower's goroutine
+	lacking bool          // routes are not installed. The Follower's goroutine
+	astray  bool          // and others lead astray: ports are Linux's. The Follower's goroutine
 	stop    chan struct{} // a client wants the end
 	stopped chan struct{} // the ports are Linux's again
 }
@@ -213,7 +216,7 @@ func (r *router) openEngine(dir string) (err error) {
 	if !errors.Is(err, xdp.ErrNotFound) {
 		return fmt.Errorf("%w: 'weft stop' gives the ports back to Linux, then run again", err)
 	}
-	if r.mem, err = bpf.NewImage(firstImage); err != nil {
+	if r.mem, err = bpf.NewImage(r.imageSize(firstImage)); err != nil {
 		return err
 	}
 	if r.engine, err = xdp.New(r.mem, xdp.Options{Dir: dir}); errors.Is(err, xdp.ErrProgram) {
@@ -225,21 +228,30 @@ func (r *router) openEngine(dir string) (err error) {
 // openImage opens the image that is forwarded by. If that cannot be written to,
 // it is left as it is, and another one filled beside.
 func (r *router) openImage() (*fib.Image, error) {
-	o := fib.Options{Grace: r.grace, HashSeed: uint32(r.started.UnixNano())}
 	if !r.adopted {
-		return fib.Create(r.mem.Mem(), o)
+		return fib.Create(r.mem.Mem(), r.imageOptions(r.mem))
 	}
-	im, err := fib.Open(r.mem.Mem(), o)
+	im, err := fib.Open(r.mem.Mem(), r.imageOptions(r.mem))
 	if err == nil {
 		return im, nil
 	}
 	r.log.Warn("the image that is forwarded by cannot be taken over: filling another beside it", "error", err)
-	beside, err := bpf.NewImage(firstImage)
+	beside, err := bpf.NewImage(r.imageSize(firstImage))
 	if err != nil {
 		return nil, err
 	}
 	r.former, r.mem = r.mem, beside
-	return fib.Create(r.mem.Mem(), o)
+	return fib.Create(r.mem.Mem(), r.imageOptions(r.mem))
+}
+
+// mostReserve bounds what new routes leave of an image for changes of what there
+// is: a 32nd, if that is less.
+const mostReserve = 256 << 10
+
+func (r *router) imageOptions(mem *bpf.Image) fib.Options {
+	return fib.Options{
+		Grace: r.grace, HashSeed: uint32(r.started.UnixNano()), Reserve: min(len(mem.Mem())/32, mostReserve),
+	}
 }
 
 // serve runs until the end.
@@ -282,7 +294,8 @@ func (r *router) follow(signals <-chan os.Signal, served <-chan error) error {
 		cancel()
 		return <-followed
 	}
-	check, retry := time.NewTicker(checkEvery), time.NewTicker(retryEvery)
+	check, retry, pins := time.NewTicker(checkEvery), time.NewTicker(retryEvery), time.NewTicker(pinsEvery)
+	defer pins.Stop()
 	defer check.Stop()
 	defer retry.Stop()
 	synced := r.follower.Synced()
@@ -299,6 +312,8 @@ func (r *router) follow(signals <-chan os.Signal, served <-chan error) error {
 			if err := r.engine.Check(); err != nil {
 				r.log.Warn("check ports", "error", err, verifierTail(err))
 			}
+		case <-pins.C:
+			r.keepPins()
 		case <-retry.C:
 			if synced == nil {
 				if err := r.follower.UpdatePorts(ctx, r.retry); err != nil {
@@ -353,7 +368,7 @@ func (r *router) ready(ctx context.Context) error {
 
 // retry tries again what did not work.
 func (r *router) retry() {
-	if !r.full {
+	if !r.astray {
 		r.ports.Release(false)
 	}
 	r.ports.Retry()
@@ -373,14 +388,20 @@ func (r *router) names() (names []string) {
 	return names
 }
 
+// errFIBSize: the operator wants no larger image.
+var errFIBSize = errors.New("the image is as large as it may be (--fib-size)")
+
 // grow makes a larger image beside the full one and takes the ports over to it.
 func (r *router) grow(im *fib.Image, size int) (*fib.Image, error) {
-	mem, err := bpf.NewImage(bpf.ImageSize(size))
+	if size = r.imageSize(size); size <= im.Size() {
+		return nil, errFIBSize
+	}
+	mem, err := bpf.NewImage(size)
 	if err != nil {
 		return nil, err
 	}
 	// gofail: var growMade struct{}
-	larger, err := im.CopyTo(mem.Mem(), fib.Options{Grace: r.grace})
+	larger, err := im.CopyTo(mem.Mem(), r.imageOptions(mem))
 	// gofail: var growCopied struct{}
 	if err == nil && r.former == nil {
 		err = r.engine.Replace(mem)
@@ -394,16 +415,33 @@ func (r *router) grow(im *fib.Image, size int) (*fib.Image, error) {
 	return larger, old.Close()
 }
 
-// notInstalled is told how many routes the image lacks. A packet that follows a
-// shorter one would go astray: Linux gets all of them until there is room.
-func (r *router) notInstalled(routes int) {
-	full := routes > 0
-	if full == r.full {
+// imageSize returns the size of an image that is to hold size bytes, if it may be
+// so large.
+func (r *router) imageSize(size int) int {
+	size = bpf.ImageSize(size)
+	if limit := r.options.FIBSize; limit > 0 && size > limit {
+		size = max(fib.MinSize, bpf.ImageSize(limit/2+1)) // a power of two
+	}
+	return size
+}
+
+// notInstalled is told how many routes the image lacks, whose packets Linux gets.
+// If others would go astray, it gets all of them until there is room.
+func (r *router) notInstalled(routes int, astray bool) {
+	if lacking := routes > 0; lacking != r.lacking {
+		r.lacking = lacking
+		if lacking {
+			r.log.Error("the FIB is full and cannot grow: Linux forwards what does not fit", "routes_not_installed", routes)
+		} else {
+			r.log.Info("the FIB has room for all routes again")
+		}
+	}
+	if astray == r.astray {
 		return
 	}
-	r.full = full
-	if full {
-		r.log.Error("the FIB cannot grow: Linux forwards until there is room", "routes_not_installed", routes)
+	r.astray = astray
+	if astray {
+		r.log.Error("the FIB has no room for changes: Linux forwards all until there is", "routes_not_installed", routes)
 		r.ports.Release(true)
 	} // else at the next retry, when the routes over the ports are brought up to date
 }

@@ -102,21 +102,26 @@ func familyID(c *netlink.Conn, name string) (id uint16, err error) {
 func xdpFeatures() (map[int]uint64, error) {
 	all := map[int]uint64{}
 	err := genl("netdev", netdevDevGet, netlink.Dump, nil, func(ad *netlink.AttributeDecoder) error {
-		index, features := 0, uint64(0)
-		for ad.Next() {
-			switch ad.Type() {
-			case netdevIfindex:
-				index = int(ad.Uint32())
-			case netdevXDPFeatures:
-				if b := ad.Bytes(); len(b) == 8 {
-					features = binary.NativeEndian.Uint64(b)
-				}
-			}
-		}
+		index, features := xdpDevice(ad)
 		all[index] = features
 		return nil
 	})
 	return all, err
+}
+
+// xdpDevice reads what XDP a device has.
+func xdpDevice(ad *netlink.AttributeDecoder) (index int, features uint64) {
+	for ad.Next() {
+		switch ad.Type() {
+		case netdevIfindex:
+			index = int(ad.Uint32())
+		case netdevXDPFeatures:
+			if b := ad.Bytes(); len(b) == 8 {
+				features = binary.NativeEndian.Uint64(b)
+			}
+		}
+	}
+	return index, features
 }
 
 // activeOffloads returns the features of an interface that are on, by ethtool's
@@ -132,14 +137,19 @@ func activeOffloads(ifindex int) (names []string, err error) {
 		return nil, err
 	}
 	err = genl("ethtool", ethtoolFeaturesGet, 0, attrs, func(ad *netlink.AttributeDecoder) error {
-		for ad.Next() {
-			if ad.Type() == ethtoolActive {
-				ad.Nested(func(ad *netlink.AttributeDecoder) error { return bitNames(ad, &names) })
-			}
-		}
+		activeNames(ad, &names)
 		return nil
 	})
 	return names, err
+}
+
+// activeNames reads the names of the features that are on.
+func activeNames(ad *netlink.AttributeDecoder, names *[]string) {
+	for ad.Next() {
+		if ad.Type() == ethtoolActive {
+			ad.Nested(func(ad *netlink.AttributeDecoder) error { return bitNames(ad, names) })
+		}
+	}
 }
 
 // bitNames reads the names of a bitset that lists the bits that are set.
