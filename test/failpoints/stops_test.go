@@ -69,17 +69,19 @@ var stops = []stopping{{
 	name: "neighbor is idle", points: []string{"followerRefresh"},
 	begin: func(r *router) { r.IP("r1", "neigh change 10.2.0.2 dev to-h2 nud stale") },
 }, {
+	name: "many routes come", prepare: func(r *router) { stopped(r); r.run(); r.Before = r.Accounts() },
+	points: []string{"fibPageCleared", "fibTableCopied", "fibTableMoved", "fibReshape", "fibPeriodBegun"},
+	begin:  func(r *router) { r.fill(4000) },
+	undo:   (*router).empty,
+}, {
 	name: "image grows", prepare: func(r *router) { stopped(r); r.run(); r.Before = r.Accounts() },
 	points: []string{
-		"fibPageCleared", "fibTableCopied", "fibTableMoved", "fibReshape", "fibPeriodBegun", "growMade", "fibCopyAdjacencies",
+		"growMade", "fibCopyAdjacencies",
 		"fibCopyGroups", "fibCopyRecords", "fibCopyTries", "growCopied", "imageNextPinned", "imageSwapped", "imageReplaced",
 		"growReplaced", "ribGrown",
 	},
 	begin: func(r *router) { r.fill(40000) },
-	undo: func(r *router) {
-		r.IP("r1", "nexthop del id 2") // and the routes
-		r.IP("r1", "nexthop del id 1")
-	},
+	undo:  (*router).empty,
 }, {
 	name: "program changes", points: []string{"swapLoaded", "swapUpdated"},
 	begin: (*router).later, // whose peer leaves checksums to hardware
@@ -139,6 +141,13 @@ func (r *router) later() {
 	r.IP("r1", "link add later type veth peer name later netns "+r.Lab.Namespace("h3"))
 	r.Command("h3", "ip", "link", "set", "later", "up")
 	r.IP("r1", "link set later up")
+}
+
+// empty removes what fill has added.
+func (r *router) empty() {
+	r.Helper()
+	r.IP("r1", "nexthop del id 2") // and the routes
+	r.IP("r1", "nexthop del id 1")
 }
 
 // fill adds routes via h2 and does not wait for weft.
