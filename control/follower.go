@@ -128,6 +128,7 @@ func Open(config Config) (*Follower, error) {
 	if err != nil {
 		return nil, err
 	}
+	// gofail: var followerSubscribed struct{}
 	conn, err := kernel.Open()
 	if err != nil {
 		watcher.Close()
@@ -286,6 +287,7 @@ func (f *Follower) accept(a arrival, each func(kernel.Event)) {
 
 // publish ends a set of changes.
 func (f *Follower) publish() {
+	// gofail: var followerPublish struct{}
 	f.rib.Publish()
 	if f.rib.TakeStale() {
 		f.request()
@@ -401,6 +403,7 @@ func (f *Follower) refresh() {
 	}
 	var idle []neighbor
 	f.rib.Idle(f.config.IsUsed, func(link int, addr netip.Addr) { idle = append(idle, neighbor{link, addr}) })
+	// gofail: var followerRefresh struct{}
 	for _, n := range idle {
 		if err := f.conn.UseNeighbor(n.link, n.addr); err != nil {
 			f.config.Log.Debug("keep neighbor fresh", "error", err) // it has gone: the kernel will tell

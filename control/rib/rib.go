@@ -135,6 +135,7 @@ func (r *RIB) EndSync() {
 	r.sweepLinks()
 	r.sweepNextHops()
 	r.sweepRoutes()
+	// gofail: var ribSwept struct{}
 	if r.found != nil {
 		r.load()
 	}
@@ -161,6 +162,7 @@ func (r *RIB) load() {
 		}
 	}
 	slices.SortFunc(keys, key.compare)
+	// gofail: var ribLoadBegun struct{}
 	r.expect(len(keys))
 	routes := map[int][]fib.Route{}
 	for i, k := range keys {
@@ -183,6 +185,7 @@ func (r *RIB) load() {
 		}
 	}
 	r.changed = true
+	// gofail: var ribLoaded struct{}
 	r.clean()
 }
 
@@ -262,6 +265,7 @@ func (r *RIB) try(change func() error) error {
 		if growErr != nil {
 			return errors.Join(err, growErr)
 		}
+		// gofail: var ribGrown struct{}
 		r.image = larger
 	}
 }
