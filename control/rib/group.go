@@ -26,11 +26,11 @@ const (
 // wish is what routes say of next hops. Routes that say the same share a group.
 type wish struct {
 	kind    kind
-	family  uint8  // of the packets, 4 or 6; of toHops
-	code    uint8  // of toSender
-	reason  uint16 // of toKernel
-	mtu     uint32 // of toHops; 0: that of the link
-	nextHop uint32 // of toHops: identifier of a next-hop object; 0: hops
+	family  uint8      // of the packets, 4 or 6; of toHops
+	code    uint8      // of toSender
+	reason  uint16     // of toKernel
+	mtu     uint32     // of toHops; 0: that of the link
+	nextHop uint32     // of toHops: identifier of a next-hop object; 0: hops
 	hops    []hop      // of others: the links that the kernel tells routes of one prefix apart by
 	source  netip.Addr // of packets of the kernel's own: forwarding does not depend on it
 }
