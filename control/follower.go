@@ -108,8 +108,9 @@ type Counts struct {
 
 // arrival is what Watcher.Receive returned.
 type arrival struct {
-	events []kernel.Event
-	err    error
+	events  []kernel.Event
+	err     error
+	drained bool // the buffer is empty for the first time since it ran over
 }
 
 // Open subscribes to the changes of the network namespace of the calling thread.
@@ -230,13 +231,19 @@ func (f *Follower) Run(ctx context.Context) error {
 	}
 }
 
-// receive reads as fast as it can, so that the buffer in the kernel is empty.
+// receive reads as fast as it can, so that the buffer in the kernel is empty. The
+// kernel tells once that it has run over, and drops more without a word until it
+// is empty.
 func (f *Follower) receive(ended chan<- struct{}) {
 	defer close(ended)
+	overrun := false
 	for {
 		events, err := f.watcher.Receive()
+		overrun = overrun || errors.Is(err, kernel.ErrOverrun)
+		drained := overrun && !f.watcher.Pending()
+		overrun = overrun && !drained
 		select {
-		case f.arrived <- arrival{events, err}:
+		case f.arrived <- arrival{events, err, drained}:
 		case <-f.done:
 			return
 		}
@@ -281,6 +288,9 @@ func (f *Follower) accept(a arrival, each func(kernel.Event)) {
 		f.request()
 	case a.err != nil:
 		f.config.Log.Error("receive changes: reading all again", "error", a.err)
+		f.request()
+	}
+	if a.drained { // what is being read may be older than what was dropped last
 		f.request()
 	}
 }
