@@ -42,8 +42,8 @@ func (r *RIB) Neighbors(yield func(kernel.Neighbor) bool) {
 	}
 }
 
-// Route is a route of the RIB, for people.
-type Route struct {
+// Candidate is a route to a prefix, for people.
+type Candidate struct {
 	VRF       int
 	Prefix    netip.Prefix
 	Local     bool // of the kernel's local table
@@ -89,7 +89,7 @@ func (r *RIB) Keys(is func(Key) bool) []Key {
 func KeyOf(vrf int, p netip.Prefix) Key { return Key{newKey(uint16(vrf), p)} }
 
 // At returns the routes to a prefix, best first.
-func (r *RIB) At(k Key) (routes []Route) {
+func (r *RIB) At(k Key) (routes []Candidate) {
 	best, ok := r.routes[k.key]
 	if !ok {
 		return nil
@@ -130,11 +130,11 @@ func (r *RIB) IsUsed(link int, addr netip.Addr) bool {
 	return p != nil && len(p.adjacencies) > 0
 }
 
-func (r *RIB) show(k key, c *candidate, best bool) Route {
+func (r *RIB) show(k key, c *candidate, best bool) Candidate {
 	g := r.groups[c.group]
 	_, missing := r.missing.prefixes[k]
 	_, shield := r.missing.shields[k]
-	route := Route{
+	route := Candidate{
 		VRF: int(k.vrf), Prefix: k.prefix(), Local: c.rank == rankLocal, Type: c.kind, Protocol: c.protocol, Scope: c.scope,
 		Metric: c.metric, NextHop: g.nextHop, MTU: g.mtu, Source: g.source, Group: g.id, Selected: best, Installed: best && !missing && !shield,
 	}
