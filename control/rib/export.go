@@ -1,6 +1,8 @@
 package rib
 
 import (
+	"golang.org/x/sys/unix"
+
 	"weft/control/kernel"
 )
 
@@ -44,15 +46,145 @@ type Exported struct {
 	NextHop uint32 // identifier of a next-hop object; 0: it says its hops itself
 }
 
-// Exported returns the routes of protocol 119 that the kernel has, in no order:
-// weft has programmed them, this time or before a restart.
-func (r *RIB) Exported(yield func(Exported) bool) {}
-
-// ExportedAt returns those to a prefix.
-func (r *RIB) ExportedAt(k Key) []Exported { return nil }
-
 // Wanted returns the route of weft's own that the kernel is to have for a prefix,
 // as told with the last publication, and what it leads to.
 func (r *RIB) Wanted(k Key) (ExportRoute, ExportGroup, bool) {
-	return ExportRoute{}, ExportGroup{}, false
+	t, ok := r.exports.told[k.key]
+	if !ok {
+		return ExportRoute{}, ExportGroup{}, false
+	}
+	g := r.groups[t.group]
+	return t.route(k, g), r.exportGroup(g), true
+}
+
+// exports is what the receiver of Export knows, and is to be told.
+type exports struct {
+	told   map[key]told
+	keys   map[key]struct{}    // prefixes that may have changed
+	groups map[*group]struct{} // groups that come to something else
+	lost   []Key
+	synced bool
+	last   uint32 // number of a group
+}
+
+type told struct {
+	group  uint32
+	metric uint32
+	rank   rank
+}
+
+func newExports() exports {
+	return exports{told: map[key]told{}, keys: map[key]struct{}{}, groups: map[*group]struct{}{}}
+}
+
+// reexport takes note that the routes of weft's own to a prefix may have changed.
+func (r *RIB) reexport(k key) {
+	if r.options.Export != nil {
+		r.exports.keys[k] = struct{}{}
+	}
+}
+
+// tell tells what has changed since it was last called.
+func (r *RIB) tell() {
+	e := &r.exports
+	if r.options.Export == nil || r.loading() {
+		return
+	}
+	x := Export{Lost: e.lost, Synced: e.synced}
+	var left []uint32
+	for k := range e.keys {
+		r.tellRoute(k, &x, &left)
+	}
+	for g := range e.groups {
+		x.Groups = append(x.Groups, r.exportGroup(g))
+	}
+	for _, at := range left {
+		g := r.groups[at]
+		if g.told == 0 && g.export != 0 {
+			x.Gone = append(x.Gone, g.export)
+			g.export = 0
+		}
+	}
+	for _, at := range left {
+		r.dropMerged(at)
+	}
+	e.lost, e.synced = nil, false
+	clear(e.keys)
+	clear(e.groups)
+	if len(x.Groups)+len(x.Routes)+len(x.Gone)+len(x.Lost) > 0 || x.Synced {
+		r.options.Export(&x)
+	}
+}
+
+// tellRoute appends what has changed of a prefix, and to left the group that it was
+// with.
+func (r *RIB) tellRoute(k key, x *Export, left *[]uint32) {
+	e := &r.exports
+	old, had := e.told[k]
+	now, has := r.export(k)
+	if had == has && now == old {
+		r.unexport(now, has)
+		return
+	}
+	if had {
+		r.groups[old.group].told--
+		*left = append(*left, old.group)
+	}
+	if !has {
+		delete(e.told, k)
+		x.Routes = append(x.Routes, ExportRoute{Key: Key{k}, Metric: old.metric, Source: old.source()})
+		return
+	}
+	g := r.groups[now.group]
+	g.told++
+	if g.export == 0 {
+		e.last++
+		g.export = e.last
+		e.groups[g] = struct{}{}
+	}
+	e.told[k] = now
+	x.Routes = append(x.Routes, now.route(Key{k}, g))
+}
+
+// export returns the best route of weft's own to a prefix, and holds its group.
+func (r *RIB) export(k key) (t told, ok bool) {
+	first, ok := r.best(k, func(c *candidate) bool { return c.isOwn() && r.eligible(c) })
+	if !ok {
+		return told{}, false
+	}
+	t = told{first.group, first.metric, first.rank}
+	if hops, several := r.together(k, &first); several {
+		t.group = r.holdMerged(&first, hops)
+		return t, true
+	}
+	r.groups[t.group].refs++
+	r.groups[t.group].merged++
+	return t, true
+}
+
+// unexport lets go of what export has held.
+func (r *RIB) unexport(t told, ok bool) {
+	if ok {
+		r.dropMerged(t.group)
+	}
+}
+
+func (t told) source() Source {
+	c := candidate{rank: t.rank}
+	return c.source()
+}
+
+func (t told) route(k Key, g *group) ExportRoute {
+	return ExportRoute{Key: k, Group: g.export, Metric: t.metric, Source: t.source()}
+}
+
+func (r *RIB) exportGroup(g *group) ExportGroup {
+	x := ExportGroup{ID: g.export, Type: g.flat.end, MTU: g.mtu}
+	if x.Type == 0 {
+		x.Type = unix.RTN_UNICAST
+	}
+	for _, h := range g.flat.hops {
+		x.Hops = append(x.Hops, kernel.Hop{Link: h.link, Gateway: h.gateway, Weight: h.weight})
+	}
+	return x
 }
