@@ -289,6 +289,9 @@ func (r *RIB) removeIf(is func(*candidate) bool) (removed int) {
 		}
 		r.put(k, stay)
 		r.install(k)
+		if slices.ContainsFunc(gone, func(c candidate) bool { return c.isOwn() }) {
+			r.reexport(k)
+		}
 		for _, c := range gone {
 			r.drop(c.group)
 		}
