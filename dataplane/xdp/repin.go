@@ -16,11 +16,14 @@ type pinned interface {
 	Unpin() error
 }
 
-// pinned returns all that is to be pinned, by name.
+// pinned returns all that is to be pinned, by name. What has no handle is made anew.
 func (e *Engine) pinned() map[string]pinned {
-	all := map[string]pinned{imagePin: e.image.Map()}
+	maps := e.pins.maps
+	all := map[string]pinned{
+		currentPin: nil, filepath.Join(maps, aboutPin): nil, filepath.Join(maps, imagePin): e.image.Map(),
+	}
 	for name, m := range statePins(e.state) {
-		all[name] = *m
+		all[filepath.Join(maps, name)] = *m
 	}
 	for number, p := range e.ports {
 		if p.link != nil {
@@ -41,7 +44,7 @@ func (e *Engine) pinned() map[string]pinned {
 func (e *Engine) Repin(dir string) (missing []string, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.closed || e.pins.dir == "" {
+	if e.closed || e.pins.dir == "" || e.beside != nil {
 		return nil, nil
 	}
 	old := e.pins.dir
@@ -60,38 +63,49 @@ func (e *Engine) Repin(dir string) (missing []string, err error) {
 	if err := e.pins.repin(all, missing); err != nil {
 		return missing, fmt.Errorf("pin again in %s: %w", dir, err)
 	}
-	if old != dir { // what is left there would outlive what Stop removes
+	if !sameFile(old, dir) { // what is left there would outlive what Stop removes
 		for name := range all {
 			os.Remove(filepath.Join(old, name))
 		}
-		os.Remove(old) // it is empty, unless others have pinned there
+		os.Remove(filepath.Join(old, e.pins.maps)) // they are empty, unless others have pinned there
+		os.Remove(old)
 	}
 	return missing, nil
 }
 
 // repin is like create: a directory that has gone appears again with all of them.
 func (p pins) repin(all map[string]pinned, missing []string) error {
-	to, part := p.dir, p.dir+partSuffix
+	to, part := p, pins{p.dir + partSuffix, p.maps, p.about}
 	if _, err := os.Stat(p.dir); errors.Is(err, fs.ErrNotExist) {
-		if err := os.RemoveAll(part); err != nil {
-			return err
-		}
-		if err := os.MkdirAll(part, 0o700); err != nil {
+		if err := os.RemoveAll(part.dir); err != nil {
 			return err
 		}
 		to = part
 	}
+	if err := os.MkdirAll(to.path(p.maps), 0o700); err != nil {
+		return err
+	}
 	for _, name := range missing {
-		// Else it would be moved from where it is no more.
-		if err := all[name].Unpin(); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		if err := all[name].Pin(filepath.Join(to, name)); err != nil {
+		if err := to.pinOne(name, all[name]); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	if to == part {
-		return os.Rename(part, p.dir)
+		return os.Rename(part.dir, p.dir)
 	}
 	return nil
+}
+
+func (p pins) pinOne(name string, what pinned) error {
+	switch {
+	case name == currentPin:
+		return p.commit()
+	case what == nil:
+		return p.pinAbout()
+	}
+	// Else it would be moved from where it is no more.
+	if err := what.Unpin(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return what.Pin(p.path(name))
 }

@@ -3,7 +3,9 @@ package xdp
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"sync/atomic"
 
 	"github.com/cilium/ebpf"
@@ -23,9 +25,9 @@ type watch struct {
 // attachTracepoint is a variable for the test of kernels that cannot.
 var attachTracepoint = link.AttachRawTracepoint
 
-// newWatch takes over from programs that are pinned. For a moment both count: a
-// frame lost then is counted twice, not missed.
-func newWatch(s *bpf.State, m *memory, p pins) (*watch, error) {
+// newWatch does not pin. Until it is, what another has pinned counts, too: a frame
+// lost then is counted twice, not missed.
+func newWatch(s *bpf.State, m *memory) (*watch, error) {
 	netns, err := netnsInode()
 	if err != nil {
 		return nil, err
@@ -44,16 +46,36 @@ func newWatch(s *bpf.State, m *memory, p pins) (*watch, error) {
 		if w.err == nil {
 			if l, w.err = attachTracepoint(link.RawTracepointOptions{Name: name, Program: prog}); w.err == nil {
 				w.links[name] = l
-				err = errors.Join(err, p.pinTracepoint(name, l))
+				// gofail: var tracepointAttached struct{}
 			}
 		}
 		err = errors.Join(err, prog.Close())
 	}
 	if w.err != nil || err != nil {
-		err = errors.Join(err, w.close(), p.unpinTracepoints())
+		err = errors.Join(err, w.close())
 	}
 	return w, err
 }
+
+// startWatch counts by programs of this binary, instead of those that are pinned.
+func (e *Engine) startWatch() (err error) {
+	if e.watch, err = newWatch(e.state, e.mem); err == nil {
+		err = e.watch.pin(e.pins)
+	}
+	return err
+}
+
+// pin puts the programs in the place of those that are pinned.
+func (w *watch) pin(p pins) error {
+	var err error
+	for name, l := range w.links {
+		err = errors.Join(err, p.pinTracepoint(name, l))
+	}
+	return err
+}
+
+// names returns the tracepoints.
+func (w *watch) names() []string { return slices.Collect(maps.Keys(w.links)) }
 
 func (w *watch) close() error {
 	if w == nil {
@@ -103,5 +125,6 @@ func (p pins) pinTracepoint(name string, l link.Link) error {
 	if err := l.Pin(next); err != nil {
 		return fmt.Errorf("pin tracepoint: %w", err)
 	}
+	// gofail: var tracepointPinned struct{}
 	return os.Rename(next, p.path(tracepointPins+name))
 }

@@ -13,7 +13,7 @@ import (
 // difference is one thing that two forwarders do otherwise.
 type difference struct {
 	Between string // "model and xdp"
-	What    string // "reason", "port", "frame"
+	What    string // "reason", "port", "frame" ...
 	Detail  string
 }
 
@@ -43,7 +43,8 @@ func compareLinux(m, l *Answer) *difference {
 	if isOpen(&m.Linux) || m.Linux.Is(l.Linux.Sent) {
 		return nil
 	}
-	return &difference{"model and linux", "sent", fmt.Sprintf("%s (%s):\n%s%s", m.Linux.Does, m.Linux.Why, sentWords(m.Linux.Sent), sentWords(l.Linux.Sent))}
+	what := fmt.Sprintf("sent, linux %s, %d and %d frames", m.Linux.Does, len(m.Linux.Sent), len(l.Linux.Sent))
+	return &difference{"model and linux", what, fmt.Sprintf("%s (%s):\n%s%s", m.Linux.Does, m.Linux.Why, sentWords(m.Linux.Sent), sentWords(l.Linux.Sent))}
 }
 
 // alternatives are what Linux may do with a packet: one thing, or what its flow hash

@@ -28,6 +28,7 @@ type Variant struct {
 	Mode    dataplane.Mode
 	Chunked bool // the image is in pieces, as older kernels have it
 	Partial bool // hosts leave checksums to hardware
+	VLAN    bool // packets come in with a tag, by a port that is that VLAN
 }
 
 // Name says what is not usual.
@@ -41,6 +42,9 @@ func (v Variant) Name() string {
 	}
 	if v.Partial {
 		name += "+partial"
+	}
+	if v.VLAN {
+		name += "+vlan"
 	}
 	return name
 }
@@ -94,7 +98,7 @@ func (e *Engine) Name() string { return e.variant.Name() }
 // Set implements Forwarder. With another seed of the flow hash weft starts anew.
 func (e *Engine) Set(s *model.State) error {
 	err := e.router.do(func() error {
-		if err := errors.Join(reset(), apply(s)); err != nil {
+		if err := become(s); err != nil {
 			return err
 		}
 		if e.follower != nil && e.seed != s.HashSeed {
@@ -133,7 +137,7 @@ func (e *Engine) begin(seed uint32) (err error) {
 	if err != nil {
 		return err
 	}
-	if e.engine, err = xdp.New(e.mem, xdp.Options{Ports: maxPorts + 1}); err != nil {
+	if e.engine, err = xdp.New(e.mem, xdp.Options{Ports: 2*maxPorts + 1}); err != nil {
 		return err
 	}
 	log := slog.New(slog.DiscardHandler)
@@ -206,7 +210,11 @@ func (e *Engine) await() error {
 	if err := e.until(ctx, "kernel and FIB agree", func() (string, error) { return e.verify(ctx) }); err != nil {
 		return err
 	}
-	return e.until(ctx, "the ports are the engine's", func() (string, error) { return e.portsDiffer(), e.engine.Check() })
+	err := e.until(ctx, "the ports are the engine's", func() (string, error) { return e.portsDiffer(), e.engine.Check() })
+	if err == nil && e.variant.VLAN {
+		err = e.setVLANs()
+	}
+	return err
 }
 
 // until waits until a check has nothing to complain of.
@@ -294,15 +302,22 @@ func (e *Engine) forward(p Packet, a *Answer) error {
 		*a = Answer{Left: "the kernel refuses it for a test run of tc"}
 		return nil
 	}
-	r, err := e.engine.Run(p.Frame, e.numbers[p.Port])
-	if err != nil {
-		return err
+	if e.variant.VLAN {
+		return e.forwardTagged(p, a)
 	}
-	*a = Answer{Outcome: model.Outcome{Reason: r.Reason, Frame: r.Packet}}
+	r, err := e.engine.Run(p.Frame, e.numbers[p.Port])
+	if err == nil {
+		*a = e.answer(&r)
+	}
+	return err
+}
+
+func (e *Engine) answer(r *dataplane.Result) Answer {
+	a := Answer{Outcome: model.Outcome{Reason: r.Reason, Frame: r.Packet}}
 	if r.Reason.Verdict() == dataplane.Forward {
 		a.Port = e.names[r.Egress]
 	}
-	return nil
+	return a
 }
 
 // canRunTC tells whether the kernel takes a frame for a test run of tc: not more than

@@ -18,7 +18,8 @@ type Forwarder interface {
 // and Linux all but what it has sent.
 type Answer struct {
 	model.Outcome
-	Left string // why the packet was not given to the forwarder; "": it was
+	Left  string // why the packet was not given to the forwarder; "": it was
+	asked bool   // again, with patience
 }
 
 // Model is the model as a Forwarder.

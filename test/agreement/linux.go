@@ -65,7 +65,7 @@ func (l *Linux) Name() string { return "linux" }
 // Set implements Forwarder.
 func (l *Linux) Set(s *model.State) error {
 	l.s = s
-	err := errors.Join(l.errors.again(), l.router.do(func() error { return errors.Join(reset(), apply(s)) }))
+	err := errors.Join(l.errors.again(), l.router.do(func() error { return become(s) }))
 	if err != nil {
 		return fmt.Errorf("linux: set a state: %w", err)
 	}

@@ -105,6 +105,20 @@ func reset() error {
 	return errors.Join(err, ip(commands, "-batch", "-"))
 }
 
+// crowdedMost is how long is waited for room in what all namespaces share: the tables
+// of neighbors, and the memory for ICMP errors that wait for them.
+const crowdedMost = 10 * time.Second
+
+// become brings the thread's namespace from any State to another one.
+func become(s *model.State) error {
+	for start := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		err := errors.Join(reset(), apply(s))
+		if err == nil || !strings.Contains(err.Error(), "No buffer space") || time.Since(start) > crowdedMost {
+			return err
+		}
+	}
+}
+
 // apply gives the thread's namespace, which is as after reset, a State.
 func apply(s *model.State) error {
 	if err := ip(linkCommands(s), "-batch", "-"); err != nil {
@@ -163,18 +177,12 @@ func awaitAddresses(s *model.State) error {
 	}
 }
 
-// patientNeighbors is how long a neighbor is waited for, ms: longer than any State
-// lasts, so that no answer comes late.
-const patientNeighbors = "36000000"
-
 // applyForwarding: a port that is too small for IPv6 (RFC 8200 5) has no settings of it.
 func applyForwarding(p *model.Port) error {
 	value := map[bool]string{false: "0", true: "1"}
-	neighbors := func(family string) error {
-		return errors.Join(
-			sysctl(family+"/neigh/"+p.Name+"/retrans_time_ms", patientNeighbors),
-			sysctl(family+"/neigh/"+p.Name+"/unres_qlen_bytes", "0")) // nor do they hold what errors need
-	}
+	// A neighbor that is not known fails at once, in silence. While one is waited for it
+	// holds what is sent to it; ICMP errors that are held use up the memory for all.
+	neighbors := func(family string) error { return sysctl(family+"/neigh/"+p.Name+"/mcast_solicit", "0") }
 	err := errors.Join(sysctl("ipv4/conf/"+p.Name+"/forwarding", value[p.IPv4]), neighbors("ipv4"))
 	if p.MTU < minMTU6 {
 		return err

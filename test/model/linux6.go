@@ -197,6 +197,13 @@ func (g ingress) forward6(h ipv6, r found) Linux {
 		out := append(ipv6{}, h...)
 		out[hopLimitAt]--
 		if r.MTU != 0 && len(h) > r.MTU { // it comes to that late, and quotes what it was about to send
+			switch first := h.next(); {
+			case len(h) > onePiece && (first == hopByHop || first == routing || first == destOpts):
+				return Linux{Does: Undefined, Why: "headers of which not all are in the packet's first piece of memory"}
+			case !hasFragmentPoint(h):
+				deeds = append(deeds, discards("headers that do not end"))
+				continue
+			}
 			deeds = append(deeds, g.answer6(out, tooBig6, 0, uint32(r.MTU)))
 			continue
 		}
@@ -241,6 +248,27 @@ func (g ingress) isInScope(a netip.Addr) bool {
 	return !a.IsLinkLocalUnicast() || slices.ContainsFunc(g.in.Addrs, func(o netip.Prefix) bool {
 		return o.Addr() == a || o.Bits() < 127 && g.in.IPv6 && o.Masked().Addr() == a
 	})
+}
+
+// onePiece is how long a packet may be that Linux is sure to have in one piece: a
+// page of 4 KiB, less what else is in it.
+const onePiece = 3500
+
+// hasFragmentPoint tells whether the headers that each fragment would have (RFC 8200
+// 4.5) end within the packet.
+func hasFragmentPoint(h ipv6) bool {
+	next, at, routed := h.next(), header6, false
+	for at <= len(h) {
+		switch {
+		case next != hopByHop && next != routing && next != destOpts, next == destOpts && routed:
+			return true
+		case at+2 > len(h):
+			return false
+		}
+		routed = routed || next == routing
+		next, at = h[at], at+8*(int(h[at+1])+1)
+	}
+	return false
 }
 
 // answer6 sends an ICMPv6 error about a packet: RFC 4443 2.4.

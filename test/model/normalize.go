@@ -42,7 +42,7 @@ func normalize4(h ipv4) {
 	}
 	put16(h[4:], 0)
 	put16(h[10:], 0)
-	if q := m[quote:]; hasHeader4(q) && clearTimes(q) {
+	if q := m[quote:]; len(q) >= header4 && q.version() == 4 && clearTimes(q) { // its end may be missing
 		put16(q[10:], 0)
 		put16(m[2:], 0)
 	}
