@@ -84,7 +84,7 @@ func (q *RoutesRequest) takes(k rib.Key, within netip.Prefix) bool {
 }
 
 // wants decides by the route.
-func (q *RoutesRequest) wants(route *rib.Route, shown *Route) bool {
+func (q *RoutesRequest) wants(route *rib.Candidate, shown *Route) bool {
 	switch {
 	case !q.All && (!route.Selected || route.Local),
 		q.Protocol != "" && q.Protocol != shown.Protocol,
@@ -96,20 +96,22 @@ func (q *RoutesRequest) wants(route *rib.Route, shown *Route) bool {
 
 const tableLocal = 255
 
-func showRoute(r *rib.RIB, route *rib.Route) *Route {
+func showRoute(r *rib.RIB, route *rib.Candidate) *Route {
 	out := &Route{
 		Dst: route.Prefix.String(), Vrf: uint32(route.VRF), Table: r.Table(route.VRF),
 		Type: typeName(route.Type), Protocol: protocolName(route.Protocol), Scope: scopeName(route.Scope),
 		Metric: route.Metric, Nhid: route.NextHop, Mtu: route.MTU, Group: uint32(route.Group),
 		Selected: route.Selected, Installed: route.Installed,
 	}
+	out.Source, out.Origin, out.Eligible, out.Why = route.Offered.String(), route.Origin, route.Eligible, route.Why
 	if route.Local {
 		out.Table = tableLocal
 	}
 	if route.Source.IsValid() {
 		out.Prefsrc = route.Source.String()
 	}
-	out.Nexthops = showHops(route.Hops, func(link int) string { l, _ := r.Link(link); return validUTF8(l.Name) })
+	dev := func(link int) string { l, _ := r.Link(link); return validUTF8(l.Name) }
+	out.Nexthops, out.Resolved = showHops(route.Hops, dev), showHops(route.Resolved, dev)
 	return out
 }
 
