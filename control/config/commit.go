@@ -12,7 +12,7 @@ type change struct {
 	caller  Caller
 	action  string
 	file    string
-	seen    bool // it is the file's content
+	seen    bool          // it is the file's content
 	confirm time.Duration // 0: for good at once
 }
 
@@ -31,6 +31,10 @@ func (s *Store) commit(ctx context.Context, to *Config, c change) (*Plan, error)
 	if c.confirm > 0 {
 		next.Pending = newPending(next.Running, s.before(), c.confirm, s.options.Clock)
 	}
+	next.trim()
+	if len(plan.Changes) == 0 && c.confirm == 0 && s.state.Pending == nil && s.state.Running != 0 {
+		return plan, s.keepSeen(next.Seen)
+	}
 	if err := s.files.prepare(next, to); err != nil {
 		return nil, err
 	}
@@ -40,6 +44,8 @@ func (s *Store) commit(ctx context.Context, to *Config, c change) (*Plan, error)
 	}
 	if err := s.files.write(next); err != nil {
 		// The change is in force and would not outlive the daemon: back.
+		err = errors.Join(err, s.files.restore(s.state))
+		s.files.discard(next.Running)
 		return nil, errors.Join(err, s.options.Sink.Replace(context.WithoutCancel(ctx), s.running))
 	}
 	s.state, s.running = next, to
@@ -47,6 +53,20 @@ func (s *Store) commit(ctx context.Context, to *Config, c change) (*Plan, error)
 	s.audit(c.action, c.caller, "generation", next.Running, "changes", plan.Summary(), "file", c.file, "confirm", c.confirm)
 	s.wake()
 	return plan, nil
+}
+
+// keepSeen keeps which file was read last, when it changes nothing.
+func (s *Store) keepSeen(seen string) error {
+	if s.state.Seen == seen {
+		return nil
+	}
+	next := s.state.clone()
+	next.Seen = seen
+	if err := s.files.write(next); err != nil {
+		return err
+	}
+	s.state = next
+	return nil
 }
 
 // before is the generation that comes back when the next change is not confirmed:

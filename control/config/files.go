@@ -41,10 +41,19 @@ func (st *state) next(g Generation) state {
 	g.Number = n.Last
 	n.Running = g.Number
 	n.Generations = append(n.Generations, g)
-	if over := len(n.Generations) - keepGenerations; over > 0 {
-		n.Generations = slices.Delete(n.Generations, 0, over)
-	}
 	return n
+}
+
+// trim forgets the oldest generations, but not the one that comes back when a
+// change is not confirmed.
+func (st *state) trim() {
+	for i := 0; len(st.Generations) > keepGenerations; {
+		if st.Pending != nil && st.Generations[i].Number == st.Pending.Before {
+			i++
+			continue
+		}
+		st.Generations = slices.Delete(st.Generations, i, i+1)
+	}
 }
 
 // restored is the state with an earlier generation in force.
@@ -61,6 +70,9 @@ func (st *state) has(number uint64) bool {
 
 // ago returns the number of the generation that was in force n changes ago.
 func (st *state) ago(n int) (uint64, error) {
+	if st.Pending != nil && n == 1 {
+		return st.Pending.Before, nil
+	}
 	at := slices.IndexFunc(st.Generations, func(g Generation) bool { return g.Number == st.Running }) - n
 	switch {
 	case n < 1 || at < -1:
@@ -136,7 +148,7 @@ func (f files) config(number uint64) (*Config, error) {
 // prepare writes what is needed before a state may be the one in force.
 func (f files) prepare(st state, c *Config) error {
 	if err := os.MkdirAll(f.dir, 0o700); err != nil {
-		return fmt.Errorf("make directory of the configuration: %w", err)
+		return fmt.Errorf("%w: make its directory: %w", ErrDisk, err)
 	}
 	text, err := json.Marshal(c)
 	if err != nil {
@@ -154,11 +166,20 @@ func (f files) write(st state) error {
 	return f.put(filepath.Join(f.dir, stateName), append(text, '\n'))
 }
 
+// restore makes a state the one on disk again, after a write that may or may not
+// have come through.
+func (f files) restore(st state) error {
+	if there, err := f.read(st.Identity); err == nil && there.Running == st.Running {
+		return nil
+	}
+	return f.write(st)
+}
+
 // put writes a file that is there whole or, after a crash, as it was before.
 func (f files) put(path string, text []byte) (err error) {
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("write %s: %w", path, err)
+			err = fmt.Errorf("%w: write %s: %w", ErrDisk, path, err)
 		}
 	}()
 	temporary := path + ".new"

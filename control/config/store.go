@@ -43,6 +43,7 @@ var (
 	ErrNoGeneration   = errors.New("no such generation")
 	ErrChanged        = errors.New("the configuration has changed meanwhile")
 	ErrConfirm        = errors.New("confirm time")
+	ErrDisk           = errors.New("configuration cannot be kept on disk")
 )
 
 // Bounds of the time to confirm.
@@ -93,10 +94,6 @@ func (s *Store) load() (err error) {
 	if s.state, err = s.files.read(s.options.Identity); err != nil {
 		return err
 	}
-	if s.state.Running == 0 {
-		s.running = Default()
-		return nil
-	}
 	if p := s.state.Pending; p != nil && p.left(s.options.Clock) <= 0 {
 		s.options.Log.Warn("configuration was not confirmed in time: taking the one before it", "generation", p.Generation, "before", p.Before)
 		if err := s.files.write(s.state.restored(p.Before)); err != nil {
@@ -111,7 +108,8 @@ func (s *Store) load() (err error) {
 // Start puts the configuration of a file into force, if the file is another one
 // than it was at the last start or apply, and else the one that was in force.
 // Without a file (nil), it is always the latter. While a change waits to be
-// confirmed the file is not looked at.
+// confirmed the file is not looked at. A disk that cannot be written to is no
+// reason not to start.
 func (s *Store) Start(ctx context.Context, file *Config, name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,7 +122,15 @@ func (s *Store) Start(ctx context.Context, file *Config, name string) error {
 		return nil
 	}
 	_, err := s.commit(ctx, file, change{action: "start", file: name, seen: true})
-	return err
+	if !errors.Is(err, ErrDisk) {
+		return err
+	}
+	s.options.Log.Warn("configuration is in force, and changes to it cannot be made", "error", err)
+	if err := s.options.Sink.Replace(ctx, file); err != nil {
+		return err
+	}
+	s.running = file
+	return nil
 }
 
 // Running returns the configuration in force, which the caller does not change,
@@ -249,9 +255,6 @@ func (s *Store) Rollback(ctx context.Context, n int, by Caller) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if number == 0 {
-		to = Default()
-	}
 	return s.commit(ctx, to, change{caller: by, action: fmt.Sprintf("rollback to %d", number)})
 }
 
@@ -293,12 +296,9 @@ func (s *Store) Expire(ctx context.Context) {
 }
 
 func (s *Store) expire(ctx context.Context, p *Pending) error {
-	before := Default()
-	if p.Before != 0 {
-		var err error
-		if before, err = s.files.config(p.Before); err != nil {
-			return err
-		}
+	before, err := s.files.config(p.Before)
+	if err != nil {
+		return err
 	}
 	if err := s.options.Sink.Replace(ctx, before); err != nil {
 		return err
@@ -309,6 +309,7 @@ func (s *Store) expire(ctx context.Context, p *Pending) error {
 		s.options.Log.Error("keep that the configuration was taken back", "error", err)
 	}
 	s.state = next
+	s.files.sweep(next)
 	s.audit("not confirmed in time: rolled back", Caller{}, "from", p.Generation, "generation", p.Before)
 	return nil
 }

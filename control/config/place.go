@@ -1,0 +1,62 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// Directories of what is kept. Named network namespaces end with the machine's
+// run, and so does what is kept of them.
+const (
+	lasting = "/var/lib/weft"
+	fading  = "/run/weft"
+)
+
+// File is the configuration file of the machine's own network namespace.
+const File = "/etc/weft/weft.yaml"
+
+// Place is where the configuration of a network namespace is kept.
+type Place struct {
+	Dir      string
+	Identity string
+	Own      bool // it is the one that the machine, or the container, starts with
+}
+
+// Find returns the place of the calling thread's network namespace, whose inode
+// netns is. Needs Linux 5.14 (SO_NETNS_COOKIE).
+func Find(netns string) (Place, error) {
+	var own, here unix.Stat_t
+	if err := unix.Stat("/proc/thread-self/ns/net", &here); err != nil {
+		return Place{}, fmt.Errorf("find network namespace: %w", err)
+	}
+	if err := unix.Stat("/proc/1/ns/net", &own); err == nil && own.Ino == here.Ino && own.Dev == here.Dev {
+		return Place{filepath.Join(lasting, "machine"), "machine", true}, nil
+	}
+	cookie, err := cookie()
+	if err != nil {
+		return Place{}, fmt.Errorf("find the network namespace's cookie: %w", err)
+	}
+	// The inode's number is used again, the cookie is not while the machine runs.
+	return Place{Dir: filepath.Join(fading, netns+".config"), Identity: fmt.Sprintf("%s %d", machine{}.Boot(), cookie)}, nil
+}
+
+func cookie() (uint64, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	n, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
+	return n, errors.Join(err, unix.Close(fd))
+}
+
+// Forget removes what is kept of a network namespace that is not the machine's.
+func (p Place) Forget() error {
+	if p.Own {
+		return nil
+	}
+	return os.RemoveAll(p.Dir)
+}
