@@ -24,7 +24,7 @@ type Config struct {
 
 	// Grow and NotInstalled are as in rib.Options.
 	Grow         func(im *fib.Image, size int) (*fib.Image, error)
-	NotInstalled func(routes int)
+	NotInstalled func(routes int, astray bool)
 
 	// Interface, if not nil, is called for each link when it appears, changes or
 	// goes. It may make links ports, or no ports any more: the routes over them
@@ -218,6 +218,8 @@ func (f *Follower) Run(ctx context.Context) error {
 			f.publish()
 		case <-refresh.C:
 			f.refresh()
+			f.rib.Retry()
+			f.publish()
 		case call := <-f.calls:
 			call()
 			f.publish()
@@ -272,7 +274,9 @@ func (f *Follower) accept(a arrival, each func(kernel.Event)) {
 	switch {
 	case errors.Is(a.err, kernel.ErrOverrun):
 		f.counts.Overruns++
-		f.config.Log.Warn("changes were lost: reading all again", "error", a.err)
+		if !f.waiting { // it may be told of each of thousands of changes
+			f.config.Log.Warn("changes were lost: reading all again", "error", a.err)
+		}
 		f.request()
 	case a.err != nil:
 		f.config.Log.Error("receive changes: reading all again", "error", a.err)

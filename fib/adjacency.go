@@ -49,6 +49,9 @@ func (im *Image) AddAdjacency(a Adjacency) (AdjacencyID, error) {
 	if err := a.check(); err != nil {
 		return 0, fmt.Errorf("add adjacency: %w", err)
 	}
+	if !im.hasRoomForGroup() {
+		return 0, fmt.Errorf("add adjacency: %w", ErrFull)
+	}
 	if len(im.adjacencyFree) == 0 {
 		im.reclaim(false)
 	}

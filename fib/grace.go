@@ -146,6 +146,7 @@ type limbo struct {
 	open    []retired
 	closed  []limboPeriod
 	recycle [][]retired
+	bytes   int // of the blocks in it
 }
 
 type limboPeriod struct {
@@ -154,6 +155,9 @@ type limboPeriod struct {
 }
 
 func (im *Image) retire(r retired) {
+	if r.kind == retiredBlock {
+		im.limbo.bytes += unitSize << r.order
+	}
 	if im.opts.Grace == nil {
 		im.reuse(r)
 		return
@@ -207,6 +211,7 @@ func (im *Image) reuse(r retired) {
 	switch r.kind {
 	case retiredBlock:
 		im.alloc.release(r.unit, int(r.order))
+		im.limbo.bytes -= unitSize << r.order
 	case retiredGroup:
 		im.groupFree = append(im.groupFree, r.unit)
 	case retiredAdjacency:

@@ -107,6 +107,9 @@ func (im *Image) AddGroup(g Group) (GroupID, error) {
 	if err := im.checkGroup(&g); err != nil {
 		return 0, fmt.Errorf("add group: %w", err)
 	}
+	if !im.hasRoomForGroup() {
+		return 0, fmt.Errorf("add group: %w", ErrFull)
+	}
 	if len(im.groupFree) == 0 {
 		im.reclaim(false)
 	}

@@ -33,6 +33,9 @@ type Options struct {
 	// HashSeed goes into every flow hash, so that routers in a row do not all
 	// choose alike (RFC 2992). Open keeps the image's own.
 	HashSeed uint32
+	// Reserve is how many bytes new routes leave free, so that what there is can
+	// change, and go, in an image that is full. Groups and adjacencies leave half.
+	Reserve int
 	// Grace tells when readers have left freed memory. With nil there must not
 	// be readers while the image changes.
 	Grace Grace
@@ -172,6 +175,9 @@ func (im *Image) Size() int { return len(im.mem) }
 // Used returns how many bytes of the image are taken. Memory that waits for a
 // grace period counts.
 func (im *Image) Used() int { return unitSize * int(im.alloc.used) }
+
+// Available returns how many bytes are free, or will be when readers have left.
+func (im *Image) Available() int { return im.Size() - im.Used() + im.limbo.bytes }
 
 // UsedByRecords returns how many of them are for the records of routes, which
 // readers never touch.

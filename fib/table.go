@@ -91,6 +91,9 @@ func (t Table) insert(r *route) error {
 			return nil
 		}
 	} else {
+		if !im.hasRoomForRoute() {
+			return ErrFull
+		}
 		if err := im.routes.reserve(); err != nil {
 			return err
 		}
@@ -259,9 +262,15 @@ func (t Table) Replace(routes []Route) (Difference, error) {
 	}
 	all = sortRoutes(all)
 	if v4, v6 := t.Len(); v4+v6 == 0 {
-		d.Added = len(all)
 		if err := t.load(all); err != nil {
-			return Difference{}, fmt.Errorf("load table %d: %w", t.vrf, err)
+			return d, fmt.Errorf("load table %d: %w", t.vrf, err)
+		}
+		deleted, err := t.trim(all)
+		if d.Added = len(all) - deleted; err == nil && deleted > 0 {
+			err = ErrFull
+		}
+		if err != nil {
+			return d, fmt.Errorf("load table %d: %w", t.vrf, err)
 		}
 		return d, nil
 	}

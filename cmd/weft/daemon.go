@@ -34,7 +34,7 @@ func runDaemon(ctx context.Context, e *env, o runOptions) error {
 	defer signal.Stop(signals)
 	report := daemon.Report()
 	err := daemon.Run(signals, daemon.Options{
-		Ports: o.ports, Mode: dataplane.Mode(o.wantedMode()), ReceiveBuffer: o.receiveBuffer, Socket: e.socket,
+		Ports: o.ports, Mode: dataplane.Mode(o.wantedMode()), ReceiveBuffer: o.receiveBuffer, FIBSize: o.fibSize << 20, Socket: e.socket,
 		Version: e.version, Log: slog.New(slog.NewTextHandler(out, nil)), Ready: func() { report(nil) },
 	})
 	err = daemonFailure("run", err)

@@ -135,6 +135,9 @@ func (s *routerStatus) troubles() []string {
 		if len(s.Ports) == 0 {
 			out = append(out, "NO PORTS: nothing is forwarded: 'weft doctor' tells what interfaces lack")
 		}
+		if n := s.FIB.NotInstalled; n > 0 {
+			out = append(out, fmt.Sprintf("FIB FULL: Linux forwards what follows %s: free memory, or raise --fib-size of 'weft run'", count(n, "route")))
+		}
 	case "loading":
 		out = append(out, "LOADING: Linux forwards until all routes are read: ask again in some seconds")
 	case "kernel":

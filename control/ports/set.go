@@ -94,11 +94,15 @@ func (paper) SetPort(dataplane.Port) error  { return nil }
 func (paper) RemovePort(uint32) error       { return nil }
 func (paper) Ports() []dataplane.PortStatus { return nil }
 
-// Start gives the engine the ports that were held.
+// Start gives the engine the ports that were held. Those that it has are not what
+// they are to be, yet.
 func (s *Set) Start() {
 	s.engine = s.config.Engine
 	s.mu.Lock()
 	clear(s.ports)
+	for _, p := range s.engine.Ports() {
+		s.ports[p.Ifindex] = p.Port
+	}
 	s.mu.Unlock()
 	s.update()
 }

@@ -48,7 +48,7 @@ var errRefused = errors.New("frames redirected to it are lost")
 func (e *Engine) Check() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.closed {
+	if e.closed || e.beside != nil {
 		return nil
 	}
 	var errs []error
@@ -172,6 +172,9 @@ func (e *Engine) adoptEgress(p *port) error {
 	var ifindex uint32
 	err := e.state.TxPorts.Lookup(p.Number, &ifindex)
 	switch {
+	case err == nil && int(ifindex) != p.Ifindex: // of a port that had the number
+		p.egress.reason = errRefused.Error()
+		return e.clearEgress(&p.Port)
 	case err == nil:
 		p.egress = egress{open: true, since: time.Now()}
 	case errors.Is(err, ebpf.ErrKeyNotExist):
@@ -191,7 +194,7 @@ func (e *Engine) status(p *port) dataplane.PortStatus {
 		s.Egress = dataplane.NativeEgress
 	}
 	t := e.mem.transmit(p.Number)
-	s.EgressLost = atomic.LoadUint64(&t.Dropped)
+	s.EgressLost = atomic.LoadUint64(&t.Dropped) + e.earlier.lost(p.Number)
 	s.EgressErrno = unix.Errno(atomic.LoadUint32(&t.Error))
 	s.Unaccounted, s.UnaccountedReason = p.account.unaccounted, p.account.reason
 	return s

@@ -74,22 +74,42 @@ func (e *Engine) fit() error {
 	return e.swap(e.image, f, func(update func() error) error { return update() })
 }
 
-// updateLinks makes programs those of all ports, or of none.
+// updateLinks makes programs those of all ports, or of none. Ports that another
+// engine forwards by are left alone.
 func (e *Engine) updateLinks(next programs) error {
+	if e.beside != nil {
+		return nil
+	}
 	var done []*port
 	for _, p := range e.ports {
 		if p.link == nil {
 			continue
 		}
-		if err := p.link.Update(next.of(p.Mode)); err != nil {
+		if err := e.updateLink(p, next); err != nil {
 			for _, d := range done {
-				err = errors.Join(err, d.link.Update(e.progs.of(d.Mode)))
+				err = errors.Join(err, e.updateLink(d, e.progs))
 			}
 			return fmt.Errorf("update program of port %s: %w", p.Name, err)
 		}
 		done = append(done, p)
 	}
 	return nil
+}
+
+func (e *Engine) updateLink(p *port, next programs) error {
+	err := p.link.Update(next.of(p.Mode))
+	if !errors.Is(err, unix.EINVAL) {
+		return err
+	}
+	// The link was made for programs that were loaded for another attach type. In the
+	// moment without a program Linux forwards.
+	if err := e.detach(p); err != nil {
+		return err
+	}
+	if p.link, err = attach(p.Ifindex, p.Mode, next); err != nil {
+		return err
+	}
+	return e.pins.pinLink(p.Number, p.link)
 }
 
 // needTC loads the program of tc if it is not there.
@@ -129,13 +149,19 @@ func (e *Engine) attachMode(ifindex int, m dataplane.Mode) (link.Link, error) {
 		if err := e.needTC(); err != nil {
 			return nil, err
 		}
-		return link.AttachTCX(link.TCXOptions{Program: e.progs.tc, Interface: ifindex, Attach: ebpf.AttachTCXIngress})
+	}
+	return attach(ifindex, m, e.progs)
+}
+
+func attach(ifindex int, m dataplane.Mode, progs programs) (link.Link, error) {
+	if m == dataplane.TC {
+		return link.AttachTCX(link.TCXOptions{Program: progs.tc, Interface: ifindex, Attach: ebpf.AttachTCXIngress})
 	}
 	flags := link.XDPDriverMode
 	if m == dataplane.GenericXDP {
 		flags = link.XDPGenericMode
 	}
-	l, err := link.AttachXDP(link.XDPOptions{Program: e.progs.xdp, Interface: ifindex, Flags: flags})
+	l, err := link.AttachXDP(link.XDPOptions{Program: progs.xdp, Interface: ifindex, Flags: flags})
 	if errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EEXIST) {
 		err = fmt.Errorf("%w: %w", ErrForeign, err)
 	}
