@@ -31,6 +31,10 @@ type Config struct {
 	// follow when it returns.
 	Interface func(i Interface, there bool)
 
+	// Export and ThroughDefault are as in rib.Options.
+	Export         func(*rib.Export)
+	ThroughDefault bool
+
 	// VRF, if not nil, tells in which VRF a link was when it was made a port that
 	// the owner has taken over.
 	VRF func(link int) (vrf int, ok bool)
@@ -74,6 +78,7 @@ type Follower struct {
 
 	arrived chan arrival
 	calls   chan func()
+	acks    []func(generation uint64) // what waits for the next publication
 	synced  chan struct{}
 	done    chan struct{}
 
@@ -137,6 +142,7 @@ func Open(config Config) (*Follower, error) {
 		config: config, watcher: watcher, conn: conn,
 		rib: rib.New(config.Image, rib.Options{
 			Ports: config.Ports, Reasons: config.Reasons, Grow: config.Grow, NotInstalled: config.NotInstalled, Log: config.Log,
+			Export: config.Export, ThroughDefault: config.ThroughDefault,
 		}),
 		arrived: make(chan arrival, 64), calls: make(chan func()),
 		synced: make(chan struct{}), done: make(chan struct{}),
@@ -165,6 +171,34 @@ func (f *Follower) Do(ctx context.Context, fn func(*rib.RIB)) error {
 		return ErrStopped
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// Update calls change as Do does, and then, when what it has changed is published
+// to all engines, published with the generation: RIB.State tells there what has
+// become of a route. It waits for that, so a source hands over many changes at
+// once. published may be nil. Before the first synchronization has ended nothing
+// is published.
+//
+// Errors: that of ctx, when nothing was changed; ErrStopped, when it may have been.
+func (f *Follower) Update(ctx context.Context, change func(*rib.RIB), published func(r *rib.RIB, generation uint64)) error {
+	ended := make(chan struct{})
+	if err := f.Do(ctx, func(r *rib.RIB) {
+		change(r)
+		f.acks = append(f.acks, func(generation uint64) {
+			if published != nil {
+				published(r, generation)
+			}
+			close(ended)
+		})
+	}); err != nil {
+		return err
+	}
+	select {
+	case <-ended:
+		return nil
+	case <-f.done:
+		return ErrStopped
 	}
 }
 
@@ -286,9 +320,17 @@ func (f *Follower) accept(a arrival, each func(kernel.Event)) {
 
 // publish ends a set of changes.
 func (f *Follower) publish() {
-	f.rib.Publish()
+	generation := f.rib.Publish()
 	if f.rib.TakeStale() {
 		f.request()
+	}
+	if f.counts.Syncs == 0 {
+		return
+	}
+	acks := f.acks
+	f.acks = nil
+	for _, ack := range acks {
+		ack(generation)
 	}
 }
 
