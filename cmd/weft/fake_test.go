@@ -29,6 +29,9 @@ type fake struct {
 	noPorts     bool
 	unaccounted bool
 	differences int
+	pending     bool                    // a configuration waits to be confirmed
+	same        bool                    // a plan has no changes
+	change      *api.ChangeRouteRequest // as it was asked
 	asked       int                // times that ports were
 	routes      *api.RoutesRequest // as it was asked
 	many        int                // so many routes instead of some

@@ -12,9 +12,11 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	"weft/control"
+	"weft/control/config"
 	"weft/control/ports"
 	"weft/control/rib"
 	"weft/dataplane"
@@ -22,13 +24,14 @@ import (
 
 // Config is what a Server answers from. All of it is needed.
 type Config struct {
-	Follower *control.Follower
-	Ports    *ports.Set
-	Engine   dataplane.Engine
-	Identity Identity
-	Program  func() (*Program, error) // that forwards now
-	Stop     func()                   // ends the daemon and gives the ports back; it does not wait
-	Stopped  <-chan struct{}          // closed when that is done
+	Follower      *control.Follower
+	Configuration *config.Store
+	Ports         *ports.Set
+	Engine        dataplane.Engine
+	Identity      Identity
+	Program       func() (*Program, error) // that forwards now
+	Stop          func()                   // ends the daemon and gives the ports back; it does not wait
+	Stopped       <-chan struct{}          // closed when that is done
 }
 
 // Identity says which daemon this is.
@@ -53,7 +56,8 @@ type Server struct {
 // NewServer makes a Server. The methods of Config.Follower's owner that it has
 // for events are Observe and Note.
 func NewServer(c Config) *Server {
-	s := &Server{config: c, grpc: grpc.NewServer(), seen: newSeen(c.Engine)}
+	s := &Server{config: c, seen: newSeen(c.Engine)}
+	s.grpc = grpc.NewServer(grpc.MaxRecvMsgSize(maxRequest), grpc.Creds(peers{insecure.NewCredentials()}))
 	RegisterRouterServer(s.grpc, s)
 	return s
 }

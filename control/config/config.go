@@ -142,6 +142,15 @@ func compareKeys(a, b routeKey) int {
 	return cmp.Or(cmp.Compare(a.vrf, b.vrf), cmp.Compare(a.table, b.table), a.prefix.Compare(b.prefix), cmp.Compare(a.preference, b.preference))
 }
 
+// effective is a key with the preference that counts: routes with the same one
+// exclude each other.
+func (c *Config) effective(k routeKey) routeKey {
+	if k.preference == 0 {
+		k.preference = c.Preferences.Static
+	}
+	return k
+}
+
 type neighborKey struct {
 	addr netip.Addr
 	dev  string

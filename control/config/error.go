@@ -21,15 +21,19 @@ type Error struct {
 
 // Error prints the mistake in one line.
 func (e *Error) Error() string {
+	if e.Remedy == "" {
+		return e.What()
+	}
+	return e.What() + ": " + e.Remedy
+}
+
+// What is the mistake without what to do about it.
+func (e *Error) What() string {
 	text := fmt.Sprintf("%s:%d:%d: ", e.File, e.Line, e.Column)
 	if e.Subject != "" {
 		text += e.Subject + ": "
 	}
-	text += e.Cause
-	if e.Remedy != "" {
-		text += ": " + e.Remedy
-	}
-	return text
+	return text + e.Cause
 }
 
 // Errors are all mistakes that were found, by their place.

@@ -236,10 +236,7 @@ func (r *reader) checkRoutes() {
 	seen := map[routeKey]string{}
 	for i, f := range r.routes {
 		route := &r.config.Routes[i]
-		k := route.key()
-		if k.preference == 0 {
-			k.preference = r.config.Preferences.Static
-		}
+		k := r.config.effective(route.key())
 		if at, twice := seen[k]; twice {
 			f.wrong("prefix", "give one of them another preference, or list both next hops in one route", "%s is the same route", at)
 		}

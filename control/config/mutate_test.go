@@ -82,7 +82,7 @@ func TestMutations(t *testing.T) {
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
 	schema := compiledSchema(t)
-	const mutations = 4000
+	const mutations = 1500
 	refused := 0
 	for range mutations {
 		text := mutate(r, whole)
