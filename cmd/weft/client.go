@@ -84,7 +84,7 @@ func (e *env) daemonFailure(ctx context.Context, socket string, err error) error
 		return err
 	}
 	switch s.Code() {
-	case codes.AlreadyExists, codes.Aborted:
+	case codes.AlreadyExists, codes.Aborted, codes.FailedPrecondition:
 		return fail(codeFailed, s.Message(), "")
 	case codes.NotFound:
 		return fail(codeNotFound, s.Message(), "")

@@ -150,6 +150,8 @@ func configError(err error) error {
 		code = codes.NotFound
 	case errors.Is(err, config.ErrChanged):
 		code = codes.Aborted
+	case errors.Is(err, config.ErrLoading):
+		code = codes.FailedPrecondition
 	case errors.Is(err, config.ErrThere):
 		code = codes.AlreadyExists
 	}

@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -26,22 +25,26 @@ type Place struct {
 	Own      bool // it is the one that the machine, or the container, starts with
 }
 
+// firstCookie is that of the network namespace that Linux starts with.
+const firstCookie = 1
+
 // Find returns the place of the calling thread's network namespace, whose inode
 // netns is. Needs Linux 5.14 (SO_NETNS_COOKIE).
 func Find(netns string) (Place, error) {
-	var own, here unix.Stat_t
-	if err := unix.Stat("/proc/thread-self/ns/net", &here); err != nil {
-		return Place{}, fmt.Errorf("find network namespace: %w", err)
-	}
-	if err := unix.Stat("/proc/1/ns/net", &own); err == nil && own.Ino == here.Ino && own.Dev == here.Dev {
-		return Place{filepath.Join(lasting, "machine"), "machine", true}, nil
-	}
 	cookie, err := cookie()
 	if err != nil {
 		return Place{}, fmt.Errorf("find the network namespace's cookie: %w", err)
 	}
+	var first, here unix.Stat_t
+	if err := errors.Join(unix.Stat("/proc/1/ns/net", &first), unix.Stat("/proc/thread-self/ns/net", &here)); err != nil {
+		return Place{}, fmt.Errorf("find network namespace: %w", err)
+	}
+	own := first.Ino == here.Ino && first.Dev == here.Dev
+	if own && cookie == firstCookie {
+		return Place{filepath.Join(lasting, "machine"), "machine", own}, nil
+	}
 	// The inode's number is used again, the cookie is not while the machine runs.
-	return Place{Dir: filepath.Join(fading, netns+".config"), Identity: fmt.Sprintf("%s %d", machine{}.Boot(), cookie)}, nil
+	return Place{filepath.Join(fading, netns+".config"), fmt.Sprintf("%s %d", machine{}.Boot(), cookie), own}, nil
 }
 
 func cookie() (uint64, error) {
@@ -51,12 +54,4 @@ func cookie() (uint64, error) {
 	}
 	n, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
 	return n, errors.Join(err, unix.Close(fd))
-}
-
-// Forget removes what is kept of a network namespace that is not the machine's.
-func (p Place) Forget() error {
-	if p.Own {
-		return nil
-	}
-	return os.RemoveAll(p.Dir)
 }

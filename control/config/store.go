@@ -43,6 +43,7 @@ var (
 	ErrNoGeneration   = errors.New("no such generation")
 	ErrChanged        = errors.New("the configuration has changed meanwhile")
 	ErrConfirm        = errors.New("confirm time")
+	ErrLoading        = errors.New("the daemon is loading its configuration: try again")
 	ErrDisk           = errors.New("configuration cannot be kept on disk")
 )
 
@@ -69,6 +70,7 @@ type Store struct {
 	files   files
 	state   state
 	running *Config
+	started bool
 	changed chan struct{} // the deadline may be another one
 }
 
@@ -113,6 +115,7 @@ func (s *Store) load() (err error) {
 func (s *Store) Start(ctx context.Context, file *Config, name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.started = true
 	switch {
 	case file == nil || s.state.Pending != nil || s.state.Seen == digest(file):
 		if err := s.options.Sink.Replace(ctx, s.running); err != nil {
@@ -193,7 +196,8 @@ type Request struct {
 // Apply puts a configuration into force: on disk and in the Sink, or, with an
 // error, in neither.
 //
-// Errors: ErrChanged, ErrConfirm; those of the Sink and of the disk.
+// Errors: ErrChanged, ErrConfirm, ErrLoading before Start; those of the Sink and
+// of the disk.
 func (s *Store) Apply(ctx context.Context, to *Config, r Request) (*Plan, error) {
 	return s.Edit(ctx, r, func(*Config) (*Config, error) { return to, nil })
 }
@@ -206,6 +210,9 @@ func (s *Store) Edit(ctx context.Context, r Request, edit func(*Config) (*Config
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.started {
+		return nil, ErrLoading
+	}
 	if r.Base != 0 && r.Base != s.state.Running {
 		return nil, fmt.Errorf("%w: generation %d is in force, not %d", ErrChanged, s.state.Running, r.Base)
 	}
@@ -247,6 +254,9 @@ func (s *Store) Confirm(by Caller) (uint64, error) {
 func (s *Store) Rollback(ctx context.Context, n int, by Caller) (*Plan, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.started {
+		return nil, ErrLoading
+	}
 	number, err := s.state.ago(n)
 	if err != nil {
 		return nil, err

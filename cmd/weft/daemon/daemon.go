@@ -16,9 +16,11 @@ import (
 	"weft/bpf"
 	"weft/control"
 	"weft/control/api"
+	"weft/control/config"
 	"weft/control/kernel"
 	"weft/control/ports"
 	"weft/control/rib"
+	"weft/control/static"
 	"weft/dataplane"
 	"weft/dataplane/xdp"
 	"weft/fib"
@@ -31,6 +33,7 @@ type Options struct {
 	ReceiveBuffer int            // of the netlink socket, bytes; 0: the default
 	FIBSize       int            // bytes that the image may grow to; 0: fib.MaxSize
 	Socket        string         // "": by the network namespace
+	Config        string         // file; "": config.File if there is one, in the machine's own network namespace
 	Version       string
 	Log           *slog.Logger
 	Ready         func() // called when packets are forwarded
@@ -80,6 +83,11 @@ type router struct {
 	follower *control.Follower
 	server   *api.Server
 
+	static   *static.Source
+	config   *config.Store
+	file     *config.Config // of Options.Config, nil: none
+	fileName string
+
 	adopted bool          // packets were forwarded when the daemon came
 	held    bool          // ports wait until the image is filled: nothing is forwarded by it yet
 	left    bool          // the engine is closed
@@ -118,6 +126,10 @@ func (r *router) open() (err error) {
 	if r.netns, err = api.Netns(); err != nil {
 		return err
 	}
+	place, err := r.readConfig()
+	if err != nil {
+		return err
+	}
 	if r.lock, err = api.Lock(r.netns); err != nil {
 		return err
 	}
@@ -146,7 +158,7 @@ func (r *router) open() (err error) {
 	r.follower, err = control.Open(control.Config{
 		Image: im, Ports: r.ports, Reasons: reasons, Grow: r.grow, NotInstalled: r.notInstalled, Log: r.log,
 		ReceiveBuffer: r.options.ReceiveBuffer,
-		Interface:     r.ports.Take,
+		Interface:     r.interfaceChanged,
 		VRF:           func(link int) (int, bool) { vrf, ok := before[link]; return vrf, ok },
 		Observe:       func(rib *rib.RIB, e kernel.Event) { r.server.Observe(rib, e) },
 		Synced: func(took time.Duration) {
@@ -156,7 +168,7 @@ func (r *router) open() (err error) {
 	if err != nil {
 		return fmt.Errorf("follow the kernel: %w", err)
 	}
-	return nil
+	return r.openConfig(place)
 }
 
 // supported finds out whether there is any sense in trying.
@@ -273,7 +285,7 @@ func (r *router) serve(signals <-chan os.Signal) error {
 		return err
 	}
 	r.server = api.NewServer(api.Config{
-		Follower: r.follower, Ports: r.ports, Engine: r.engine, Program: r.program, Stop: r.requestStop, Stopped: r.stopped,
+		Follower: r.follower, Configuration: r.config, Ports: r.ports, Engine: r.engine, Program: r.program, Stop: r.requestStop, Stopped: r.stopped,
 		Identity: api.Identity{
 			Version: r.options.Version, Netns: r.netns, Pins: filepath.Join("/sys/fs/bpf", pinsName, r.netns), Adopted: r.adopted,
 			Started: r.started,
@@ -347,6 +359,9 @@ func (r *router) follow(signals <-chan os.Signal, served <-chan error) error {
 
 // ready is called when the image is filled.
 func (r *router) ready(ctx context.Context) error {
+	if err := r.startConfig(ctx); err != nil {
+		return err
+	}
 	if r.held {
 		if err := r.follower.UpdatePorts(ctx, r.ports.Start); err != nil {
 			return err
@@ -440,34 +455,17 @@ func (r *router) notInstalled(routes int, astray bool) {
 	} // else at the next retry, when the routes over the ports are brought up to date
 }
 
-// instructionSize is what a BPF instruction takes, bytes (RFC 9669 3).
-const instructionSize = 8
-
-// program describes the program that forwards now.
-func (r *router) program() (*api.Program, error) {
-	info, err := r.engine.ProgramInfo()
-	if err != nil {
-		return nil, err
-	}
-	p := &api.Program{Tag: info.Tag}
-	if id, ok := info.ID(); ok {
-		p.Id = uint32(id)
-	}
-	if n, err := info.TranslatedSize(); err == nil {
-		p.Instructions = uint32(n / instructionSize)
-	}
-	if n, err := info.JitedSize(); err == nil {
-		p.JitedBytes = n
-	}
-	return p, nil
-}
-
 // leave ends the use of the engine, which goes on forwarding or gives its ports
 // back to Linux.
 func (r *router) leave(forwarding bool) error {
 	r.left = true
 	if forwarding {
 		return r.engine.Close()
+	}
+	if r.static != nil {
+		if err := r.static.Withdraw(); err != nil {
+			r.log.Warn("remove the configuration's neighbors", "error", err)
+		}
 	}
 	os.Remove(api.LogPath(r.netns)) // of a daemon in the background: it has nothing to tell any more
 	return r.engine.Stop()
@@ -478,6 +476,9 @@ func (r *router) close() error {
 	var errs []error
 	if r.engine != nil && !r.left { // it did not come to an end of its own
 		errs = append(errs, r.leave(r.adopted))
+	}
+	if r.static != nil {
+		errs = append(errs, r.static.Close())
 	}
 	if r.mem != nil {
 		errs = append(errs, r.mem.Close())
