@@ -36,11 +36,12 @@ func Find(netns string) (Place, error) {
 		return Place{}, fmt.Errorf("find the network namespace's cookie: %w", err)
 	}
 	var first, here unix.Stat_t
-	if err := errors.Join(unix.Stat("/proc/1/ns/net", &first), unix.Stat("/proc/thread-self/ns/net", &here)); err != nil {
+	if err := unix.Stat("/proc/thread-self/ns/net", &here); err != nil {
 		return Place{}, fmt.Errorf("find network namespace: %w", err)
 	}
-	own := first.Ino == here.Ino && first.Dev == here.Dev
-	if own && cookie == firstCookie {
+	// Not all may look at process 1: then only the cookie tells.
+	own := cookie == firstCookie || unix.Stat("/proc/1/ns/net", &first) == nil && first.Ino == here.Ino && first.Dev == here.Dev
+	if cookie == firstCookie {
 		return Place{filepath.Join(lasting, "machine"), "machine", own}, nil
 	}
 	// The inode's number is used again, the cookie is not while the machine runs.
