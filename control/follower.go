@@ -65,6 +65,7 @@ const (
 	syncShare = 5
 
 	dumpTries = 3
+	maxCalls  = 64   // between two publications
 	batch     = 1024 // changes between two publications, at most
 	pollEvery = 1024 // messages of a dump between two looks at the changes
 )
@@ -255,12 +256,28 @@ func (f *Follower) Run(ctx context.Context) error {
 			f.rib.Retry()
 			f.publish()
 		case call := <-f.calls:
-			call()
-			f.publish()
+			f.serve(call)
 		case <-ctx.Done():
 			return nil
 		}
 	}
+}
+
+// serve does a call and what waits behind it: what sources hand over at the same
+// time is published once.
+func (f *Follower) serve(call func()) {
+	for n := 0; ; n++ {
+		call()
+		if n < maxCalls {
+			select {
+			case call = <-f.calls:
+				continue
+			default:
+			}
+		}
+		break
+	}
+	f.publish()
 }
 
 // receive reads as fast as it can, so that the buffer in the kernel is empty.

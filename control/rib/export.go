@@ -96,7 +96,9 @@ func (r *RIB) tell() {
 		r.tellRoute(k, &x, &left)
 	}
 	for g := range e.groups {
-		x.Groups = append(x.Groups, r.exportGroup(g))
+		if g.told > 0 { // else it goes
+			x.Groups = append(x.Groups, r.exportGroup(g))
+		}
 	}
 	for _, at := range left {
 		g := r.groups[at]

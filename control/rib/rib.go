@@ -187,6 +187,7 @@ func (r *RIB) loading() bool { return r.found != nil }
 
 // load fills the image with all routes at once.
 func (r *RIB) load() {
+	r.mergeAll()
 	for _, h := range r.hosts {
 		r.derive(h.key)() // a host on two links is there twice
 	}
@@ -208,7 +209,6 @@ func (r *RIB) load() {
 		if routes[vrf] == nil {
 			routes[vrf] = make([]fib.Route, 0, sort.Search(len(keys)-i, func(n int) bool { return keys[i+n].vrf != k.vrf }))
 		}
-		r.merge(k)()
 		if g, ok := r.answer(k); ok {
 			routes[vrf] = append(routes[vrf], fib.Route{Prefix: k.prefix(), Group: r.groups[g].id})
 		}
