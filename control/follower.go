@@ -114,8 +114,9 @@ type Counts struct {
 
 // arrival is what Watcher.Receive returned.
 type arrival struct {
-	events []kernel.Event
-	err    error
+	events  []kernel.Event
+	err     error
+	drained bool // the buffer is empty for the first time since it ran over
 }
 
 // Open subscribes to the changes of the network namespace of the calling thread.
@@ -134,6 +135,7 @@ func Open(config Config) (*Follower, error) {
 	if err != nil {
 		return nil, err
 	}
+	// gofail: var followerSubscribed struct{}
 	conn, err := kernel.Open()
 	if err != nil {
 		watcher.Close()
@@ -280,13 +282,19 @@ func (f *Follower) serve(call func()) {
 	f.publish()
 }
 
-// receive reads as fast as it can, so that the buffer in the kernel is empty.
+// receive reads as fast as it can, so that the buffer in the kernel is empty. The
+// kernel tells once that it has run over, and drops more without a word until it
+// is empty.
 func (f *Follower) receive(ended chan<- struct{}) {
 	defer close(ended)
+	overrun := false
 	for {
 		events, err := f.watcher.Receive()
+		overrun = overrun || errors.Is(err, kernel.ErrOverrun)
+		drained := overrun && !f.watcher.Pending()
+		overrun = overrun && !drained
 		select {
-		case f.arrived <- arrival{events, err}:
+		case f.arrived <- arrival{events, err, drained}:
 		case <-f.done:
 			return
 		}
@@ -333,10 +341,14 @@ func (f *Follower) accept(a arrival, each func(kernel.Event)) {
 		f.config.Log.Error("receive changes: reading all again", "error", a.err)
 		f.request()
 	}
+	if a.drained { // what is being read may be older than what was dropped last
+		f.request()
+	}
 }
 
 // publish ends a set of changes.
 func (f *Follower) publish() {
+	// gofail: var followerPublish struct{}
 	generation := f.rib.Publish()
 	if f.rib.TakeStale() {
 		f.request()
@@ -460,6 +472,7 @@ func (f *Follower) refresh() {
 	}
 	var idle []neighbor
 	f.rib.Idle(f.config.IsUsed, func(link int, addr netip.Addr) { idle = append(idle, neighbor{link, addr}) })
+	// gofail: var followerRefresh struct{}
 	for _, n := range idle {
 		if err := f.conn.UseNeighbor(n.link, n.addr); err != nil {
 			f.config.Log.Debug("keep neighbor fresh", "error", err) // it has gone: the kernel will tell

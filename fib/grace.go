@@ -171,6 +171,7 @@ func (im *Image) retire(r retired) {
 func (im *Image) closeLimbo() {
 	l := &im.limbo
 	l.closed = append(l.closed, limboPeriod{im.opts.Grace.Begin(), l.open})
+	// gofail: var fibPeriodBegun struct{}
 	l.open = nil
 	if n := len(l.recycle); n > 0 {
 		l.open, l.recycle = l.recycle[n-1], l.recycle[:n-1]

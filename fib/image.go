@@ -113,6 +113,7 @@ func Create(mem []byte, opts Options) (*Image, error) {
 	// A group number of 0 in a leaf means no route.
 	im.groupFree = im.groupFree[:len(im.groupFree)-1]
 	im.adjacencyFree = im.adjacencyFree[:len(im.adjacencyFree)-1]
+	// gofail: var fibCreated struct{}
 	im.store64(offMagic, magic) // last: what is not complete is not an image
 	return im, nil
 }
@@ -196,6 +197,7 @@ func (im *Image) Generation() uint64 { return im.load64(offGeneration) }
 // lets them, and those who wait for an acknowledgement, name a state.
 func (im *Image) Publish() uint64 {
 	g := im.load64(offGeneration) + 1
+	// gofail: var fibPublish struct{}
 	im.store64(offGeneration, g)
 	return g
 }
@@ -227,7 +229,9 @@ func (im *Image) growTable(t *table, count uint32) error {
 		}
 		im.put32(off+i, v)
 	}
+	// gofail: var fibTableCopied struct{}
 	im.store64(t.header, uint64(off)<<tableShift|uint64(count))
+	// gofail: var fibTableMoved struct{}
 	if t.count > 0 {
 		im.discard(newBlock(t.off, t.count*t.size))
 	}

@@ -54,6 +54,9 @@ func (f *fake) GetStatus(context.Context, *api.StatusRequest) (*api.Status, erro
 	if f.state != "" {
 		s.State, s.Fib.NotInstalled = f.state, 12
 	}
+	if f.state == "degraded" {
+		s.Fib.NotInstalled, s.Degraded = 0, "the kernel refuses a program that is needed: load XDP program: cannot allocate memory"
+	}
 	return s, f.err
 }
 

@@ -27,6 +27,7 @@ var golden = []struct {
 	{"status-json", fake{}, "status -j -p"},
 	{"status-loading", fake{state: "loading"}, "status"},
 	{"status-kernel", fake{state: "kernel"}, "status"},
+	{"status-degraded", fake{state: "degraded"}, "status"},
 	{"status-no-ports", fake{noPorts: true}, "status"},
 	{"status-unaccounted", fake{unaccounted: true}, "status"},
 	{"status-unaccounted-json", fake{unaccounted: true}, "status -j -p"},

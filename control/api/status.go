@@ -18,6 +18,7 @@ const (
 	Loading    = "loading"    // the FIB is being filled; Linux forwards what is not there yet
 	Forwarding = "forwarding" // as it should
 	Kernel     = "kernel"     // the FIB has no room for changes: Linux forwards all
+	Degraded   = "degraded"   // a program that ports need is refused: the one before forwards
 )
 
 // GetStatus implements RouterServer.
@@ -53,6 +54,9 @@ func (s *Server) GetStatus(ctx context.Context, _ *StatusRequest) (*Status, erro
 	}
 	if st.State == Forwarding && astray {
 		st.State = Kernel
+	}
+	if st.Degraded = s.config.Degraded(); st.State == Forwarding && st.Degraded != "" {
+		st.State = Degraded
 	}
 	if st.Program, err = s.config.Program(); err != nil {
 		return nil, status.Errorf(codes.Internal, "describe the program: %v", err)

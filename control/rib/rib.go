@@ -172,6 +172,7 @@ func (r *RIB) EndSync() {
 	r.sweepLinks()
 	r.sweepNextHops()
 	r.sweepRoutes()
+	// gofail: var ribSwept struct{}
 	r.dropCopiesIf(func(c copied) bool { return c.generation != r.generation })
 	r.settle()
 	r.exports.synced = true
@@ -202,6 +203,7 @@ func (r *RIB) load() {
 		}
 	}
 	slices.SortFunc(keys, key.compare)
+	// gofail: var ribLoadBegun struct{}
 	r.expect(len(keys))
 	routes := map[int][]fib.Route{}
 	for i, k := range keys {
@@ -224,6 +226,7 @@ func (r *RIB) load() {
 		}
 	}
 	r.changed = true
+	// gofail: var ribLoaded struct{}
 	r.clean()
 }
 
@@ -303,6 +306,7 @@ func (r *RIB) try(change func() error) error {
 		if growErr != nil {
 			return errors.Join(err, growErr)
 		}
+		// gofail: var ribGrown struct{}
 		r.image = larger
 	}
 }

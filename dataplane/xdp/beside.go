@@ -190,9 +190,11 @@ func (e *Engine) takeOver() error {
 	if err := reached("before the maps are current"); err != nil {
 		return err
 	}
+	// gofail: var takeOverBegun struct{}
 	if err := e.pins.commit(); err != nil {
 		return err
 	}
+	// gofail: var takeOverCurrent struct{}
 	e.beside = nil
 	if err := reached("before the links are updated"); err != nil {
 		return err
@@ -200,6 +202,7 @@ func (e *Engine) takeOver() error {
 	if err := e.updateLinks(e.progs); err != nil {
 		return err
 	}
+	// gofail: var takeOverLinked struct{}
 	if err := e.watch.pin(e.pins); err != nil {
 		return err
 	}
@@ -230,5 +233,7 @@ func (e *Engine) finish() error {
 	if err := reached("before the old maps are removed"); err != nil {
 		return err
 	}
-	return errors.Join(e.pins.sweep(e.watch.names()), e.earlier.close())
+	err := errors.Join(e.pins.sweep(e.watch.names()), e.earlier.close())
+	// gofail: var takeOverSwept struct{}
+	return err
 }

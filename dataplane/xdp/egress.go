@@ -64,7 +64,7 @@ func (e *Engine) Check() error {
 		e.lookAtPeers(start, e.portsWithPeers()...)
 		e.nextPeers = start.Add(peerShare * time.Since(start))
 	}
-	if err := e.fit(); err != nil {
+	if err := e.fitInTime(time.Now()); err != nil {
 		errs = append(errs, fmt.Errorf("make programs fit the ports: %w", err))
 	}
 	if !time.Now().Before(e.nextLook) {
@@ -97,6 +97,7 @@ func (e *Engine) openEgress(p *port, now time.Time) error {
 	} else if err != nil {
 		return err
 	}
+	// gofail: var egressTried struct{}
 	p.egress = egress{open: true, since: now, wait: wait, refused: atomic.LoadUint64(&e.mem.transmit(p.Number).Refused)}
 	for _, v := range e.vlansBy(p) {
 		if err := e.fillSlot(v); err != nil {
@@ -134,6 +135,7 @@ func (e *Engine) closeEgress(p *port, reason string, now time.Time) error {
 	for _, v := range e.vlansBy(p) {
 		errs = append(errs, e.clearEgress(&v.Port))
 	}
+	// gofail: var egressClose struct{}
 	return errors.Join(append(errs, e.clearEgress(&p.Port))...)
 }
 

@@ -47,6 +47,8 @@ type Engine struct {
 	mu        sync.Mutex // guards what follows
 	progs     programs
 	features  bpf.Features // of progs
+	unfit     error        // why progs are not those that the ports need
+	refit     time.Time    // when that is tried again
 	ports     map[uint32]*port
 	beside    *Previous // what forwards, as long as it is not this engine
 	earlier   earlier   // counters of maps that are not removed yet
@@ -277,6 +279,7 @@ func (e *Engine) Stop() error {
 			errs = append(errs, e.detach(p))
 		}
 	}
+	// gofail: var stopDetached struct{}
 	return errors.Join(append(errs, e.pins.remove(), e.release())...)
 }
 

@@ -11,6 +11,7 @@ var (
 	ErrPort     = errors.New("not a usable port")
 	ErrNoPort   = errors.New("no such port")
 	ErrClosed   = errors.New("engine is closed")
+	ErrProgram  = errors.New("the kernel refuses a program that is needed")
 	ErrLayout   = errors.New("pinned maps are of another format")
 
 	ErrForeignPin = errors.New("pins are not weft's")

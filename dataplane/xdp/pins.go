@@ -60,12 +60,14 @@ func (p pins) create(im *bpf.Image, s *bpf.State) error {
 	if err == nil {
 		err = part.commit()
 	}
+	// gofail: var pinsStatePinned struct{}
 	if err == nil {
 		err = os.Rename(part.dir, p.dir)
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("pin maps in %s: %w", p.dir, err), os.RemoveAll(part.dir))
 	}
+	// gofail: var pinsCreated struct{}
 	return nil
 }
 
@@ -77,7 +79,9 @@ func (p pins) createMaps(im *bpf.Image, s *bpf.State) error {
 	if err := os.MkdirAll(p.path(p.maps), 0o700); err != nil {
 		return fmt.Errorf("make directory of pins: %w", err)
 	}
+	// gofail: var pinsPartMade struct{}
 	err := errors.Join(p.pinAbout(), im.Map().Pin(p.path(p.maps, imagePin)))
+	// gofail: var pinsImagePinned struct{}
 	for name, m := range statePins(s) {
 		err = errors.Join(err, (*m).Pin(p.path(p.maps, name)))
 	}
@@ -157,6 +161,7 @@ func (p pins) open() (_ *bpf.Image, _ *bpf.State, err error) {
 			return nil, nil, fmt.Errorf("open pinned map: %w: %s: %w", ErrLayout, name, err)
 		}
 	}
+	// gofail: var pinsOpened struct{}
 	m, err := ebpf.LoadPinnedMap(p.path(p.maps, imagePin), nil)
 	if err != nil {
 		return nil, nil, fmt.Errorf("open pinned image: %w: %w", ErrLayout, err)
@@ -209,6 +214,7 @@ func (p pins) pinLink(number uint32, l link.Link) error {
 	if p.dir == "" {
 		return nil
 	}
+	// gofail: var linkPinning struct{}
 	return l.Pin(p.path(linkPin(number)))
 }
 
@@ -233,18 +239,33 @@ func (p pins) replaceImage(im *bpf.Image, swap func() error) error {
 	if err := im.Map().Pin(next); err != nil {
 		return fmt.Errorf("pin image: %w", err)
 	}
+	// gofail: var imageNextPinned struct{}
 	if err := swap(); err != nil {
 		return errors.Join(err, im.Map().Unpin())
 	}
+	// gofail: var imageSwapped struct{}
 	if err := os.Rename(next, now); err != nil {
 		return fmt.Errorf("pin image: %w", err)
 	}
+	// gofail: var imageReplaced struct{}
 	return nil
 }
 
+// remove takes the directory away as a whole, as create makes it: one with some of
+// the pins could not be opened.
 func (p pins) remove() error {
 	if p.dir == "" {
 		return nil
 	}
-	return errors.Join(os.RemoveAll(p.dir), os.RemoveAll(p.dir+partSuffix))
+	part := p.dir + partSuffix
+	// gofail: var pinsRemove struct{}
+	err := os.RemoveAll(part)
+	if err == nil {
+		err = os.Rename(p.dir, part)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	// gofail: var pinsMoved struct{}
+	return errors.Join(err, os.RemoveAll(p.dir), os.RemoveAll(part))
 }

@@ -139,9 +139,11 @@ func (e *Engine) attach(p *dataplane.Port) (err error) {
 	e.mem.setPort(p.Number, e.entry(made))
 	e.mem.ports.Egress[p.Number] = uint32(p.Ifindex)
 	e.mem.ports.ByIfindex[p.Ifindex] = uint16(p.Number)
+	// gofail: var attachEntered struct{}
 	if err = e.fit(); err == nil {
 		err = e.attachLink(made)
 	}
+	// gofail: var attachLinked struct{}
 	if err == nil && made.Mode == dataplane.TC {
 		made.peer = nil
 		e.setPartial(made, false) // Check makes the programs fit
@@ -149,6 +151,7 @@ func (e *Engine) attach(p *dataplane.Port) (err error) {
 	if err == nil {
 		err = e.openEgress(made, time.Now())
 		if err == nil {
+			// gofail: var attachOpened struct{}
 			err = e.pins.pinLink(p.Number, made.link)
 		}
 		if err != nil {
@@ -158,6 +161,7 @@ func (e *Engine) attach(p *dataplane.Port) (err error) {
 	if err != nil {
 		return errors.Join(err, e.forget(p))
 	}
+	// gofail: var attachPinned struct{}
 	e.ports[p.Number] = made
 	return nil
 }
@@ -207,6 +211,7 @@ func (e *Engine) removePort(p *port) error {
 	if p.Parent != 0 {
 		return errors.Join(append(errs, e.detachVLAN(p))...)
 	}
+	// gofail: var removeBegun struct{}
 	delete(e.ports, p.Number)
 	return errors.Join(append(errs, e.detach(p), e.forget(&p.Port))...)
 }
@@ -214,14 +219,18 @@ func (e *Engine) removePort(p *port) error {
 // detach takes the program off a port. A link of an interface that is gone has
 // ended by itself.
 func (e *Engine) detach(p *port) error {
-	return errors.Join(e.pins.unpinLink(p.Number), p.link.Close())
+	err := e.pins.unpinLink(p.Number)
+	// gofail: var detachUnpinned struct{}
+	return errors.Join(err, p.link.Close())
 }
 
 // forget removes a port's entries, in the reverse order of attach.
 func (e *Engine) forget(p *dataplane.Port) error {
 	e.mem.ports.ByIfindex[p.Ifindex] = 0
+	// gofail: var forgetEntered struct{}
 	e.mem.ports.Egress[p.Number] = 0
 	e.mem.setPort(p.Number, bpf.Port{})
+	// gofail: var forgetCleared struct{}
 	return e.clearEgress(p)
 }
 
@@ -237,6 +246,7 @@ func (e *Engine) adopt(links map[uint32]link.Link) error {
 	if err := e.adoptLinks(links); err != nil {
 		return err
 	}
+	// gofail: var adoptLinks struct{}
 	for number := range links {
 		if p := e.ports[number]; p != nil {
 			if err := e.adoptVLANs(p); err != nil {
@@ -247,6 +257,8 @@ func (e *Engine) adopt(links map[uint32]link.Link) error {
 	if err := e.forgetOthers(); err != nil {
 		return err
 	}
+	// gofail: var adoptEntries struct{}
+
 	// Links without entries: a process died that forwarded by other maps.
 	for n, p := range e.ports {
 		e.mem.ports.ByIfindex[p.Ifindex] = uint16(n)
@@ -256,6 +268,7 @@ func (e *Engine) adopt(links map[uint32]link.Link) error {
 	if err := e.fit(); err != nil {
 		return err
 	}
+	// gofail: var adoptUpdate struct{}
 	return e.updateLinks(e.progs)
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -22,11 +23,11 @@ type programs struct {
 func loadPrograms(im *bpf.Image, s *bpf.State, f bpf.Features, tc bool) (_ programs, err error) {
 	var p programs
 	if p.xdp, err = bpf.Load(im, s, f); err != nil {
-		return p, err
+		return p, fmt.Errorf("%w: %w", ErrProgram, err)
 	}
 	if tc {
 		if p.tc, err = bpf.LoadTC(im, s, f); err != nil {
-			return programs{}, errors.Join(err, p.close())
+			return programs{}, errors.Join(fmt.Errorf("%w: %w", ErrProgram, err), p.close())
 		}
 	}
 	return p, nil
@@ -57,9 +58,11 @@ func (e *Engine) swap(im *bpf.Image, f bpf.Features, how func(update func() erro
 	if err != nil {
 		return err
 	}
+	// gofail: var swapLoaded struct{}
 	if err := how(func() error { return e.updateLinks(next) }); err != nil {
 		return errors.Join(err, next.close())
 	}
+	// gofail: var swapUpdated struct{}
 	old := e.progs
 	e.progs, e.image, e.features = next, im, f
 	return errors.Join(old.close(), e.dropProbe())
@@ -69,9 +72,33 @@ func (e *Engine) swap(im *bpf.Image, f bpf.Features, how func(update func() erro
 func (e *Engine) fit() error {
 	f := e.mem.features()
 	if f == e.features {
+		e.unfit = nil
 		return nil
 	}
-	return e.swap(e.image, f, func(update func() error) error { return update() })
+	e.unfit = e.swap(e.image, f, func(update func() error) error { return update() })
+	return e.unfit
+}
+
+// refitAfter is how long a program that was refused is not tried again by Check: the
+// verifier takes its time to refuse it.
+const refitAfter = 5 * time.Second
+
+// fitInTime is fit for those who call again and again.
+func (e *Engine) fitInTime(now time.Time) error {
+	if e.unfit != nil && now.Before(e.refit) {
+		return nil
+	}
+	err := e.fit()
+	e.refit = now.Add(refitAfter)
+	return err
+}
+
+// Unfit says why the programs that run are not those that the ports need; nil: they
+// are. They forward as before, without what is new.
+func (e *Engine) Unfit() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.unfit
 }
 
 // updateLinks makes programs those of all ports, or of none. Ports that another
@@ -91,6 +118,7 @@ func (e *Engine) updateLinks(next programs) error {
 			}
 			return fmt.Errorf("update program of port %s: %w", p.Name, err)
 		}
+		// gofail: var linkUpdated struct{}
 		done = append(done, p)
 	}
 	return nil
@@ -115,7 +143,9 @@ func (e *Engine) updateLink(p *port, next programs) error {
 // needTC loads the program of tc if it is not there.
 func (e *Engine) needTC() (err error) {
 	if e.progs.tc == nil {
-		e.progs.tc, err = bpf.LoadTC(e.image, e.state, e.features)
+		if e.progs.tc, err = bpf.LoadTC(e.image, e.state, e.features); err != nil {
+			err = fmt.Errorf("%w: %w", ErrProgram, err)
+		}
 	}
 	return err
 }

@@ -63,7 +63,7 @@ func (e *Engine) Repin(dir string) (missing []string, err error) {
 	if err := e.pins.repin(all, missing); err != nil {
 		return missing, fmt.Errorf("pin again in %s: %w", dir, err)
 	}
-	if old != dir { // what is left there would outlive what Stop removes
+	if !sameFile(old, dir) { // what is left there would outlive what Stop removes
 		for name := range all {
 			os.Remove(filepath.Join(old, name))
 		}

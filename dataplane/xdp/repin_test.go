@@ -1,6 +1,7 @@
 package xdp_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -55,6 +56,17 @@ func TestRepin(t *testing.T) {
 		t.Fatal(err)
 	}
 	repin(dir, len(all))
+
+	byFile, err := os.Open(root) // the same place by another path
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer byFile.Close()
+	if err := os.Remove(filepath.Join(dir, all[0])); err != nil {
+		t.Fatal(err)
+	}
+	repin(fmt.Sprintf("/proc/self/fd/%d/engine", byFile.Fd()), 1)
+	repin(dir, 0)
 
 	foreign := filepath.Join(root, "other", "foreign")
 	if err := os.MkdirAll(filepath.Dir(foreign), 0o700); err != nil {

@@ -46,6 +46,7 @@ func newWatch(s *bpf.State, m *memory) (*watch, error) {
 		if w.err == nil {
 			if l, w.err = attachTracepoint(link.RawTracepointOptions{Name: name, Program: prog}); w.err == nil {
 				w.links[name] = l
+				// gofail: var tracepointAttached struct{}
 			}
 		}
 		err = errors.Join(err, prog.Close())
@@ -124,5 +125,6 @@ func (p pins) pinTracepoint(name string, l link.Link) error {
 	if err := l.Pin(next); err != nil {
 		return fmt.Errorf("pin tracepoint: %w", err)
 	}
+	// gofail: var tracepointPinned struct{}
 	return os.Rename(next, p.path(tracepointPins+name))
 }

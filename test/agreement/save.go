@@ -32,8 +32,11 @@ func (d *Divergence) Kind() string {
 	return kind
 }
 
+// testSuffix keeps saved tests from being a package where they lie.
+const testSuffix = "_test.go.txt"
+
 // Save writes a capture of a divergence's packet, and a Go test that fails while it is
-// there: to be put into this package. It returns the test's path.
+// there: to be put into this package, without its .txt. It returns the test's path.
 func (d *Divergence) Save(dir string) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("save divergence: %w", err)
@@ -45,12 +48,12 @@ func (d *Divergence) Save(dir string) (string, error) {
 	path := filepath.Join(dir, "divergence_"+d.name())
 	err = os.WriteFile(path+".pcap", d.capture(), 0o644)
 	if err == nil {
-		err = os.WriteFile(path+"_test.go", source, 0o644)
+		err = os.WriteFile(path+testSuffix, source, 0o644)
 	}
 	if err != nil {
 		return "", fmt.Errorf("save divergence: %w", err)
 	}
-	return path + "_test.go", nil
+	return path + testSuffix, nil
 }
 
 // name is the same for the same packet and difference.

@@ -47,7 +47,7 @@ func (t *Table) Shrink(d Divergence) (Divergence, error) {
 // of is a table of those that a difference is between.
 func (t *Table) of(between string) *Table {
 	names := strings.Split(between, " and ")
-	only := &Table{}
+	only := &Table{hurried: true}
 	if slices.Contains(names, "linux") {
 		only.Linux = t.Linux
 	}

@@ -85,12 +85,12 @@ func TestSave(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantCapture(t, strings.TrimSuffix(path, "_test.go")+".pcap", d.Packet.Frame)
+	wantCapture(t, strings.TrimSuffix(path, testSuffix)+".pcap", d.Packet.Frame)
 	here, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)
 	}
-	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{filepath.Join(here, filepath.Base(path)): path}})
+	overlay, err := json.Marshal(map[string]any{"Replace": map[string]string{filepath.Join(here, strings.TrimSuffix(filepath.Base(path), ".txt")): path}})
 	if err == nil {
 		err = os.WriteFile(filepath.Join(dir, "overlay.json"), overlay, 0o644)
 	}

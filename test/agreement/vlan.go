@@ -56,7 +56,7 @@ func (e *Engine) forwardTagged(p Packet, a *Answer) error {
 		return nil
 	}
 	parent := e.numbers[p.Port]
-	tag := binary.BigEndian.AppendUint32(nil, vlanProtocol<<16|uint32(vlanFirst+parent))
+	tag := binary.BigEndian.AppendUint32(nil, vlanProtocol<<16|(vlanFirst+parent))
 	r, err := e.engine.Run(slices.Insert(slices.Clone(p.Frame), tagAt, tag...), parent)
 	if err != nil {
 		return err

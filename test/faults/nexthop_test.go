@@ -168,34 +168,34 @@ func (f *fault) cut(s *star.Stream, name string) (took time.Duration, lost uint6
 	if err != nil {
 		f.Fatal(err)
 	}
+	var enough atomic.Bool
 	sent := make(chan error, 1)
 	go func() {
-		_, err := s.Gen.Send(1 << 21)
+		var err error
+		for err == nil && !enough.Load() {
+			_, err = s.Gen.Send(1 << 18)
+		}
 		sent <- err
 	}()
 	f.Until("packets flow", func() bool { return s.Arrived() > 4*flows })
 	before := dropped.Load()
 	f.IP("r1", "link set "+name+" down")
-	var last time.Time
-	for n := before; ; time.Sleep(100 * time.Microsecond) {
+	at, last := <-told, time.Time{}
+	for n, until := before, time.Now().Add(500*time.Millisecond); time.Now().Before(until); time.Sleep(100 * time.Microsecond) {
 		if now := dropped.Load(); now != n {
 			n, last = now, time.Now()
 		}
-		select {
-		case err := <-sent:
-			if err != nil {
-				f.Fatal(err)
-			}
-			f.proved.Packets += s.Gen.Sent()
-			at := <-told
-			if last.After(at) {
-				took = last.Sub(at)
-			}
-			s.Await()
-			return took, dropped.Load() - before
-		default:
-		}
 	}
+	enough.Store(true)
+	if err := <-sent; err != nil {
+		f.Fatal(err)
+	}
+	s.Await()
+	f.proved.Packets += s.Gen.Sent()
+	if last.After(at) {
+		took = last.Sub(at)
+	}
+	return took, dropped.Load() - before
 }
 
 // dropped returns the counter of frames that a port did not take.

@@ -197,7 +197,10 @@ func (g ingress) forward6(h ipv6, r found) Linux {
 		out := append(ipv6{}, h...)
 		out[hopLimitAt]--
 		if r.MTU != 0 && len(h) > r.MTU { // it comes to that late, and quotes what it was about to send
-			if !hasFragmentPoint(h) {
+			switch first := h.next(); {
+			case len(h) > onePiece && (first == hopByHop || first == routing || first == destOpts):
+				return Linux{Does: Undefined, Why: "headers of which not all are in the packet's first piece of memory"}
+			case !hasFragmentPoint(h):
 				deeds = append(deeds, discards("headers that do not end"))
 				continue
 			}
@@ -246,6 +249,10 @@ func (g ingress) isInScope(a netip.Addr) bool {
 		return o.Addr() == a || o.Bits() < 127 && g.in.IPv6 && o.Masked().Addr() == a
 	})
 }
+
+// onePiece is how long a packet may be that Linux is sure to have in one piece: a
+// page of 4 KiB, less what else is in it.
+const onePiece = 3500
 
 // hasFragmentPoint tells whether the headers that each fragment would have (RFC 8200
 // 4.5) end within the packet.

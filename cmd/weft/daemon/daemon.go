@@ -133,6 +133,7 @@ func (r *router) open() (err error) {
 	if r.lock, err = api.Lock(r.netns); err != nil {
 		return err
 	}
+	// gofail: var daemonLocked struct{}
 	root, err := r.openPins()
 	if err != nil {
 		return err
@@ -142,11 +143,17 @@ func (r *router) open() (err error) {
 	if err != nil {
 		return err
 	}
+	// gofail: var daemonEngine struct{}
 	if err := r.engine.Watch(); err != nil {
 		r.log.Warn("frames that ports do not take of what XDP sends them are not counted", "error", err)
 	}
+	// Without ports nothing forwards by what is there, which may be half an image: of a
+	// daemon that died before it had filled it.
+	r.held = r.held || len(r.engine.Ports()) == 0
+
+	// gofail: var daemonImage struct{}
 	r.ports = ports.New(ports.Config{
-		Engine: r.engine, Names: r.options.Ports, Mode: r.options.Mode, Hold: r.held, Log: r.log,
+		Engine: r.engine, Names: r.options.Ports, Mode: r.options.Mode, Hold: r.held, Log: r.log, Explain: verifierTail,
 		Changed: func(text string) { r.server.Note(api.EventPort, text) },
 	})
 	before := map[int]int{} // VRFs of ports, by ifindex
@@ -216,7 +223,13 @@ func (r *router) openEngine(dir string) (*fib.Image, error) {
 		r.log.Info("taking over what forwards", "ports", r.names())
 		return im, nil
 	case errors.Is(err, xdp.ErrNotFound):
-		return r.build(func() (*xdp.Engine, error) { return xdp.New(r.mem, xdp.Options{Dir: dir}) })
+		if im, err = r.build(func() (*xdp.Engine, error) { return xdp.New(r.mem, xdp.Options{Dir: dir}) }); errors.Is(err, xdp.ErrProgram) {
+			r.log.Error("make what forwards", "error", err, verifierTail(err))
+		}
+		return im, err
+	case errors.Is(err, xdp.ErrProgram):
+		r.log.Error("take over what forwards, which goes on", "error", err, verifierTail(err))
+		return nil, err
 	case !errors.Is(err, xdp.ErrLayout) && !errors.Is(err, errImage):
 		return nil, fmt.Errorf("%w: 'weft stop' gives the ports back to Linux, then run again", err)
 	}
@@ -284,8 +297,10 @@ func (r *router) serve(signals <-chan os.Signal) error {
 	if err != nil {
 		return err
 	}
+	// gofail: var daemonListens struct{}
 	r.server = api.NewServer(api.Config{
-		Follower: r.follower, Configuration: r.config, Ports: r.ports, Engine: r.engine, Program: r.program, Stop: r.requestStop, Stopped: r.stopped,
+		Follower: r.follower, Configuration: r.config, Ports: r.ports, Engine: r.engine,
+		Program: r.program, Degraded: r.degraded, Stop: r.requestStop, Stopped: r.stopped,
 		Identity: api.Identity{
 			Version: r.options.Version, Netns: r.netns, Pins: filepath.Join("/sys/fs/bpf", pinsName, r.netns), Adopted: r.adopted,
 			Started: r.started,
@@ -329,7 +344,7 @@ func (r *router) follow(signals <-chan os.Signal, served <-chan error) error {
 			}
 		case <-check.C:
 			if err := r.engine.Check(); err != nil {
-				r.log.Warn("check ports", "error", err)
+				r.log.Warn("check ports", "error", err, verifierTail(err))
 			}
 		case <-pins.C:
 			r.keepPins()
@@ -359,6 +374,7 @@ func (r *router) follow(signals <-chan os.Signal, served <-chan error) error {
 
 // ready is called when the image is filled.
 func (r *router) ready(ctx context.Context) error {
+	// gofail: var daemonReady struct{}
 	if err := r.startConfig(ctx); err != nil {
 		return err
 	}
@@ -372,6 +388,7 @@ func (r *router) ready(ctx context.Context) error {
 	}
 	debug.FreeOSMemory() // what the dumps took
 	r.log.Info("forwarding", "ports", r.names(), "took", time.Since(r.started).Round(time.Millisecond))
+	// gofail: var daemonForwards struct{}
 	if r.options.Ready != nil {
 		r.options.Ready()
 	}
@@ -412,13 +429,16 @@ func (r *router) grow(im *fib.Image, size int) (*fib.Image, error) {
 	if err != nil {
 		return nil, err
 	}
+	// gofail: var growMade struct{}
 	larger, err := im.CopyTo(mem.Mem(), r.imageOptions(mem))
+	// gofail: var growCopied struct{}
 	if err == nil {
 		err = r.engine.Replace(mem)
 	}
 	if err != nil {
 		return nil, errors.Join(err, mem.Close())
 	}
+	// gofail: var growReplaced struct{}
 	old := r.mem
 	r.mem = mem
 	return larger, old.Close()
@@ -459,6 +479,7 @@ func (r *router) notInstalled(routes int, astray bool) {
 // back to Linux.
 func (r *router) leave(forwarding bool) error {
 	r.left = true
+	// gofail: var leaveBegun struct{}
 	if forwarding {
 		return r.engine.Close()
 	}
@@ -468,6 +489,7 @@ func (r *router) leave(forwarding bool) error {
 		}
 	}
 	os.Remove(api.LogPath(r.netns)) // of a daemon in the background: it has nothing to tell any more
+	// gofail: var leaveStop struct{}
 	return r.engine.Stop()
 }
 

@@ -1,6 +1,15 @@
 package daemon
 
-import "weft/control/api"
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/cilium/ebpf"
+
+	"weft/control/api"
+	"weft/dataplane/xdp"
+)
 
 // instructionSize is what a BPF instruction takes, bytes (RFC 9669 3).
 const instructionSize = 8
@@ -22,4 +31,29 @@ func (r *router) program() (*api.Program, error) {
 		p.JitedBytes = n
 	}
 	return p, nil
+}
+
+// degraded says why the program that forwards is not the one that ports need, or that
+// interfaces would need to be ports; "": it is. The engine tries again, and so does
+// retry.
+func (r *router) degraded() string {
+	if err := r.engine.Unfit(); err != nil {
+		return err.Error()
+	}
+	for _, refused := range r.ports.Refused() {
+		if errors.Is(refused.Err, xdp.ErrProgram) {
+			return refused.Err.Error()
+		}
+	}
+	return ""
+}
+
+// verifierTail is for the log: the last that the kernel's verifier said of a program
+// that it has refused.
+func verifierTail(err error) slog.Attr {
+	var refused *ebpf.VerifierError
+	if !errors.As(err, &refused) || len(refused.Log) == 0 {
+		return slog.Attr{} // which is left out
+	}
+	return slog.String("verifier", fmt.Sprintf("%-20v", refused))
 }

@@ -54,6 +54,7 @@ func soak(packets, seed uint64, path, save string) error {
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	defer cancel()
+	context.AfterFunc(ctx, cancel) // the second signal ends it at once
 	t, err := agreement.NewTable()
 	if err != nil {
 		return err
