@@ -96,6 +96,15 @@ func (s *Source) Withdraw() error {
 	return s.neighbors.replace(nil)
 }
 
+// Remove removes the neighbors that a daemon left which was killed.
+func Remove() error {
+	n, err := openNeighbors()
+	if err != nil {
+		return err
+	}
+	return errors.Join(n.replace(nil), n.Close())
+}
+
 // Waiting returns what waits for links.
 func (s *Source) Waiting() []Waiting {
 	s.mu.Lock()
@@ -140,9 +149,9 @@ func (s *Source) again(ctx context.Context) error {
 	return s.give(ctx, s.config)
 }
 
-// placesOf finds the links that a configuration names.
+// placesOf finds the links that a configuration names, VRFs by their table, too.
 func placesOf(r *rib.RIB, c *config.Config) map[string]place {
-	named := map[string]bool{}
+	named, tables := map[string]bool{}, map[uint32]bool{}
 	hops := func(all []config.Hop) {
 		for _, h := range all {
 			named[h.Dev] = true
@@ -152,7 +161,7 @@ func placesOf(r *rib.RIB, c *config.Config) map[string]place {
 		hops(group)
 	}
 	for i := range c.Routes {
-		named[c.Routes[i].VRF] = true
+		named[c.Routes[i].VRF], tables[c.Routes[i].Table] = true, true
 		hops(c.Routes[i].Hops)
 	}
 	for _, n := range c.Neighbors {
@@ -160,7 +169,7 @@ func placesOf(r *rib.RIB, c *config.Config) map[string]place {
 	}
 	places := map[string]place{}
 	for l := range r.Links {
-		if named[l.Name] {
+		if named[l.Name] || l.VRFTable != 0 && tables[l.VRFTable] {
 			places[l.Name] = place{l.Index, l.VRFTable}
 		}
 	}

@@ -137,7 +137,7 @@ func TestConfirm(t *testing.T) {
 	if !forwards() {
 		t.Fatal("the good one is not in force")
 	}
-	const confirm = 2 * time.Second
+	const confirm = time.Second
 	rounds := 0
 	for _, kill := range []string{"", "at once", "until it is over"} {
 		began := time.Now()
