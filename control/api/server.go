@@ -58,9 +58,13 @@ type Server struct {
 // for events are Observe and Note.
 func NewServer(c Config) *Server {
 	s := &Server{config: c, seen: newSeen(c.Engine)}
+	s.serveGRPC()
+	return s
+}
+
+func (s *Server) serveGRPC() {
 	s.grpc = grpc.NewServer(grpc.MaxRecvMsgSize(maxRequest), grpc.Creds(peers{insecure.NewCredentials()}))
 	RegisterRouterServer(s.grpc, s)
-	return s
 }
 
 // socketMode lets root and the socket's group ask, and stop.
