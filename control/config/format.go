@@ -22,7 +22,7 @@ type reader struct {
 
 // Bounds of a file's lists.
 const (
-	maxGroups    = 1 << 16
+	maxGroups    = maxKeys
 	maxRoutes    = 1 << 20
 	maxNeighbors = 1 << 16
 

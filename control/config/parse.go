@@ -21,6 +21,7 @@ const (
 	MaxFile  = 4 << 20 // bytes
 	maxLine  = 4096    // bytes: nesting goes no deeper than a line is long
 	maxDepth = 64      // of brackets
+	maxKeys  = 1024    // of one mapping: the parser compares each with each
 )
 
 // ReadFile reads a configuration file. What is not a regular file is read, too:
@@ -137,9 +138,14 @@ func isControl(r rune) bool {
 // that a few lines can make gigabytes of.
 func (d *decoder) plain(tokens token.Tokens) bool {
 	depth, entries, line := 0, 0, 0
+	var keys keyCounts
 	for _, t := range tokens {
 		what := ""
 		switch t.Type {
+		case token.MappingValueType:
+			if depth == 0 && t.Prev != nil && keys.add(t.Prev.Position.Column) > maxKeys {
+				what = fmt.Sprintf("more than %d keys in one mapping", maxKeys)
+			}
 		case token.AnchorType, token.AliasType, token.MergeKeyType:
 			what = "anchors, aliases and merge keys are not taken"
 		case token.TagType:
@@ -158,6 +164,7 @@ func (d *decoder) plain(tokens token.Tokens) bool {
 			if t.Position.Line != line {
 				line, entries = t.Position.Line, 0
 			}
+			keys.end(t.Position.Column + 1)
 			if entries++; entries > maxDepth {
 				what = fmt.Sprintf("more than %d lists in each other", maxDepth)
 			}
@@ -172,6 +179,28 @@ func (d *decoder) plain(tokens token.Tokens) bool {
 		}
 	}
 	return true
+}
+
+// keyCounts counts the keys of the mappings that are open, outside of brackets, by
+// column.
+type keyCounts []struct{ column, keys int }
+
+// add counts a key, and returns how many its mapping has.
+func (c *keyCounts) add(column int) int {
+	c.end(column + 1)
+	if n := len(*c); n == 0 || (*c)[n-1].column != column {
+		*c = append(*c, struct{ column, keys int }{column, 0})
+	}
+	last := &(*c)[len(*c)-1]
+	last.keys++
+	return last.keys
+}
+
+// end closes the mappings from a column on.
+func (c *keyCounts) end(column int) {
+	for n := len(*c); n > 0 && (*c)[n-1].column >= column; n = len(*c) {
+		*c = (*c)[:n-1]
+	}
 }
 
 // remedies of mistakes that the parser of YAML tells of.

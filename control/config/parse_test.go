@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -206,6 +207,32 @@ var mistakes = []struct{ text, want string }{
 	{"+a: " + strings.Repeat("x", 5000), "2:1: a line of more than 4096 bytes: write plain text in UTF-8, in short lines"},
 	{"+a: " + strings.Repeat("[", 100), "2:68: more than 64 brackets in each other: write it out"},
 	{"+a:\n  " + strings.Repeat("- ", 100), "3:131: more than 64 lists in each other: write it out"},
+}
+
+// TestManyKeys bounds what the parser of YAML takes the square of.
+func TestManyKeys(t *testing.T) {
+	groups := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, "  g%d: [{dev: eth0}]\n", i)
+		}
+		return "version: 1\nnexthop_groups:\n" + b.String()
+	}
+	if c := mustParse(t, groups(maxKeys)); len(c.Groups) != maxKeys {
+		t.Errorf("%d groups", len(c.Groups))
+	}
+	_, err := Parse("f", []byte(groups(20*maxKeys)))
+	var all Errors
+	if !errors.As(err, &all) || all[0].Cause != "more than 1024 keys in one mapping" || all[0].Line != maxKeys+3 {
+		t.Errorf("%v", err)
+	}
+	many := "version: 1\nroutes:\n"
+	for i := range 3 * maxKeys {
+		many += fmt.Sprintf("  - prefix: 10.%d.%d.0/24\n    dev: eth0\n", i>>8, i&255)
+	}
+	if c := mustParse(t, many); len(c.Routes) != 3*maxKeys {
+		t.Errorf("%d routes", len(c.Routes))
+	}
 }
 
 func TestMistakes(t *testing.T) {

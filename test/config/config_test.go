@@ -16,6 +16,15 @@ import (
 
 func TestMain(m *testing.M) { star.Main(m) }
 
+// network is one of whose configuration nothing is kept.
+func network(t *testing.T) *star.Network {
+	t.Helper()
+	n := star.New(t)
+	kept := "/run/weft/" + n.Netns() + ".config"
+	t.Cleanup(func() { os.RemoveAll(kept) })
+	return n
+}
+
 // write makes a configuration file.
 func write(t *testing.T, text string) string {
 	t.Helper()
@@ -47,7 +56,7 @@ func answers(n *star.Network, dst, reason string) {
 // Static routes of a file and of the command line carry packets, and are there
 // again after a kill.
 func TestStaticRoutes(t *testing.T) {
-	n := star.New(t)
+	n := network(t)
 	file := write(t, `
 nexthop_groups:
   second: [{via: 10.2.0.2}]
@@ -108,7 +117,7 @@ func mistaken(n *star.Network, place string, args ...string) {
 
 // A file with mistakes is refused before anything is changed.
 func TestRefused(t *testing.T) {
-	n := star.New(t)
+	n := network(t)
 	wrong := write(t, "routes:\n  - prefix: 10.77.0.0/66\n    via: 10.2.0.2\n")
 	mistaken(n, wrong+":3:13: ", "run", "--config", wrong)
 	n.WantNothing(star.Objects{})
@@ -128,7 +137,7 @@ func TestRefused(t *testing.T) {
 // What is not confirmed is taken back in time, also when the daemon is killed in
 // between.
 func TestConfirm(t *testing.T) {
-	n := star.New(t)
+	n := network(t)
 	good := write(t, "routes: [{prefix: 10.77.0.0/16, via: 10.2.0.2}]")
 	bad := write(t, "routes: [{prefix: 10.77.0.0/16, type: blackhole}]")
 	n.Run("--config", good)
@@ -164,7 +173,7 @@ func TestConfirm(t *testing.T) {
 // Killed at any moment of an apply, the daemon has all of the old configuration or
 // all of the new one.
 func TestKilledWhileApplying(t *testing.T) {
-	n := star.New(t)
+	n := network(t)
 	const routes, rounds = 300, 8
 	var files [2]string
 	for i := range files {
