@@ -84,6 +84,8 @@ func (e *env) daemonFailure(ctx context.Context, socket string, err error) error
 		return err
 	}
 	switch s.Code() {
+	case codes.AlreadyExists, codes.Aborted, codes.FailedPrecondition:
+		return fail(codeFailed, s.Message(), "")
 	case codes.NotFound:
 		return fail(codeNotFound, s.Message(), "")
 	case codes.InvalidArgument, codes.OutOfRange:

@@ -13,6 +13,7 @@ import (
 
 	"weft/cmd/weft/daemon"
 	"weft/control/api"
+	"weft/control/config"
 	"weft/dataplane"
 	"weft/dataplane/xdp"
 )
@@ -37,7 +38,7 @@ func runDaemon(ctx context.Context, e *env, o runOptions) error {
 	defer signal.Stop(signals)
 	report := daemon.Report()
 	err := daemon.Run(signals, daemon.Options{
-		Ports: o.ports, Mode: dataplane.Mode(o.wantedMode()), ReceiveBuffer: o.receiveBuffer, FIBSize: o.fibSize << 20, Socket: e.socket,
+		Ports: o.ports, Mode: dataplane.Mode(o.wantedMode()), ReceiveBuffer: o.receiveBuffer, FIBSize: o.fibSize << 20, Socket: e.socket, Config: o.config,
 		Version: e.version, Log: slog.New(slog.NewTextHandler(out, nil)), Ready: func() { report(nil) },
 	})
 	err = daemonFailure("run", err)
@@ -77,9 +78,12 @@ func stopDaemon(ctx context.Context, e *env) error {
 // daemonFailure says what to do about an error of the daemon.
 func daemonFailure(command string, err error) error {
 	var ended *daemon.EndedError
+	var mistakes config.Errors
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &mistakes):
+		return err // they begin with the file's name
 	case errors.As(err, &ended):
 		if ended.Code == exits[codePermission] {
 			return fail(codePermission, ended.Reason, "")

@@ -7,6 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"weft/control/config/spell"
 )
 
 // expand writes shortened commands in full and puts the words of 'show routes'
@@ -51,7 +53,7 @@ func expand(root *cobra.Command, args []string) ([]string, error) {
 			return nil, usage("show "+arg+": shows nothing", "'weft help' tells the commands that do")
 		case next == nil || next.Name() == "help" || next.Hidden:
 			return append(full, args[i:]...), nil
-		case next.Name() == "show":
+		case next.Name() == "show" && cmd == root:
 			show = true // the noun comes
 			continue
 		}
@@ -158,51 +160,10 @@ func flagError(cmd *cobra.Command, err error) error {
 
 // meant is a hint: the word that was probably meant, or else what to do.
 func meant(word string, words []string, otherwise string) string {
-	if near := nearest(word, words); near != "" {
+	if near := spell.Nearest(word, words); near != "" {
 		return fmt.Sprintf("did you mean %s?", near)
 	}
 	return otherwise
-}
-
-// nearest returns the word that few changes make of another, "" if none is near.
-func nearest(word string, words []string) string {
-	best, least := "", 1+len(word)/3
-	for _, w := range words {
-		d := distance(word, w)
-		if strings.HasPrefix(w, word) && len(word) > 2 {
-			d = 0
-		}
-		if d <= least && (best == "" || d < least) {
-			best, least = w, d
-		}
-	}
-	return best
-}
-
-// distance counts the letters to insert, remove, replace or swap with the next
-// to make b of a.
-func distance(a, b string) int {
-	d := make([][]int, len(a)+1)
-	for i := range d {
-		d[i] = make([]int, len(b)+1)
-		d[i][0] = i
-	}
-	for j := range d[0] {
-		d[0][j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		for j := 1; j <= len(b); j++ {
-			replace := d[i-1][j-1]
-			if a[i-1] != b[j-1] {
-				replace++
-			}
-			d[i][j] = min(d[i-1][j]+1, d[i][j-1]+1, replace)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				d[i][j] = min(d[i][j], d[i-2][j-2]+1)
-			}
-		}
-	}
-	return d[len(a)][len(b)]
 }
 
 // wantsJSON looks for -j where flags could not be parsed.

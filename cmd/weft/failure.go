@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"weft/control/config"
 )
 
 // code says to programs what went wrong.
@@ -40,6 +42,8 @@ type failure struct {
 	what  string // subject: cause
 	hint  string // what to do; may be ""
 	quiet bool   // the output has said it: only the exit code is left to tell
+
+	mistakes config.Errors // in a configuration file
 }
 
 func (f *failure) Error() string {
@@ -62,9 +66,12 @@ func outcome(c code) error { return &failure{code: c, what: string(c), quiet: tr
 
 func asFailure(err error) *failure {
 	var f *failure
+	var mistakes config.Errors
 	switch {
 	case errors.As(err, &f):
 		return f
+	case errors.As(err, &mistakes):
+		return &failure{code: codeFailed, what: mistakes[0].What(), hint: mistakes[0].Remedy, mistakes: mistakes}
 	case errors.Is(err, context.Canceled):
 		return &failure{code: codeFailed, what: "interrupted"}
 	case errors.Is(err, os.ErrPermission):
@@ -86,11 +93,15 @@ func report(w io.Writer, err error, asJSON bool) int {
 			Code    code   `json:"code"`
 			Message string `json:"message"`
 			Hint    string `json:"hint"`
+
+			Mistakes config.Errors `json:"mistakes,omitempty"` // all of a configuration file's
 		}
 		enc := json.NewEncoder(w)
 		enc.SetEscapeHTML(false)
 		// Nothing is left to do about a stderr that does not take it.
-		_ = enc.Encode(map[string]message{"error": {f.code, f.what, f.hint}})
+		_ = enc.Encode(map[string]message{"error": {f.code, f.what, f.hint, f.mistakes}})
+	case f.mistakes != nil:
+		fmt.Fprintln(w, f.mistakes) // FILE:LINE:COLUMN first, for editors
 	default:
 		fmt.Fprintln(w, "weft:", f)
 	}

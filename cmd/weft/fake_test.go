@@ -29,10 +29,13 @@ type fake struct {
 	noPorts     bool
 	unaccounted bool
 	differences int
-	asked       int                // times that ports were
-	routes      *api.RoutesRequest // as it was asked
-	many        int                // so many routes instead of some
-	pause       chan struct{}      // waits for it after the first message
+	pending     bool                    // a configuration waits to be confirmed
+	same        bool                    // a plan has no changes
+	change      *api.ChangeRouteRequest // as it was asked
+	asked       int                     // times that ports were
+	routes      *api.RoutesRequest      // as it was asked
+	many        int                     // so many routes instead of some
+	pause       chan struct{}           // waits for it after the first message
 }
 
 func (f *fake) GetStatus(context.Context, *api.StatusRequest) (*api.Status, error) {

@@ -19,6 +19,7 @@ var eventKinds = []struct{ kind, label, help string }{
 	{"nexthop", "NEXTHOP", "next-hop objects"},
 	{"port", "PORT", "interfaces become ports, or none any more"},
 	{"sync", "SYNC", "the kernel's tables were read again"},
+	{"config", "CONFIG", "the configuration has changed"},
 }
 
 func newMonitorCommand(e *env) *cobra.Command {
@@ -26,7 +27,7 @@ func newMonitorCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "monitor [KIND]...", Short: "Print changes as they are taken in",
 		Long: `Prints what changes, one line for each event, in the form of 'ip monitor'. Kinds:
-link, address, neighbor, route, nexthop, port, sync (default: all of them); they
+link, address, neighbor, route, nexthop, port, sync, config (default: all of them); they
 may be shortened. What this command was too slow to be told is counted in a
 [LOST] line. It goes on until it is interrupted.
 

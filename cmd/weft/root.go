@@ -84,7 +84,7 @@ func newRoot(e *env) *cobra.Command {
 			root.AddCommand(cmd)
 		}
 	}
-	add(groupDaemon, newRunCommand(e), newStopCommand(e))
+	add(groupDaemon, newRunCommand(e), newStopCommand(e), newConfigCommand(e))
 	add(groupAsk, newStatusCommand(e), newPortsCommand(e), newRoutesCommand(e), newNeighborsCommand(e), newGroupsCommand(e),
 		newDropsCommand(e), newStatsCommand(e), newMonitorCommand(e), newVerifyCommand(e))
 	add(groupOther, newDoctorCommand(e), newLabCommand(e), newConformanceCommand(e), newShowCommand(root), newVersionCommand(e), newCompletionCommand(e), newManCommand(root))

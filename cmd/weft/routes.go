@@ -55,6 +55,7 @@ func newRoutesCommand(e *env) *cobra.Command {
 	cmd.Flags().BoolVar(&f.All, "all", false, "those too that are not the best of their prefix, and the local table")
 	cmd.Flags().Uint64Var(&f.Limit, "limit", 0, "at most `N` routes")
 	cmd.AddCommand(newGetCommand(e))
+	cmd.AddCommand(newStaticCommands(e)...)
 	return cmd
 }
 

@@ -15,6 +15,7 @@ type runOptions struct {
 	detach        bool
 	log           string // path; "": stderr
 	mode          string // "auto", "native", "generic", "tc"
+	config        string // path; "": the default one
 	receiveBuffer int    // of the netlink socket, bytes; 0: the default
 	fibSize       int    // MiB at most; 0: as it comes
 }
@@ -30,10 +31,15 @@ the Ethernet interfaces that forward (sysctl net.ipv4.conf.IF.forwarding,
 net.ipv6.conf.IF.forwarding) and match one of the globs of --ports; interfaces
 that come later too. What weft cannot do for a packet, Linux still does.
 
+A configuration file (--config) adds static routes and more: it is put into force
+when it is another one than it was last; else the configuration in force stays, with
+what 'weft config' and 'weft routes add' have made of it. See 'weft config --help'.
+
 If a daemon was killed, what it left forwarding goes on, and run takes it over.`,
 		Example: `  sudo weft run
   sudo weft run --detach --log /var/log/weft.log
   sudo weft run --ports 'eth*' --ports 'veth-*'
+  sudo weft run --config router.yaml
   sudo weft -n router1 run`,
 		Annotations:       map[string]string{inFull: "yes"},
 		Args:              atMost(0),
@@ -49,6 +55,7 @@ If a daemon was killed, what it left forwarding goes on, and run takes it over.`
 	f.StringArrayVar(&o.ports, "ports", nil, "`GLOB` of the interfaces to forward on; may be repeated (default: Ethernet, taps, veths)")
 	f.BoolVar(&o.detach, "detach", false, "go on in the background; returns when packets are forwarded")
 	f.StringVar(&o.log, "log", "", "append the log to `FILE` (default: stderr)")
+	f.StringVar(&o.config, "config", "", "configuration `FILE` (default: /etc/weft/weft.yaml if it is there and -n is not)")
 	f.StringVar(&o.mode, "mode", "auto", "how to take packets from ports: auto, native, generic or tc")
 	f.IntVar(&o.fibSize, "fib-size", 0, "at most `MIB` for the FIB; Linux forwards what does not fit (default: 512)")
 	f.IntVar(&o.receiveBuffer, "receive-buffer", 0, "`BYTES` of the netlink socket's receive buffer, for tests")
@@ -94,6 +101,9 @@ func (o *runOptions) arguments(e *env) []string {
 	args := []string{"run", "--mode", o.mode, "--receive-buffer", strconv.Itoa(o.receiveBuffer), "--fib-size", strconv.Itoa(o.fibSize)}
 	for _, glob := range o.ports {
 		args = append(args, "--ports", glob)
+	}
+	if o.config != "" {
+		args = append(args, "--config", o.config)
 	}
 	if e.socket != "" {
 		args = append(args, "--socket", e.socket)

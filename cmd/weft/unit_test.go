@@ -90,25 +90,6 @@ func TestCompletionScripts(t *testing.T) {
 	}
 }
 
-func TestNearest(t *testing.T) {
-	words := []string{"routes", "status", "stats", "ports", "monitor"}
-	for word, want := range map[string]string{
-		"rotues": "routes", "prots": "ports", "statsu": "status", "stat": "status", "montor": "monitor", "xyz": "", "p": "", "": "",
-	} {
-		if got := nearest(word, words); got != want {
-			t.Errorf("%q: nearest is %q, want %q", word, got, want)
-		}
-	}
-	for _, c := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"abc", "", 3}, {"", "ab", 2}, {"abc", "acb", 1}, {"abc", "xbc", 1}, {"kitten", "sitting", 3}} {
-		if got := distance(c.a, c.b); got != c.want {
-			t.Errorf("distance of %q and %q is %d, want %d", c.a, c.b, got, c.want)
-		}
-	}
-}
-
 // TestStops holds that explain knows where each reason ends a packet, and that
 // the packet was not past it.
 func TestStops(t *testing.T) {

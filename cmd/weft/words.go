@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"weft/control/config/spell"
 )
 
 // word is a keyword of iproute2's kind: "dev eth0", "explain".
@@ -66,7 +68,7 @@ func (ws *words) parse(args []string) error {
 			return usage(args[i]+": unexpected", meant(args[i], ws.names(), "see --help"))
 		case w == nil:
 			err = ws.positional(args[i])
-			if near := nearest(args[i], ws.names()); err != nil && near != "" {
+			if near := spell.Nearest(args[i], ws.names()); err != nil && near != "" {
 				return usage(args[i]+": neither "+ws.want+" nor a keyword", "did you mean "+near+"?")
 			}
 		case w.alone:

@@ -30,7 +30,10 @@ var requests = map[string]func() proto.Message{
 	"ListRoutes": func() proto.Message { return new(RoutesRequest) }, "ListNeighbors": func() proto.Message { return new(NeighborsRequest) },
 	"ListGroups": func() proto.Message { return new(GroupsRequest) }, "Lookup": func() proto.Message { return new(LookupRequest) },
 	"Monitor": func() proto.Message { return new(MonitorRequest) }, "Verify": func() proto.Message { return new(VerifyRequest) },
-	"Stop": func() proto.Message { return new(StopRequest) },
+	"Stop": func() proto.Message { return new(StopRequest) }, "GetConfig": func() proto.Message { return new(GetConfigRequest) },
+	"PlanConfig": func() proto.Message { return new(PlanConfigRequest) }, "ApplyConfig": func() proto.Message { return new(ApplyConfigRequest) },
+	"ConfirmConfig": func() proto.Message { return new(ConfirmConfigRequest) }, "RollbackConfig": func() proto.Message { return new(RollbackConfigRequest) },
+	"ListGenerations": func() proto.Message { return new(GenerationsRequest) }, "ChangeRoute": func() proto.Message { return new(ChangeRouteRequest) },
 }
 
 // FuzzRequests sends anything to every method of a daemon that forwards. It goes on, and answers with a status that says whose
@@ -40,6 +43,7 @@ func FuzzRequests(f *testing.F) {
 	stopped := make(chan struct{})
 	close(stopped)
 	w.config.Stop, w.config.Stopped = func() {}, stopped // it answers, and goes on
+	w.config.Configuration = configStore(f, &taken{})
 	conn, err := grpc.NewClient("unix://"+w.socket, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.ForceCodec(raw{})))
 	if err != nil {
 		f.Fatal(err)
@@ -70,7 +74,15 @@ func FuzzRequests(f *testing.F) {
 			&RoutesRequest{Prefix: "10.0.0.1/8", Exact: true}, &RoutesRequest{Family: 5}, &RoutesRequest{All: true, Limit: 1 << 63},
 		},
 		"ListGroups": {&GroupsRequest{Id: 1}, &GroupsRequest{Id: 1<<32 - 1}},
-		"Monitor":    {&MonitorRequest{Kinds: []string{"link", "route"}}, &MonitorRequest{Kinds: []string{"", "x"}}},
+		"ApplyConfig": {
+			&ApplyConfigRequest{Text: "version: 1\nroutes: [{prefix: 10.9.0.0/16, type: blackhole}]", File: "f", Confirm: 1e12}, &ApplyConfigRequest{Text: "version: 1"},
+		},
+		"ChangeRoute": {
+			&ChangeRouteRequest{Op: "add", Prefix: "10.9.1.0/24", Nexthops: []*NextHop{{Gateway: "10.0.1.2", Dev: "port1", Weight: 3}}, Preference: 9, Table: 7},
+			&ChangeRouteRequest{Op: "del", Prefix: "10.9.1.0/24"}, &ChangeRouteRequest{Op: "replace", Prefix: "::/0", Type: "prohibit", Vrf: "blue"},
+		},
+		"RollbackConfig": {&RollbackConfigRequest{Changes: 1}},
+		"Monitor":        {&MonitorRequest{Kinds: []string{"link", "route"}}, &MonitorRequest{Kinds: []string{"", "x"}}},
 	} {
 		for _, q := range q {
 			b, err := proto.Marshal(q)
@@ -88,7 +100,7 @@ func FuzzRequests(f *testing.F) {
 		switch {
 		case !isRequest && code != codes.Internal:
 			t.Errorf("%s: what is no request is answered: %v", method, err)
-		case isRequest && !slices.Contains([]codes.Code{codes.OK, codes.InvalidArgument, codes.NotFound}, code):
+		case isRequest && !slices.Contains([]codes.Code{codes.OK, codes.InvalidArgument, codes.NotFound, codes.AlreadyExists, codes.Aborted}, code):
 			t.Errorf("%s: %v", method, err)
 		}
 		if err := ask(conn, "GetStatus", nil); err != nil {

@@ -23,9 +23,10 @@ const (
 	EventNextHop  = "nexthop"
 	EventPort     = "port"
 	EventSync     = "sync"
+	EventConfig   = "config" // the configuration has changed
 )
 
-var eventKinds = []string{EventLink, EventAddress, EventNeighbor, EventRoute, EventNextHop, EventPort, EventSync}
+var eventKinds = []string{EventLink, EventAddress, EventNeighbor, EventRoute, EventNextHop, EventPort, EventSync, EventConfig}
 
 // backlog is how many events wait for a client; it is told of those beyond.
 const backlog = 4096

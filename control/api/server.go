@@ -12,9 +12,11 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	"weft/control"
+	"weft/control/config"
 	"weft/control/ports"
 	"weft/control/rib"
 	"weft/dataplane"
@@ -22,14 +24,15 @@ import (
 
 // Config is what a Server answers from. All of it is needed.
 type Config struct {
-	Follower *control.Follower
-	Ports    *ports.Set
-	Engine   dataplane.Engine
-	Identity Identity
-	Program  func() (*Program, error) // that forwards now
-	Degraded func() string            // why it is not the one that the ports need; "": it is
-	Stop     func()                   // ends the daemon and gives the ports back; it does not wait
-	Stopped  <-chan struct{}          // closed when that is done
+	Follower      *control.Follower
+	Configuration *config.Store
+	Ports         *ports.Set
+	Engine        dataplane.Engine
+	Identity      Identity
+	Program       func() (*Program, error) // that forwards now
+	Degraded      func() string            // why it is not the one that the ports need; "": it is
+	Stop          func()                   // ends the daemon and gives the ports back; it does not wait
+	Stopped       <-chan struct{}          // closed when that is done
 }
 
 // Identity says which daemon this is.
@@ -54,9 +57,14 @@ type Server struct {
 // NewServer makes a Server. The methods of Config.Follower's owner that it has
 // for events are Observe and Note.
 func NewServer(c Config) *Server {
-	s := &Server{config: c, grpc: grpc.NewServer(), seen: newSeen(c.Engine)}
-	RegisterRouterServer(s.grpc, s)
+	s := &Server{config: c, seen: newSeen(c.Engine)}
+	s.serveGRPC()
 	return s
+}
+
+func (s *Server) serveGRPC() {
+	s.grpc = grpc.NewServer(grpc.MaxRecvMsgSize(maxRequest), grpc.Creds(peers{insecure.NewCredentials()}))
+	RegisterRouterServer(s.grpc, s)
 }
 
 // socketMode lets root and the socket's group ask, and stop.

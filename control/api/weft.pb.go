@@ -2735,6 +2735,810 @@ func (*StopReply) Descriptor() ([]byte, []int) {
 	return file_weft_proto_rawDescGZIP(), []int{32}
 }
 
+type GetConfigRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Generation    *uint64                `protobuf:"varint,1,opt,name=generation,proto3,oneof" json:"generation,omitempty"` // none: the one in force
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetConfigRequest) Reset() {
+	*x = GetConfigRequest{}
+	mi := &file_weft_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetConfigRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetConfigRequest) ProtoMessage() {}
+
+func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetConfigRequest.ProtoReflect.Descriptor instead.
+func (*GetConfigRequest) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *GetConfigRequest) GetGeneration() uint64 {
+	if x != nil && x.Generation != nil {
+		return *x.Generation
+	}
+	return 0
+}
+
+type Configuration struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Text          string                 `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`              // YAML
+	Generation    uint64                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"` // 0: the empty one
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Configuration) Reset() {
+	*x = Configuration{}
+	mi := &file_weft_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Configuration) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Configuration) ProtoMessage() {}
+
+func (x *Configuration) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Configuration.ProtoReflect.Descriptor instead.
+func (*Configuration) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *Configuration) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *Configuration) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+type PlanConfigRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Text          string                 `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"` // YAML
+	File          string                 `protobuf:"bytes,2,opt,name=file,proto3" json:"file,omitempty"` // that it is of, for errors
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlanConfigRequest) Reset() {
+	*x = PlanConfigRequest{}
+	mi := &file_weft_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlanConfigRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlanConfigRequest) ProtoMessage() {}
+
+func (x *PlanConfigRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlanConfigRequest.ProtoReflect.Descriptor instead.
+func (*PlanConfigRequest) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *PlanConfigRequest) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *PlanConfigRequest) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+type ConfigPlan struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Changes       []*ConfigChange        `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
+	Impact        string                 `protobuf:"bytes,2,opt,name=impact,proto3" json:"impact,omitempty"`          // on traffic, in words
+	Generation    uint64                 `protobuf:"varint,3,opt,name=generation,proto3" json:"generation,omitempty"` // in force: before the change with PlanConfig, else after it
+	Confirm       int64                  `protobuf:"varint,4,opt,name=confirm,proto3" json:"confirm,omitempty"`       // nanoseconds that are left to confirm; 0: nothing waits
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfigPlan) Reset() {
+	*x = ConfigPlan{}
+	mi := &file_weft_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfigPlan) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfigPlan) ProtoMessage() {}
+
+func (x *ConfigPlan) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfigPlan.ProtoReflect.Descriptor instead.
+func (*ConfigPlan) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *ConfigPlan) GetChanges() []*ConfigChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+func (x *ConfigPlan) GetImpact() string {
+	if x != nil {
+		return x.Impact
+	}
+	return ""
+}
+
+func (x *ConfigPlan) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *ConfigPlan) GetConfirm() int64 {
+	if x != nil {
+		return x.Confirm
+	}
+	return 0
+}
+
+type ConfigChange struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Op            string                 `protobuf:"bytes,1,opt,name=op,proto3" json:"op,omitempty"`       // "+", "-", "~"
+	Thing         string                 `protobuf:"bytes,2,opt,name=thing,proto3" json:"thing,omitempty"` // "route", "group", "neighbor", "preference", "fpm"
+	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	Old           string                 `protobuf:"bytes,4,opt,name=old,proto3" json:"old,omitempty"`
+	New           string                 `protobuf:"bytes,5,opt,name=new,proto3" json:"new,omitempty"`
+	Uses          uint32                 `protobuf:"varint,6,opt,name=uses,proto3" json:"uses,omitempty"` // routes that it changes, of a group or a preference
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfigChange) Reset() {
+	*x = ConfigChange{}
+	mi := &file_weft_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfigChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfigChange) ProtoMessage() {}
+
+func (x *ConfigChange) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfigChange.ProtoReflect.Descriptor instead.
+func (*ConfigChange) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *ConfigChange) GetOp() string {
+	if x != nil {
+		return x.Op
+	}
+	return ""
+}
+
+func (x *ConfigChange) GetThing() string {
+	if x != nil {
+		return x.Thing
+	}
+	return ""
+}
+
+func (x *ConfigChange) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ConfigChange) GetOld() string {
+	if x != nil {
+		return x.Old
+	}
+	return ""
+}
+
+func (x *ConfigChange) GetNew() string {
+	if x != nil {
+		return x.New
+	}
+	return ""
+}
+
+func (x *ConfigChange) GetUses() uint32 {
+	if x != nil {
+		return x.Uses
+	}
+	return 0
+}
+
+type ApplyConfigRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Text          string                 `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	File          string                 `protobuf:"bytes,2,opt,name=file,proto3" json:"file,omitempty"`
+	Confirm       int64                  `protobuf:"varint,3,opt,name=confirm,proto3" json:"confirm,omitempty"` // nanoseconds to confirm it in, or it is taken back; 0: it stays
+	Base          uint64                 `protobuf:"varint,4,opt,name=base,proto3" json:"base,omitempty"`       // fails unless this generation is in force; 0: whichever is
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplyConfigRequest) Reset() {
+	*x = ApplyConfigRequest{}
+	mi := &file_weft_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplyConfigRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplyConfigRequest) ProtoMessage() {}
+
+func (x *ApplyConfigRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplyConfigRequest.ProtoReflect.Descriptor instead.
+func (*ApplyConfigRequest) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *ApplyConfigRequest) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *ApplyConfigRequest) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+func (x *ApplyConfigRequest) GetConfirm() int64 {
+	if x != nil {
+		return x.Confirm
+	}
+	return 0
+}
+
+func (x *ApplyConfigRequest) GetBase() uint64 {
+	if x != nil {
+		return x.Base
+	}
+	return 0
+}
+
+type ConfirmConfigRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfirmConfigRequest) Reset() {
+	*x = ConfirmConfigRequest{}
+	mi := &file_weft_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmConfigRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmConfigRequest) ProtoMessage() {}
+
+func (x *ConfirmConfigRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmConfigRequest.ProtoReflect.Descriptor instead.
+func (*ConfirmConfigRequest) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{39}
+}
+
+type ConfirmConfigReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Generation    uint64                 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfirmConfigReply) Reset() {
+	*x = ConfirmConfigReply{}
+	mi := &file_weft_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmConfigReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmConfigReply) ProtoMessage() {}
+
+func (x *ConfirmConfigReply) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmConfigReply.ProtoReflect.Descriptor instead.
+func (*ConfirmConfigReply) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *ConfirmConfigReply) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+type RollbackConfigRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Changes       uint32                 `protobuf:"varint,1,opt,name=changes,proto3" json:"changes,omitempty"` // so many changes ago
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RollbackConfigRequest) Reset() {
+	*x = RollbackConfigRequest{}
+	mi := &file_weft_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RollbackConfigRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RollbackConfigRequest) ProtoMessage() {}
+
+func (x *RollbackConfigRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RollbackConfigRequest.ProtoReflect.Descriptor instead.
+func (*RollbackConfigRequest) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *RollbackConfigRequest) GetChanges() uint32 {
+	if x != nil {
+		return x.Changes
+	}
+	return 0
+}
+
+type GenerationsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GenerationsRequest) Reset() {
+	*x = GenerationsRequest{}
+	mi := &file_weft_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GenerationsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GenerationsRequest) ProtoMessage() {}
+
+func (x *GenerationsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GenerationsRequest.ProtoReflect.Descriptor instead.
+func (*GenerationsRequest) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{42}
+}
+
+type Generations struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Generations   []*Generation          `protobuf:"bytes,1,rep,name=generations,proto3" json:"generations,omitempty"`
+	Running       uint64                 `protobuf:"varint,2,opt,name=running,proto3" json:"running,omitempty"`
+	Pending       uint64                 `protobuf:"varint,3,opt,name=pending,proto3" json:"pending,omitempty"` // that waits to be confirmed, 0: none
+	Before        uint64                 `protobuf:"varint,4,opt,name=before,proto3" json:"before,omitempty"`   // that comes back if it is not
+	Left          int64                  `protobuf:"varint,5,opt,name=left,proto3" json:"left,omitempty"`       // nanoseconds to confirm it in
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Generations) Reset() {
+	*x = Generations{}
+	mi := &file_weft_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Generations) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Generations) ProtoMessage() {}
+
+func (x *Generations) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Generations.ProtoReflect.Descriptor instead.
+func (*Generations) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *Generations) GetGenerations() []*Generation {
+	if x != nil {
+		return x.Generations
+	}
+	return nil
+}
+
+func (x *Generations) GetRunning() uint64 {
+	if x != nil {
+		return x.Running
+	}
+	return 0
+}
+
+func (x *Generations) GetPending() uint64 {
+	if x != nil {
+		return x.Pending
+	}
+	return 0
+}
+
+func (x *Generations) GetBefore() uint64 {
+	if x != nil {
+		return x.Before
+	}
+	return 0
+}
+
+func (x *Generations) GetLeft() int64 {
+	if x != nil {
+		return x.Left
+	}
+	return 0
+}
+
+type Generation struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Time          int64                  `protobuf:"varint,2,opt,name=time,proto3" json:"time,omitempty"`
+	Uid           uint32                 `protobuf:"varint,3,opt,name=uid,proto3" json:"uid,omitempty"`
+	Pid           int64                  `protobuf:"varint,4,opt,name=pid,proto3" json:"pid,omitempty"`
+	User          string                 `protobuf:"bytes,5,opt,name=user,proto3" json:"user,omitempty"` // name of uid, "": none
+	Action        string                 `protobuf:"bytes,6,opt,name=action,proto3" json:"action,omitempty"`
+	File          string                 `protobuf:"bytes,7,opt,name=file,proto3" json:"file,omitempty"`
+	Summary       string                 `protobuf:"bytes,8,opt,name=summary,proto3" json:"summary,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Generation) Reset() {
+	*x = Generation{}
+	mi := &file_weft_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Generation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Generation) ProtoMessage() {}
+
+func (x *Generation) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Generation.ProtoReflect.Descriptor instead.
+func (*Generation) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *Generation) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Generation) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+func (x *Generation) GetUid() uint32 {
+	if x != nil {
+		return x.Uid
+	}
+	return 0
+}
+
+func (x *Generation) GetPid() int64 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+func (x *Generation) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *Generation) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *Generation) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+func (x *Generation) GetSummary() string {
+	if x != nil {
+		return x.Summary
+	}
+	return ""
+}
+
+type ChangeRouteRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Op            string                 `protobuf:"bytes,1,opt,name=op,proto3" json:"op,omitempty"` // "add", "del", "replace"
+	Prefix        string                 `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	Type          string                 `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"` // "": unicast; "del": any
+	Nexthops      []*NextHop             `protobuf:"bytes,4,rep,name=nexthops,proto3" json:"nexthops,omitempty"`
+	Group         string                 `protobuf:"bytes,5,opt,name=group,proto3" json:"group,omitempty"`
+	Preference    uint32                 `protobuf:"varint,6,opt,name=preference,proto3" json:"preference,omitempty"` // 0: that of static routes
+	Vrf           string                 `protobuf:"bytes,7,opt,name=vrf,proto3" json:"vrf,omitempty"`
+	Table         uint32                 `protobuf:"varint,8,opt,name=table,proto3" json:"table,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeRouteRequest) Reset() {
+	*x = ChangeRouteRequest{}
+	mi := &file_weft_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeRouteRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeRouteRequest) ProtoMessage() {}
+
+func (x *ChangeRouteRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeRouteRequest.ProtoReflect.Descriptor instead.
+func (*ChangeRouteRequest) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *ChangeRouteRequest) GetOp() string {
+	if x != nil {
+		return x.Op
+	}
+	return ""
+}
+
+func (x *ChangeRouteRequest) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *ChangeRouteRequest) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *ChangeRouteRequest) GetNexthops() []*NextHop {
+	if x != nil {
+		return x.Nexthops
+	}
+	return nil
+}
+
+func (x *ChangeRouteRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *ChangeRouteRequest) GetPreference() uint32 {
+	if x != nil {
+		return x.Preference
+	}
+	return 0
+}
+
+func (x *ChangeRouteRequest) GetVrf() string {
+	if x != nil {
+		return x.Vrf
+	}
+	return ""
+}
+
+func (x *ChangeRouteRequest) GetTable() uint32 {
+	if x != nil {
+		return x.Table
+	}
+	return 0
+}
+
 var File_weft_proto protoreflect.FileDescriptor
 
 const file_weft_proto_rawDesc = "" +
@@ -2984,7 +3788,75 @@ const file_weft_proto_rawDesc = "" +
 	"\x04want\x18\x04 \x01(\tR\x04want\x12\x12\n" +
 	"\x04have\x18\x05 \x01(\tR\x04have\"\r\n" +
 	"\vStopRequest\"\v\n" +
-	"\tStopReply2\x80\x04\n" +
+	"\tStopReply\"F\n" +
+	"\x10GetConfigRequest\x12#\n" +
+	"\n" +
+	"generation\x18\x01 \x01(\x04H\x00R\n" +
+	"generation\x88\x01\x01B\r\n" +
+	"\v_generation\"C\n" +
+	"\rConfiguration\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x02 \x01(\x04R\n" +
+	"generation\";\n" +
+	"\x11PlanConfigRequest\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\x12\x12\n" +
+	"\x04file\x18\x02 \x01(\tR\x04file\"\x8f\x01\n" +
+	"\n" +
+	"ConfigPlan\x12/\n" +
+	"\achanges\x18\x01 \x03(\v2\x15.weft.v1.ConfigChangeR\achanges\x12\x16\n" +
+	"\x06impact\x18\x02 \x01(\tR\x06impact\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x03 \x01(\x04R\n" +
+	"generation\x12\x18\n" +
+	"\aconfirm\x18\x04 \x01(\x03R\aconfirm\"\x80\x01\n" +
+	"\fConfigChange\x12\x0e\n" +
+	"\x02op\x18\x01 \x01(\tR\x02op\x12\x14\n" +
+	"\x05thing\x18\x02 \x01(\tR\x05thing\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x10\n" +
+	"\x03old\x18\x04 \x01(\tR\x03old\x12\x10\n" +
+	"\x03new\x18\x05 \x01(\tR\x03new\x12\x12\n" +
+	"\x04uses\x18\x06 \x01(\rR\x04uses\"j\n" +
+	"\x12ApplyConfigRequest\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\x12\x12\n" +
+	"\x04file\x18\x02 \x01(\tR\x04file\x12\x18\n" +
+	"\aconfirm\x18\x03 \x01(\x03R\aconfirm\x12\x12\n" +
+	"\x04base\x18\x04 \x01(\x04R\x04base\"\x16\n" +
+	"\x14ConfirmConfigRequest\"4\n" +
+	"\x12ConfirmConfigReply\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x01 \x01(\x04R\n" +
+	"generation\"1\n" +
+	"\x15RollbackConfigRequest\x12\x18\n" +
+	"\achanges\x18\x01 \x01(\rR\achanges\"\x14\n" +
+	"\x12GenerationsRequest\"\xa4\x01\n" +
+	"\vGenerations\x125\n" +
+	"\vgenerations\x18\x01 \x03(\v2\x13.weft.v1.GenerationR\vgenerations\x12\x18\n" +
+	"\arunning\x18\x02 \x01(\x04R\arunning\x12\x18\n" +
+	"\apending\x18\x03 \x01(\x04R\apending\x12\x16\n" +
+	"\x06before\x18\x04 \x01(\x04R\x06before\x12\x12\n" +
+	"\x04left\x18\x05 \x01(\x03R\x04left\"\xb6\x01\n" +
+	"\n" +
+	"Generation\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x12\n" +
+	"\x04time\x18\x02 \x01(\x03R\x04time\x12\x10\n" +
+	"\x03uid\x18\x03 \x01(\rR\x03uid\x12\x10\n" +
+	"\x03pid\x18\x04 \x01(\x03R\x03pid\x12\x12\n" +
+	"\x04user\x18\x05 \x01(\tR\x04user\x12\x16\n" +
+	"\x06action\x18\x06 \x01(\tR\x06action\x12\x12\n" +
+	"\x04file\x18\a \x01(\tR\x04file\x12\x18\n" +
+	"\asummary\x18\b \x01(\tR\asummary\"\xdc\x01\n" +
+	"\x12ChangeRouteRequest\x12\x0e\n" +
+	"\x02op\x18\x01 \x01(\tR\x02op\x12\x16\n" +
+	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x12\n" +
+	"\x04type\x18\x03 \x01(\tR\x04type\x12,\n" +
+	"\bnexthops\x18\x04 \x03(\v2\x10.weft.v1.NextHopR\bnexthops\x12\x14\n" +
+	"\x05group\x18\x05 \x01(\tR\x05group\x12\x1e\n" +
+	"\n" +
+	"preference\x18\x06 \x01(\rR\n" +
+	"preference\x12\x10\n" +
+	"\x03vrf\x18\a \x01(\tR\x03vrf\x12\x14\n" +
+	"\x05table\x18\b \x01(\rR\x05table2\xdb\a\n" +
 	"\x06Router\x124\n" +
 	"\tGetStatus\x12\x16.weft.v1.StatusRequest\x1a\x0f.weft.v1.Status\x122\n" +
 	"\tListPorts\x12\x15.weft.v1.PortsRequest\x1a\x0e.weft.v1.Ports\x127\n" +
@@ -2995,7 +3867,15 @@ const file_weft_proto_rawDesc = "" +
 	"ListGroups\x12\x16.weft.v1.GroupsRequest\x1a\x0f.weft.v1.Groups0\x01\x126\n" +
 	"\x06Lookup\x12\x16.weft.v1.LookupRequest\x1a\x14.weft.v1.LookupReply\x124\n" +
 	"\aMonitor\x12\x17.weft.v1.MonitorRequest\x1a\x0e.weft.v1.Event0\x01\x128\n" +
-	"\x06Verify\x12\x16.weft.v1.VerifyRequest\x1a\x14.weft.v1.VerifyReply0\x01\x120\n" +
+	"\x06Verify\x12\x16.weft.v1.VerifyRequest\x1a\x14.weft.v1.VerifyReply0\x01\x12>\n" +
+	"\tGetConfig\x12\x19.weft.v1.GetConfigRequest\x1a\x16.weft.v1.Configuration\x12=\n" +
+	"\n" +
+	"PlanConfig\x12\x1a.weft.v1.PlanConfigRequest\x1a\x13.weft.v1.ConfigPlan\x12?\n" +
+	"\vApplyConfig\x12\x1b.weft.v1.ApplyConfigRequest\x1a\x13.weft.v1.ConfigPlan\x12K\n" +
+	"\rConfirmConfig\x12\x1d.weft.v1.ConfirmConfigRequest\x1a\x1b.weft.v1.ConfirmConfigReply\x12E\n" +
+	"\x0eRollbackConfig\x12\x1e.weft.v1.RollbackConfigRequest\x1a\x13.weft.v1.ConfigPlan\x12D\n" +
+	"\x0fListGenerations\x12\x1b.weft.v1.GenerationsRequest\x1a\x14.weft.v1.Generations\x12?\n" +
+	"\vChangeRoute\x12\x1b.weft.v1.ChangeRouteRequest\x1a\x13.weft.v1.ConfigPlan\x120\n" +
 	"\x04Stop\x12\x14.weft.v1.StopRequest\x1a\x12.weft.v1.StopReplyB\x12Z\x10weft/control/apib\x06proto3"
 
 var (
@@ -3010,41 +3890,54 @@ func file_weft_proto_rawDescGZIP() []byte {
 	return file_weft_proto_rawDescData
 }
 
-var file_weft_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_weft_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_weft_proto_goTypes = []any{
-	(*StatusRequest)(nil),    // 0: weft.v1.StatusRequest
-	(*Status)(nil),           // 1: weft.v1.Status
-	(*FIB)(nil),              // 2: weft.v1.FIB
-	(*Netlink)(nil),          // 3: weft.v1.Netlink
-	(*Program)(nil),          // 4: weft.v1.Program
-	(*PortsRequest)(nil),     // 5: weft.v1.PortsRequest
-	(*Ports)(nil),            // 6: weft.v1.Ports
-	(*Port)(nil),             // 7: weft.v1.Port
-	(*Counter)(nil),          // 8: weft.v1.Counter
-	(*Refused)(nil),          // 9: weft.v1.Refused
-	(*RoutesRequest)(nil),    // 10: weft.v1.RoutesRequest
-	(*Routes)(nil),           // 11: weft.v1.Routes
-	(*Route)(nil),            // 12: weft.v1.Route
-	(*NextHop)(nil),          // 13: weft.v1.NextHop
-	(*NeighborsRequest)(nil), // 14: weft.v1.NeighborsRequest
-	(*Neighbors)(nil),        // 15: weft.v1.Neighbors
-	(*Neighbor)(nil),         // 16: weft.v1.Neighbor
-	(*GroupsRequest)(nil),    // 17: weft.v1.GroupsRequest
-	(*Groups)(nil),           // 18: weft.v1.Groups
-	(*Group)(nil),            // 19: weft.v1.Group
-	(*Member)(nil),           // 20: weft.v1.Member
-	(*LookupRequest)(nil),    // 21: weft.v1.LookupRequest
-	(*LookupReply)(nil),      // 22: weft.v1.LookupReply
-	(*Step)(nil),             // 23: weft.v1.Step
-	(*KernelAnswer)(nil),     // 24: weft.v1.KernelAnswer
-	(*MonitorRequest)(nil),   // 25: weft.v1.MonitorRequest
-	(*Event)(nil),            // 26: weft.v1.Event
-	(*Link)(nil),             // 27: weft.v1.Link
-	(*VerifyRequest)(nil),    // 28: weft.v1.VerifyRequest
-	(*VerifyReply)(nil),      // 29: weft.v1.VerifyReply
-	(*Difference)(nil),       // 30: weft.v1.Difference
-	(*StopRequest)(nil),      // 31: weft.v1.StopRequest
-	(*StopReply)(nil),        // 32: weft.v1.StopReply
+	(*StatusRequest)(nil),         // 0: weft.v1.StatusRequest
+	(*Status)(nil),                // 1: weft.v1.Status
+	(*FIB)(nil),                   // 2: weft.v1.FIB
+	(*Netlink)(nil),               // 3: weft.v1.Netlink
+	(*Program)(nil),               // 4: weft.v1.Program
+	(*PortsRequest)(nil),          // 5: weft.v1.PortsRequest
+	(*Ports)(nil),                 // 6: weft.v1.Ports
+	(*Port)(nil),                  // 7: weft.v1.Port
+	(*Counter)(nil),               // 8: weft.v1.Counter
+	(*Refused)(nil),               // 9: weft.v1.Refused
+	(*RoutesRequest)(nil),         // 10: weft.v1.RoutesRequest
+	(*Routes)(nil),                // 11: weft.v1.Routes
+	(*Route)(nil),                 // 12: weft.v1.Route
+	(*NextHop)(nil),               // 13: weft.v1.NextHop
+	(*NeighborsRequest)(nil),      // 14: weft.v1.NeighborsRequest
+	(*Neighbors)(nil),             // 15: weft.v1.Neighbors
+	(*Neighbor)(nil),              // 16: weft.v1.Neighbor
+	(*GroupsRequest)(nil),         // 17: weft.v1.GroupsRequest
+	(*Groups)(nil),                // 18: weft.v1.Groups
+	(*Group)(nil),                 // 19: weft.v1.Group
+	(*Member)(nil),                // 20: weft.v1.Member
+	(*LookupRequest)(nil),         // 21: weft.v1.LookupRequest
+	(*LookupReply)(nil),           // 22: weft.v1.LookupReply
+	(*Step)(nil),                  // 23: weft.v1.Step
+	(*KernelAnswer)(nil),          // 24: weft.v1.KernelAnswer
+	(*MonitorRequest)(nil),        // 25: weft.v1.MonitorRequest
+	(*Event)(nil),                 // 26: weft.v1.Event
+	(*Link)(nil),                  // 27: weft.v1.Link
+	(*VerifyRequest)(nil),         // 28: weft.v1.VerifyRequest
+	(*VerifyReply)(nil),           // 29: weft.v1.VerifyReply
+	(*Difference)(nil),            // 30: weft.v1.Difference
+	(*StopRequest)(nil),           // 31: weft.v1.StopRequest
+	(*StopReply)(nil),             // 32: weft.v1.StopReply
+	(*GetConfigRequest)(nil),      // 33: weft.v1.GetConfigRequest
+	(*Configuration)(nil),         // 34: weft.v1.Configuration
+	(*PlanConfigRequest)(nil),     // 35: weft.v1.PlanConfigRequest
+	(*ConfigPlan)(nil),            // 36: weft.v1.ConfigPlan
+	(*ConfigChange)(nil),          // 37: weft.v1.ConfigChange
+	(*ApplyConfigRequest)(nil),    // 38: weft.v1.ApplyConfigRequest
+	(*ConfirmConfigRequest)(nil),  // 39: weft.v1.ConfirmConfigRequest
+	(*ConfirmConfigReply)(nil),    // 40: weft.v1.ConfirmConfigReply
+	(*RollbackConfigRequest)(nil), // 41: weft.v1.RollbackConfigRequest
+	(*GenerationsRequest)(nil),    // 42: weft.v1.GenerationsRequest
+	(*Generations)(nil),           // 43: weft.v1.Generations
+	(*Generation)(nil),            // 44: weft.v1.Generation
+	(*ChangeRouteRequest)(nil),    // 45: weft.v1.ChangeRouteRequest
 }
 var file_weft_proto_depIdxs = []int32{
 	2,  // 0: weft.v1.Status.fib:type_name -> weft.v1.FIB
@@ -3067,29 +3960,46 @@ var file_weft_proto_depIdxs = []int32{
 	16, // 17: weft.v1.Event.neighbor:type_name -> weft.v1.Neighbor
 	27, // 18: weft.v1.Event.link:type_name -> weft.v1.Link
 	30, // 19: weft.v1.VerifyReply.differences:type_name -> weft.v1.Difference
-	0,  // 20: weft.v1.Router.GetStatus:input_type -> weft.v1.StatusRequest
-	5,  // 21: weft.v1.Router.ListPorts:input_type -> weft.v1.PortsRequest
-	10, // 22: weft.v1.Router.ListRoutes:input_type -> weft.v1.RoutesRequest
-	14, // 23: weft.v1.Router.ListNeighbors:input_type -> weft.v1.NeighborsRequest
-	17, // 24: weft.v1.Router.ListGroups:input_type -> weft.v1.GroupsRequest
-	21, // 25: weft.v1.Router.Lookup:input_type -> weft.v1.LookupRequest
-	25, // 26: weft.v1.Router.Monitor:input_type -> weft.v1.MonitorRequest
-	28, // 27: weft.v1.Router.Verify:input_type -> weft.v1.VerifyRequest
-	31, // 28: weft.v1.Router.Stop:input_type -> weft.v1.StopRequest
-	1,  // 29: weft.v1.Router.GetStatus:output_type -> weft.v1.Status
-	6,  // 30: weft.v1.Router.ListPorts:output_type -> weft.v1.Ports
-	11, // 31: weft.v1.Router.ListRoutes:output_type -> weft.v1.Routes
-	15, // 32: weft.v1.Router.ListNeighbors:output_type -> weft.v1.Neighbors
-	18, // 33: weft.v1.Router.ListGroups:output_type -> weft.v1.Groups
-	22, // 34: weft.v1.Router.Lookup:output_type -> weft.v1.LookupReply
-	26, // 35: weft.v1.Router.Monitor:output_type -> weft.v1.Event
-	29, // 36: weft.v1.Router.Verify:output_type -> weft.v1.VerifyReply
-	32, // 37: weft.v1.Router.Stop:output_type -> weft.v1.StopReply
-	29, // [29:38] is the sub-list for method output_type
-	20, // [20:29] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	37, // 20: weft.v1.ConfigPlan.changes:type_name -> weft.v1.ConfigChange
+	44, // 21: weft.v1.Generations.generations:type_name -> weft.v1.Generation
+	13, // 22: weft.v1.ChangeRouteRequest.nexthops:type_name -> weft.v1.NextHop
+	0,  // 23: weft.v1.Router.GetStatus:input_type -> weft.v1.StatusRequest
+	5,  // 24: weft.v1.Router.ListPorts:input_type -> weft.v1.PortsRequest
+	10, // 25: weft.v1.Router.ListRoutes:input_type -> weft.v1.RoutesRequest
+	14, // 26: weft.v1.Router.ListNeighbors:input_type -> weft.v1.NeighborsRequest
+	17, // 27: weft.v1.Router.ListGroups:input_type -> weft.v1.GroupsRequest
+	21, // 28: weft.v1.Router.Lookup:input_type -> weft.v1.LookupRequest
+	25, // 29: weft.v1.Router.Monitor:input_type -> weft.v1.MonitorRequest
+	28, // 30: weft.v1.Router.Verify:input_type -> weft.v1.VerifyRequest
+	33, // 31: weft.v1.Router.GetConfig:input_type -> weft.v1.GetConfigRequest
+	35, // 32: weft.v1.Router.PlanConfig:input_type -> weft.v1.PlanConfigRequest
+	38, // 33: weft.v1.Router.ApplyConfig:input_type -> weft.v1.ApplyConfigRequest
+	39, // 34: weft.v1.Router.ConfirmConfig:input_type -> weft.v1.ConfirmConfigRequest
+	41, // 35: weft.v1.Router.RollbackConfig:input_type -> weft.v1.RollbackConfigRequest
+	42, // 36: weft.v1.Router.ListGenerations:input_type -> weft.v1.GenerationsRequest
+	45, // 37: weft.v1.Router.ChangeRoute:input_type -> weft.v1.ChangeRouteRequest
+	31, // 38: weft.v1.Router.Stop:input_type -> weft.v1.StopRequest
+	1,  // 39: weft.v1.Router.GetStatus:output_type -> weft.v1.Status
+	6,  // 40: weft.v1.Router.ListPorts:output_type -> weft.v1.Ports
+	11, // 41: weft.v1.Router.ListRoutes:output_type -> weft.v1.Routes
+	15, // 42: weft.v1.Router.ListNeighbors:output_type -> weft.v1.Neighbors
+	18, // 43: weft.v1.Router.ListGroups:output_type -> weft.v1.Groups
+	22, // 44: weft.v1.Router.Lookup:output_type -> weft.v1.LookupReply
+	26, // 45: weft.v1.Router.Monitor:output_type -> weft.v1.Event
+	29, // 46: weft.v1.Router.Verify:output_type -> weft.v1.VerifyReply
+	34, // 47: weft.v1.Router.GetConfig:output_type -> weft.v1.Configuration
+	36, // 48: weft.v1.Router.PlanConfig:output_type -> weft.v1.ConfigPlan
+	36, // 49: weft.v1.Router.ApplyConfig:output_type -> weft.v1.ConfigPlan
+	40, // 50: weft.v1.Router.ConfirmConfig:output_type -> weft.v1.ConfirmConfigReply
+	36, // 51: weft.v1.Router.RollbackConfig:output_type -> weft.v1.ConfigPlan
+	43, // 52: weft.v1.Router.ListGenerations:output_type -> weft.v1.Generations
+	36, // 53: weft.v1.Router.ChangeRoute:output_type -> weft.v1.ConfigPlan
+	32, // 54: weft.v1.Router.Stop:output_type -> weft.v1.StopReply
+	39, // [39:55] is the sub-list for method output_type
+	23, // [23:39] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_weft_proto_init() }
@@ -3098,13 +4008,14 @@ func file_weft_proto_init() {
 		return
 	}
 	file_weft_proto_msgTypes[10].OneofWrappers = []any{}
+	file_weft_proto_msgTypes[33].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_weft_proto_rawDesc), len(file_weft_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   33,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -23,15 +23,22 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Router_GetStatus_FullMethodName     = "/weft.v1.Router/GetStatus"
-	Router_ListPorts_FullMethodName     = "/weft.v1.Router/ListPorts"
-	Router_ListRoutes_FullMethodName    = "/weft.v1.Router/ListRoutes"
-	Router_ListNeighbors_FullMethodName = "/weft.v1.Router/ListNeighbors"
-	Router_ListGroups_FullMethodName    = "/weft.v1.Router/ListGroups"
-	Router_Lookup_FullMethodName        = "/weft.v1.Router/Lookup"
-	Router_Monitor_FullMethodName       = "/weft.v1.Router/Monitor"
-	Router_Verify_FullMethodName        = "/weft.v1.Router/Verify"
-	Router_Stop_FullMethodName          = "/weft.v1.Router/Stop"
+	Router_GetStatus_FullMethodName       = "/weft.v1.Router/GetStatus"
+	Router_ListPorts_FullMethodName       = "/weft.v1.Router/ListPorts"
+	Router_ListRoutes_FullMethodName      = "/weft.v1.Router/ListRoutes"
+	Router_ListNeighbors_FullMethodName   = "/weft.v1.Router/ListNeighbors"
+	Router_ListGroups_FullMethodName      = "/weft.v1.Router/ListGroups"
+	Router_Lookup_FullMethodName          = "/weft.v1.Router/Lookup"
+	Router_Monitor_FullMethodName         = "/weft.v1.Router/Monitor"
+	Router_Verify_FullMethodName          = "/weft.v1.Router/Verify"
+	Router_GetConfig_FullMethodName       = "/weft.v1.Router/GetConfig"
+	Router_PlanConfig_FullMethodName      = "/weft.v1.Router/PlanConfig"
+	Router_ApplyConfig_FullMethodName     = "/weft.v1.Router/ApplyConfig"
+	Router_ConfirmConfig_FullMethodName   = "/weft.v1.Router/ConfirmConfig"
+	Router_RollbackConfig_FullMethodName  = "/weft.v1.Router/RollbackConfig"
+	Router_ListGenerations_FullMethodName = "/weft.v1.Router/ListGenerations"
+	Router_ChangeRoute_FullMethodName     = "/weft.v1.Router/ChangeRoute"
+	Router_Stop_FullMethodName            = "/weft.v1.Router/Stop"
 )
 
 // RouterClient is the client API for Router service.
@@ -50,6 +57,20 @@ type RouterClient interface {
 	// Verify compares kernel, RIB, image and live program, prefix by prefix. The
 	// last message has done set.
 	Verify(ctx context.Context, in *VerifyRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[VerifyReply], error)
+	// GetConfig returns a configuration that is or was in force.
+	GetConfig(ctx context.Context, in *GetConfigRequest, opts ...grpc.CallOption) (*Configuration, error)
+	// PlanConfig tells what ApplyConfig would change.
+	PlanConfig(ctx context.Context, in *PlanConfigRequest, opts ...grpc.CallOption) (*ConfigPlan, error)
+	// ApplyConfig puts a configuration into force, all of it or nothing.
+	ApplyConfig(ctx context.Context, in *ApplyConfigRequest, opts ...grpc.CallOption) (*ConfigPlan, error)
+	// ConfirmConfig makes good for good what was applied to be confirmed.
+	ConfirmConfig(ctx context.Context, in *ConfirmConfigRequest, opts ...grpc.CallOption) (*ConfirmConfigReply, error)
+	// RollbackConfig puts a configuration into force that was so before.
+	RollbackConfig(ctx context.Context, in *RollbackConfigRequest, opts ...grpc.CallOption) (*ConfigPlan, error)
+	// ListGenerations returns what there is to go back to, the latest first.
+	ListGenerations(ctx context.Context, in *GenerationsRequest, opts ...grpc.CallOption) (*Generations, error)
+	// ChangeRoute changes one static route of the configuration in force.
+	ChangeRoute(ctx context.Context, in *ChangeRouteRequest, opts ...grpc.CallOption) (*ConfigPlan, error)
 	// Stop gives all ports back to Linux, removes what is pinned and ends the
 	// daemon. It answers when that is done.
 	Stop(ctx context.Context, in *StopRequest, opts ...grpc.CallOption) (*StopReply, error)
@@ -188,6 +209,76 @@ func (c *routerClient) Verify(ctx context.Context, in *VerifyRequest, opts ...gr
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Router_VerifyClient = grpc.ServerStreamingClient[VerifyReply]
 
+func (c *routerClient) GetConfig(ctx context.Context, in *GetConfigRequest, opts ...grpc.CallOption) (*Configuration, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Configuration)
+	err := c.cc.Invoke(ctx, Router_GetConfig_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *routerClient) PlanConfig(ctx context.Context, in *PlanConfigRequest, opts ...grpc.CallOption) (*ConfigPlan, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ConfigPlan)
+	err := c.cc.Invoke(ctx, Router_PlanConfig_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *routerClient) ApplyConfig(ctx context.Context, in *ApplyConfigRequest, opts ...grpc.CallOption) (*ConfigPlan, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ConfigPlan)
+	err := c.cc.Invoke(ctx, Router_ApplyConfig_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *routerClient) ConfirmConfig(ctx context.Context, in *ConfirmConfigRequest, opts ...grpc.CallOption) (*ConfirmConfigReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ConfirmConfigReply)
+	err := c.cc.Invoke(ctx, Router_ConfirmConfig_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *routerClient) RollbackConfig(ctx context.Context, in *RollbackConfigRequest, opts ...grpc.CallOption) (*ConfigPlan, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ConfigPlan)
+	err := c.cc.Invoke(ctx, Router_RollbackConfig_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *routerClient) ListGenerations(ctx context.Context, in *GenerationsRequest, opts ...grpc.CallOption) (*Generations, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Generations)
+	err := c.cc.Invoke(ctx, Router_ListGenerations_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *routerClient) ChangeRoute(ctx context.Context, in *ChangeRouteRequest, opts ...grpc.CallOption) (*ConfigPlan, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ConfigPlan)
+	err := c.cc.Invoke(ctx, Router_ChangeRoute_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *routerClient) Stop(ctx context.Context, in *StopRequest, opts ...grpc.CallOption) (*StopReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(StopReply)
@@ -214,6 +305,20 @@ type RouterServer interface {
 	// Verify compares kernel, RIB, image and live program, prefix by prefix. The
 	// last message has done set.
 	Verify(*VerifyRequest, grpc.ServerStreamingServer[VerifyReply]) error
+	// GetConfig returns a configuration that is or was in force.
+	GetConfig(context.Context, *GetConfigRequest) (*Configuration, error)
+	// PlanConfig tells what ApplyConfig would change.
+	PlanConfig(context.Context, *PlanConfigRequest) (*ConfigPlan, error)
+	// ApplyConfig puts a configuration into force, all of it or nothing.
+	ApplyConfig(context.Context, *ApplyConfigRequest) (*ConfigPlan, error)
+	// ConfirmConfig makes good for good what was applied to be confirmed.
+	ConfirmConfig(context.Context, *ConfirmConfigRequest) (*ConfirmConfigReply, error)
+	// RollbackConfig puts a configuration into force that was so before.
+	RollbackConfig(context.Context, *RollbackConfigRequest) (*ConfigPlan, error)
+	// ListGenerations returns what there is to go back to, the latest first.
+	ListGenerations(context.Context, *GenerationsRequest) (*Generations, error)
+	// ChangeRoute changes one static route of the configuration in force.
+	ChangeRoute(context.Context, *ChangeRouteRequest) (*ConfigPlan, error)
 	// Stop gives all ports back to Linux, removes what is pinned and ends the
 	// daemon. It answers when that is done.
 	Stop(context.Context, *StopRequest) (*StopReply, error)
@@ -250,6 +355,27 @@ func (UnimplementedRouterServer) Monitor(*MonitorRequest, grpc.ServerStreamingSe
 }
 func (UnimplementedRouterServer) Verify(*VerifyRequest, grpc.ServerStreamingServer[VerifyReply]) error {
 	return status.Error(codes.Unimplemented, "method Verify not implemented")
+}
+func (UnimplementedRouterServer) GetConfig(context.Context, *GetConfigRequest) (*Configuration, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetConfig not implemented")
+}
+func (UnimplementedRouterServer) PlanConfig(context.Context, *PlanConfigRequest) (*ConfigPlan, error) {
+	return nil, status.Error(codes.Unimplemented, "method PlanConfig not implemented")
+}
+func (UnimplementedRouterServer) ApplyConfig(context.Context, *ApplyConfigRequest) (*ConfigPlan, error) {
+	return nil, status.Error(codes.Unimplemented, "method ApplyConfig not implemented")
+}
+func (UnimplementedRouterServer) ConfirmConfig(context.Context, *ConfirmConfigRequest) (*ConfirmConfigReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method ConfirmConfig not implemented")
+}
+func (UnimplementedRouterServer) RollbackConfig(context.Context, *RollbackConfigRequest) (*ConfigPlan, error) {
+	return nil, status.Error(codes.Unimplemented, "method RollbackConfig not implemented")
+}
+func (UnimplementedRouterServer) ListGenerations(context.Context, *GenerationsRequest) (*Generations, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListGenerations not implemented")
+}
+func (UnimplementedRouterServer) ChangeRoute(context.Context, *ChangeRouteRequest) (*ConfigPlan, error) {
+	return nil, status.Error(codes.Unimplemented, "method ChangeRoute not implemented")
 }
 func (UnimplementedRouterServer) Stop(context.Context, *StopRequest) (*StopReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Stop not implemented")
@@ -384,6 +510,132 @@ func _Router_Verify_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Router_VerifyServer = grpc.ServerStreamingServer[VerifyReply]
 
+func _Router_GetConfig_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetConfigRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RouterServer).GetConfig(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Router_GetConfig_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RouterServer).GetConfig(ctx, req.(*GetConfigRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Router_PlanConfig_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PlanConfigRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RouterServer).PlanConfig(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Router_PlanConfig_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RouterServer).PlanConfig(ctx, req.(*PlanConfigRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Router_ApplyConfig_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ApplyConfigRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RouterServer).ApplyConfig(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Router_ApplyConfig_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RouterServer).ApplyConfig(ctx, req.(*ApplyConfigRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Router_ConfirmConfig_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ConfirmConfigRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RouterServer).ConfirmConfig(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Router_ConfirmConfig_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RouterServer).ConfirmConfig(ctx, req.(*ConfirmConfigRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Router_RollbackConfig_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RollbackConfigRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RouterServer).RollbackConfig(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Router_RollbackConfig_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RouterServer).RollbackConfig(ctx, req.(*RollbackConfigRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Router_ListGenerations_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GenerationsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RouterServer).ListGenerations(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Router_ListGenerations_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RouterServer).ListGenerations(ctx, req.(*GenerationsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Router_ChangeRoute_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ChangeRouteRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RouterServer).ChangeRoute(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Router_ChangeRoute_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RouterServer).ChangeRoute(ctx, req.(*ChangeRouteRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Router_Stop_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(StopRequest)
 	if err := dec(in); err != nil {
@@ -420,6 +672,34 @@ var Router_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Lookup",
 			Handler:    _Router_Lookup_Handler,
+		},
+		{
+			MethodName: "GetConfig",
+			Handler:    _Router_GetConfig_Handler,
+		},
+		{
+			MethodName: "PlanConfig",
+			Handler:    _Router_PlanConfig_Handler,
+		},
+		{
+			MethodName: "ApplyConfig",
+			Handler:    _Router_ApplyConfig_Handler,
+		},
+		{
+			MethodName: "ConfirmConfig",
+			Handler:    _Router_ConfirmConfig_Handler,
+		},
+		{
+			MethodName: "RollbackConfig",
+			Handler:    _Router_RollbackConfig_Handler,
+		},
+		{
+			MethodName: "ListGenerations",
+			Handler:    _Router_ListGenerations_Handler,
+		},
+		{
+			MethodName: "ChangeRoute",
+			Handler:    _Router_ChangeRoute_Handler,
 		},
 		{
 			MethodName: "Stop",

@@ -16,9 +16,11 @@ import (
 	"weft/bpf"
 	"weft/control"
 	"weft/control/api"
+	"weft/control/config"
 	"weft/control/kernel"
 	"weft/control/ports"
 	"weft/control/rib"
+	"weft/control/static"
 	"weft/dataplane"
 	"weft/dataplane/xdp"
 	"weft/fib"
@@ -31,6 +33,7 @@ type Options struct {
 	ReceiveBuffer int            // of the netlink socket, bytes; 0: the default
 	FIBSize       int            // bytes that the image may grow to; 0: fib.MaxSize
 	Socket        string         // "": by the network namespace
+	Config        string         // file; "": config.File if there is one, in the machine's own network namespace
 	Version       string
 	Log           *slog.Logger
 	Ready         func() // called when packets are forwarded
@@ -80,6 +83,11 @@ type router struct {
 	follower *control.Follower
 	server   *api.Server
 
+	static   *static.Source
+	config   *config.Store
+	file     *config.Config // of Options.Config, nil: none
+	fileName string
+
 	adopted bool          // packets were forwarded when the daemon came
 	held    bool          // ports wait until the image is filled: nothing is forwarded by it yet
 	left    bool          // the engine is closed
@@ -118,6 +126,10 @@ func (r *router) open() (err error) {
 	if r.netns, err = api.Netns(); err != nil {
 		return err
 	}
+	place, err := r.readConfig()
+	if err != nil {
+		return err
+	}
 	if r.lock, err = api.Lock(r.netns); err != nil {
 		return err
 	}
@@ -153,7 +165,7 @@ func (r *router) open() (err error) {
 	r.follower, err = control.Open(control.Config{
 		Image: im, Ports: r.ports, Reasons: reasons, Grow: r.grow, NotInstalled: r.notInstalled, Log: r.log,
 		ReceiveBuffer: r.options.ReceiveBuffer,
-		Interface:     r.ports.Take,
+		Interface:     r.interfaceChanged,
 		VRF:           func(link int) (int, bool) { vrf, ok := before[link]; return vrf, ok },
 		Observe:       func(rib *rib.RIB, e kernel.Event) { r.server.Observe(rib, e) },
 		Synced: func(took time.Duration) {
@@ -163,7 +175,7 @@ func (r *router) open() (err error) {
 	if err != nil {
 		return fmt.Errorf("follow the kernel: %w", err)
 	}
-	return nil
+	return r.openConfig(place)
 }
 
 // supported finds out whether there is any sense in trying.
@@ -287,7 +299,8 @@ func (r *router) serve(signals <-chan os.Signal) error {
 	}
 	// gofail: var daemonListens struct{}
 	r.server = api.NewServer(api.Config{
-		Follower: r.follower, Ports: r.ports, Engine: r.engine, Program: r.program, Degraded: r.degraded, Stop: r.requestStop, Stopped: r.stopped,
+		Follower: r.follower, Configuration: r.config, Ports: r.ports, Engine: r.engine,
+		Program: r.program, Degraded: r.degraded, Stop: r.requestStop, Stopped: r.stopped,
 		Identity: api.Identity{
 			Version: r.options.Version, Netns: r.netns, Pins: filepath.Join("/sys/fs/bpf", pinsName, r.netns), Adopted: r.adopted,
 			Started: r.started,
@@ -362,6 +375,9 @@ func (r *router) follow(signals <-chan os.Signal, served <-chan error) error {
 // ready is called when the image is filled.
 func (r *router) ready(ctx context.Context) error {
 	// gofail: var daemonReady struct{}
+	if err := r.startConfig(ctx); err != nil {
+		return err
+	}
 	if r.held {
 		if err := r.follower.UpdatePorts(ctx, r.ports.Start); err != nil {
 			return err
@@ -404,40 +420,6 @@ func (r *router) names() (names []string) {
 // errFIBSize: the operator wants no larger image.
 var errFIBSize = errors.New("the image is as large as it may be (--fib-size)")
 
-// grow makes a larger image beside the full one and takes the ports over to it.
-func (r *router) grow(im *fib.Image, size int) (*fib.Image, error) {
-	if size = r.imageSize(size); size <= im.Size() {
-		return nil, errFIBSize
-	}
-	mem, err := bpf.NewImage(size)
-	if err != nil {
-		return nil, err
-	}
-	// gofail: var growMade struct{}
-	larger, err := im.CopyTo(mem.Mem(), r.imageOptions(mem))
-	// gofail: var growCopied struct{}
-	if err == nil {
-		err = r.engine.Replace(mem)
-	}
-	if err != nil {
-		return nil, errors.Join(err, mem.Close())
-	}
-	// gofail: var growReplaced struct{}
-	old := r.mem
-	r.mem = mem
-	return larger, old.Close()
-}
-
-// imageSize returns the size of an image that is to hold size bytes, if it may be
-// so large.
-func (r *router) imageSize(size int) int {
-	size = bpf.ImageSize(size)
-	if limit := r.options.FIBSize; limit > 0 && size > limit {
-		size = max(fib.MinSize, bpf.ImageSize(limit/2+1)) // a power of two
-	}
-	return size
-}
-
 // notInstalled is told how many routes the image lacks, whose packets Linux gets.
 // If others would go astray, it gets all of them until there is room.
 func (r *router) notInstalled(routes int, astray bool) {
@@ -467,6 +449,11 @@ func (r *router) leave(forwarding bool) error {
 	if forwarding {
 		return r.engine.Close()
 	}
+	if r.static != nil {
+		if err := r.static.Withdraw(); err != nil {
+			r.log.Warn("remove the configuration's neighbors", "error", err)
+		}
+	}
 	os.Remove(api.LogPath(r.netns)) // of a daemon in the background: it has nothing to tell any more
 	// gofail: var leaveStop struct{}
 	return r.engine.Stop()
@@ -477,6 +464,9 @@ func (r *router) close() error {
 	var errs []error
 	if r.engine != nil && !r.left { // it did not come to an end of its own
 		errs = append(errs, r.leave(r.adopted))
+	}
+	if r.static != nil {
+		errs = append(errs, r.static.Close())
 	}
 	if r.mem != nil {
 		errs = append(errs, r.mem.Close())

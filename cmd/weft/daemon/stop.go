@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"weft/control/api"
+	"weft/control/static"
 	"weft/dataplane/xdp"
 )
 
@@ -94,6 +95,9 @@ func removeLeft(netns, socket string) error {
 	// gofail: var leftRemoved struct{}
 	if errors.Is(err, xdp.ErrNotFound) {
 		err = ErrNothing
+	}
+	if e := static.Remove(); e != nil {
+		err = errors.Join(err, fmt.Errorf("remove the configuration's neighbors: %w", e))
 	}
 	if e := os.Remove(api.LogPath(netns)); e != nil && !errors.Is(e, os.ErrNotExist) {
 		err = errors.Join(err, fmt.Errorf("remove log: %w", e))
