@@ -5,7 +5,7 @@ FORMAT ?= table
 LINT = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 .DEFAULT_GOAL := help
-.PHONY: run lookups help all deps build man generate test race fuzz bench bench-fib bench-forward bench-designs lint fmt clean
+.PHONY: run lookups help all deps build man generate test soak soak-packets soak-faults race fuzz bench bench-fib bench-forward bench-designs lint fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,17 @@ test: deps ## run all tests, as root: the ones in the kernel too; prints what wa
 	@mkdir -p build && rm -f build/proof.jsonl
 	@WEFT_PROOF=$(CURDIR)/build/proof.jsonl $(GO) test -count=1 ./...; code=$$?; \
 		WEFT_PROOF=$(CURDIR)/build/proof.jsonl $(GO) run ./test/proof/report && exit $$code
+
+soak: soak-packets soak-faults ## all of what takes long, as root: hours
+
+soak-packets: ## compare weft, the model and Linux on 10^8 packets, as root; goes on where it was interrupted (build/soak.json)
+	@$(GO) build -o build/ ./test/agreement/soak
+	@build/soak
+
+soak-faults: ## faults as large and as long as they are promised for, and each failpoint 20 times, as root: hours
+	@mkdir -p build
+	WEFT_SOAK=1 WEFT_PROOF=$(CURDIR)/build/soak.jsonl $(GO) test -count=1 -p 1 -timeout 0 ./test/faults ./test/failpoints
+
 
 race: ## run the tests of FIB and control under the race detector
 	$(GO) test -race ./fib/... ./control/...

@@ -63,6 +63,7 @@ func newImage(valueSize, elements int) (*Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create map for an image of %d bytes: %w", valueSize*elements, err)
 	}
+	// gofail: var imageMapMade struct{}
 	im, err := OpenImage(m)
 	if err != nil {
 		m.Close()

@@ -134,6 +134,7 @@ func NewState(rows, trunks int) (_ *State, err error) {
 			return nil, fmt.Errorf("create map %s: %w", ms.Name, err)
 		}
 	}
+	// gofail: var stateMapsMade struct{}
 	s.Transmits, err = newTransmits()
 	return s, err
 }
@@ -174,6 +175,7 @@ func Load(im *Image, s *State, f Features) (*ebpf.Program, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load XDP program: %w", err)
 	}
+	// gofail: var programLoaded struct{}
 	return prog, nil
 }
 

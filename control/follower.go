@@ -24,7 +24,7 @@ type Config struct {
 
 	// Grow and NotInstalled are as in rib.Options.
 	Grow         func(im *fib.Image, size int) (*fib.Image, error)
-	NotInstalled func(routes int)
+	NotInstalled func(routes int, astray bool)
 
 	// Interface, if not nil, is called for each link when it appears, changes or
 	// goes. It may make links ports, or no ports any more: the routes over them
@@ -108,8 +108,9 @@ type Counts struct {
 
 // arrival is what Watcher.Receive returned.
 type arrival struct {
-	events []kernel.Event
-	err    error
+	events  []kernel.Event
+	err     error
+	drained bool // the buffer is empty for the first time since it ran over
 }
 
 // Open subscribes to the changes of the network namespace of the calling thread.
@@ -128,6 +129,7 @@ func Open(config Config) (*Follower, error) {
 	if err != nil {
 		return nil, err
 	}
+	// gofail: var followerSubscribed struct{}
 	conn, err := kernel.Open()
 	if err != nil {
 		watcher.Close()
@@ -218,6 +220,8 @@ func (f *Follower) Run(ctx context.Context) error {
 			f.publish()
 		case <-refresh.C:
 			f.refresh()
+			f.rib.Retry()
+			f.publish()
 		case call := <-f.calls:
 			call()
 			f.publish()
@@ -227,13 +231,19 @@ func (f *Follower) Run(ctx context.Context) error {
 	}
 }
 
-// receive reads as fast as it can, so that the buffer in the kernel is empty.
+// receive reads as fast as it can, so that the buffer in the kernel is empty. The
+// kernel tells once that it has run over, and drops more without a word until it
+// is empty.
 func (f *Follower) receive(ended chan<- struct{}) {
 	defer close(ended)
+	overrun := false
 	for {
 		events, err := f.watcher.Receive()
+		overrun = overrun || errors.Is(err, kernel.ErrOverrun)
+		drained := overrun && !f.watcher.Pending()
+		overrun = overrun && !drained
 		select {
-		case f.arrived <- arrival{events, err}:
+		case f.arrived <- arrival{events, err, drained}:
 		case <-f.done:
 			return
 		}
@@ -272,16 +282,22 @@ func (f *Follower) accept(a arrival, each func(kernel.Event)) {
 	switch {
 	case errors.Is(a.err, kernel.ErrOverrun):
 		f.counts.Overruns++
-		f.config.Log.Warn("changes were lost: reading all again", "error", a.err)
+		if !f.waiting { // it may be told of each of thousands of changes
+			f.config.Log.Warn("changes were lost: reading all again", "error", a.err)
+		}
 		f.request()
 	case a.err != nil:
 		f.config.Log.Error("receive changes: reading all again", "error", a.err)
+		f.request()
+	}
+	if a.drained { // what is being read may be older than what was dropped last
 		f.request()
 	}
 }
 
 // publish ends a set of changes.
 func (f *Follower) publish() {
+	// gofail: var followerPublish struct{}
 	f.rib.Publish()
 	if f.rib.TakeStale() {
 		f.request()
@@ -397,6 +413,7 @@ func (f *Follower) refresh() {
 	}
 	var idle []neighbor
 	f.rib.Idle(f.config.IsUsed, func(link int, addr netip.Addr) { idle = append(idle, neighbor{link, addr}) })
+	// gofail: var followerRefresh struct{}
 	for _, n := range idle {
 		if err := f.conn.UseNeighbor(n.link, n.addr); err != nil {
 			f.config.Log.Debug("keep neighbor fresh", "error", err) // it has gone: the kernel will tell

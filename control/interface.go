@@ -79,6 +79,7 @@ func (f *Follower) forwards(link int, family uint8) bool {
 // portsChanged brings the routes over links up to date of which Ports has
 // another answer than before.
 func (f *Follower) portsChanged(r *rib.RIB) {
+	// gofail: var followerPortsChanged struct{}
 	for l := range r.Links {
 		if n, _ := f.config.Ports.Number(l.Index); n != f.numbers[l.Index] {
 			f.numbers[l.Index] = n

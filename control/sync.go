@@ -42,6 +42,7 @@ func (f *Follower) sync(anyway bool) error {
 	start := time.Now()
 	f.rib.TakeStale()
 	f.rib.BeginSync()
+	// gofail: var syncBegun struct{}
 	interrupted := error(nil)
 	for _, part := range []struct {
 		name string
@@ -73,7 +74,9 @@ func (f *Follower) sync(anyway bool) error {
 		f.release()
 		return interrupted
 	}
+	// gofail: var syncDumped struct{}
 	f.rib.EndSync()
+	// gofail: var syncEnded struct{}
 	f.tellInterfaces() // links may have gone
 	f.release()
 	f.counts.Syncs++
@@ -112,6 +115,7 @@ func (f *Follower) dump(what kernel.Table, hold func(), each func([]byte)) error
 // afterLinks makes ports before what depends on them comes.
 func (f *Follower) afterLinks() error {
 	f.rib.NumberVRFs(f.config.VRF)
+	// gofail: var syncLinks struct{}
 	f.tellInterfaces()
 	return nil
 }
@@ -181,6 +185,7 @@ func (f *Follower) release() {
 	for _, e := range f.held {
 		f.take(e)
 	}
+	// gofail: var syncRelease struct{}
 	f.held = nil
 	f.publish()
 }

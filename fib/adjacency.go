@@ -49,6 +49,9 @@ func (im *Image) AddAdjacency(a Adjacency) (AdjacencyID, error) {
 	if err := a.check(); err != nil {
 		return 0, fmt.Errorf("add adjacency: %w", err)
 	}
+	if !im.hasRoomForGroup() {
+		return 0, fmt.Errorf("add adjacency: %w", ErrFull)
+	}
 	if len(im.adjacencyFree) == 0 {
 		im.reclaim(false)
 	}
@@ -114,7 +117,9 @@ func (im *Image) writeAdjacency(id uint32, a *Adjacency) error {
 	}
 	at := im.adjacencies.at(id)
 	old := im.load32(at)
+	// gofail: var fibAdjacencyWritten struct{}
 	im.store32(at, b.offset())
+	// gofail: var fibAdjacencyStored struct{}
 	if old != 0 {
 		im.discard(newBlock(old, adjacencySize))
 	}
@@ -134,6 +139,7 @@ func (im *Image) DeleteAdjacency(id AdjacencyID) error {
 	at := im.adjacencies.at(uint32(id))
 	b := newBlock(im.load32(at), adjacencySize)
 	im.store32(at, 0)
+	// gofail: var fibAdjacencyDeleted struct{}
 	im.discard(b)
 	im.retire(retired{block{unit: uint32(id)}, retiredAdjacency})
 	return nil

@@ -44,6 +44,7 @@ func (im *Image) copyTo(to *Image) error {
 			to.store32(to.adjacencies.at(id), b.offset())
 		}
 	}
+	// gofail: var fibCopyAdjacencies struct{}
 	for id := range im.groups.count {
 		w := groupWord(im.load64(im.groups.at(id)))
 		if w.kind() == layoutFibGroupKindFIB_GROUP_BUCKETS {
@@ -57,6 +58,7 @@ func (im *Image) copyTo(to *Image) error {
 		}
 		to.store64(to.groups.at(id), uint64(w))
 	}
+	// gofail: var fibCopyGroups struct{}
 	to.countGroups()
 	to.routes.expect(im.routes.count)
 	var err error
@@ -70,6 +72,7 @@ func (im *Image) copyTo(to *Image) error {
 	if err != nil {
 		return err
 	}
+	// gofail: var fibCopyRecords struct{}
 	for vrf := range im.vrfs {
 		for f := range family(2) {
 			from, t := Table{im, vrf}, Table{to, vrf}
@@ -82,6 +85,7 @@ func (im *Image) copyTo(to *Image) error {
 			}
 		}
 	}
+	// gofail: var fibCopyTries struct{}
 	to.store64(offGeneration, im.Generation())
 	return nil
 }

@@ -60,7 +60,8 @@
 // owner copies the image into a larger one (CopyTo), lets readers change over,
 // and tries again. The same gives memory back. An owner that cannot have more
 // memory must see to it that the addresses of a route that is not installed do
-// not follow a shorter one: by a Punt group for it, or for its VRF's root.
+// not follow a shorter one: by a Punt group for it, or for what covers it. For that,
+// and for changes of what there is, new routes leave some memory (Options.Reserve).
 //
 // # Designs
 //

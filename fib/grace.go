@@ -146,6 +146,7 @@ type limbo struct {
 	open    []retired
 	closed  []limboPeriod
 	recycle [][]retired
+	bytes   int // of the blocks in it
 }
 
 type limboPeriod struct {
@@ -154,6 +155,9 @@ type limboPeriod struct {
 }
 
 func (im *Image) retire(r retired) {
+	if r.kind == retiredBlock {
+		im.limbo.bytes += unitSize << r.order
+	}
 	if im.opts.Grace == nil {
 		im.reuse(r)
 		return
@@ -167,6 +171,7 @@ func (im *Image) retire(r retired) {
 func (im *Image) closeLimbo() {
 	l := &im.limbo
 	l.closed = append(l.closed, limboPeriod{im.opts.Grace.Begin(), l.open})
+	// gofail: var fibPeriodBegun struct{}
 	l.open = nil
 	if n := len(l.recycle); n > 0 {
 		l.open, l.recycle = l.recycle[n-1], l.recycle[:n-1]
@@ -207,6 +212,7 @@ func (im *Image) reuse(r retired) {
 	switch r.kind {
 	case retiredBlock:
 		im.alloc.release(r.unit, int(r.order))
+		im.limbo.bytes -= unitSize << r.order
 	case retiredGroup:
 		im.groupFree = append(im.groupFree, r.unit)
 	case retiredAdjacency:

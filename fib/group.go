@@ -107,6 +107,9 @@ func (im *Image) AddGroup(g Group) (GroupID, error) {
 	if err := im.checkGroup(&g); err != nil {
 		return 0, fmt.Errorf("add group: %w", err)
 	}
+	if !im.hasRoomForGroup() {
+		return 0, fmt.Errorf("add group: %w", ErrFull)
+	}
 	if len(im.groupFree) == 0 {
 		im.reclaim(false)
 	}
@@ -159,6 +162,7 @@ func (im *Image) DeleteGroup(id GroupID) error {
 		return fmt.Errorf("delete group %d: %w: routes that name it: %d", id, ErrInUse, im.groupUse[id])
 	}
 	im.publishGroup(uint32(id), 0)
+	// gofail: var fibGroupDeleted struct{}
 	im.retire(retired{block{unit: uint32(id)}, retiredGroup})
 	return nil
 }
@@ -280,7 +284,9 @@ func (im *Image) writeGroup(id uint32, g *Group) error {
 func (im *Image) publishGroup(id uint32, word uint64) {
 	at := im.groups.at(id)
 	old := groupWord(im.load64(at))
+	// gofail: var fibGroupWritten struct{}
 	im.store64(at, word)
+	// gofail: var fibGroupStored struct{}
 	g := im.groupOf(uint64(old))
 	for _, m := range g.Members {
 		im.adjacencyUse[m.Adjacency]--
@@ -310,6 +316,7 @@ func (im *Image) writeBuckets(id uint32, g *Group) (groupWord, error) {
 		im.put32(off+8+8*uint32(i), uint32(m.Adjacency))
 		im.put32(off+12+8*uint32(i), uint32(m.Weight-1))
 	}
+	// gofail: var fibBucketsWritten struct{}
 	return newGroupWord(layoutFibGroupKindFIB_GROUP_BUCKETS, log, 0, b.offset()), nil
 }
 

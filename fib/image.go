@@ -33,6 +33,9 @@ type Options struct {
 	// HashSeed goes into every flow hash, so that routers in a row do not all
 	// choose alike (RFC 2992). Open keeps the image's own.
 	HashSeed uint32
+	// Reserve is how many bytes new routes leave free, so that what there is can
+	// change, and go, in an image that is full. Groups and adjacencies leave half.
+	Reserve int
 	// Grace tells when readers have left freed memory. With nil there must not
 	// be readers while the image changes.
 	Grace Grace
@@ -110,6 +113,7 @@ func Create(mem []byte, opts Options) (*Image, error) {
 	// A group number of 0 in a leaf means no route.
 	im.groupFree = im.groupFree[:len(im.groupFree)-1]
 	im.adjacencyFree = im.adjacencyFree[:len(im.adjacencyFree)-1]
+	// gofail: var fibCreated struct{}
 	im.store64(offMagic, magic) // last: what is not complete is not an image
 	return im, nil
 }
@@ -173,6 +177,9 @@ func (im *Image) Size() int { return len(im.mem) }
 // grace period counts.
 func (im *Image) Used() int { return unitSize * int(im.alloc.used) }
 
+// Available returns how many bytes are free, or will be when readers have left.
+func (im *Image) Available() int { return im.Size() - im.Used() + im.limbo.bytes }
+
 // UsedByRecords returns how many of them are for the records of routes, which
 // readers never touch.
 func (im *Image) UsedByRecords() int {
@@ -190,6 +197,7 @@ func (im *Image) Generation() uint64 { return im.load64(offGeneration) }
 // lets them, and those who wait for an acknowledgement, name a state.
 func (im *Image) Publish() uint64 {
 	g := im.load64(offGeneration) + 1
+	// gofail: var fibPublish struct{}
 	im.store64(offGeneration, g)
 	return g
 }
@@ -221,7 +229,9 @@ func (im *Image) growTable(t *table, count uint32) error {
 		}
 		im.put32(off+i, v)
 	}
+	// gofail: var fibTableCopied struct{}
 	im.store64(t.header, uint64(off)<<tableShift|uint64(count))
+	// gofail: var fibTableMoved struct{}
 	if t.count > 0 {
 		im.discard(newBlock(t.off, t.count*t.size))
 	}

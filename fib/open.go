@@ -60,6 +60,7 @@ func Open(mem []byte, opts Options) (*Image, error) {
 	if err := s.run(); err != nil {
 		return nil, fmt.Errorf("open image: %w", err)
 	}
+	// gofail: var fibOpenSurveyed struct{}
 	if opts.Grace != nil {
 		// Readers may still be in what the last writer unlinked.
 		for period := opts.Grace.Begin(); !opts.Grace.Over(period); {
@@ -69,6 +70,7 @@ func Open(mem []byte, opts Options) (*Image, error) {
 	if err := im.adopt(); err != nil {
 		return nil, fmt.Errorf("open image: %w", err)
 	}
+	// gofail: var fibOpenAdopted struct{}
 	return im, nil
 }
 

@@ -110,6 +110,7 @@ func (s *routeStore) reserve() error {
 	for i := uint32(0); i < pageSize; i += 8 {
 		im.put64(b.offset()+i, 0)
 	}
+	// gofail: var fibPageCleared struct{}
 	im.store32(im.pages.at(s.pages), b.offset())
 	s.addFree(s.pages)
 	s.pages++

@@ -91,6 +91,9 @@ func (t Table) insert(r *route) error {
 			return nil
 		}
 	} else {
+		if !im.hasRoomForRoute() {
+			return ErrFull
+		}
 		if err := im.routes.reserve(); err != nil {
 			return err
 		}
@@ -99,6 +102,7 @@ func (t Table) insert(r *route) error {
 	if err := t.paint(r, r, &old); err != nil {
 		return err
 	}
+	// gofail: var fibInsertPainted struct{}
 	if replace {
 		im.routes.setGroup(record, r)
 		im.groupUse[old.group]--
@@ -108,6 +112,7 @@ func (t Table) insert(r *route) error {
 		t.trie(r.family).routes++
 		t.shape(r.family)
 	}
+	// gofail: var fibInsertRecorded struct{}
 	im.groupUse[r.group]++
 	return nil
 }
@@ -138,7 +143,9 @@ func (t Table) delete(r *route) error {
 	if err := t.paint(r, &answer, &old); err != nil {
 		return err
 	}
+	// gofail: var fibDeletePainted struct{}
 	im.routes.remove(record, at)
+	// gofail: var fibDeleteRecorded struct{}
 	im.groupUse[old.group]--
 	t.lengths(r.family)[r.len]--
 	t.trie(r.family).routes--
@@ -176,6 +183,7 @@ func (t Table) reshape(f family) {
 	tr.shaped = tr.routes
 	ivs := im.collect(nil, noLimit, t.root(f), key{}, 0, false)
 	b := im.builder(tr.routes)
+	// gofail: var fibReshape struct{}
 	_ = b.replace(t.root(f), ivs, 0, false) // without memory the trie stays as it is
 }
 
@@ -259,12 +267,19 @@ func (t Table) Replace(routes []Route) (Difference, error) {
 	}
 	all = sortRoutes(all)
 	if v4, v6 := t.Len(); v4+v6 == 0 {
-		d.Added = len(all)
 		if err := t.load(all); err != nil {
-			return Difference{}, fmt.Errorf("load table %d: %w", t.vrf, err)
+			return d, fmt.Errorf("load table %d: %w", t.vrf, err)
+		}
+		deleted, err := t.trim(all)
+		if d.Added = len(all) - deleted; err == nil && deleted > 0 {
+			err = ErrFull
+		}
+		if err != nil {
+			return d, fmt.Errorf("load table %d: %w", t.vrf, err)
 		}
 		return d, nil
 	}
+	// gofail: var fibReplaceBegun struct{}
 	var come []route
 	for i := range all {
 		if record, _, ok := t.im.routes.find(&all[i]); ok {
@@ -287,6 +302,7 @@ func (t Table) Replace(routes []Route) (Difference, error) {
 			d.Added++
 		}
 	}
+	// gofail: var fibReplaceCame struct{}
 	var gone []route
 	t.im.routes.all(func(_ uint32, r route) bool {
 		if uint32(r.vrf) == t.vrf {
@@ -352,6 +368,7 @@ func (t Table) load(all []route) error {
 		im.routes.add(&all[i])
 		added++
 	}
+	// gofail: var fibLoadRecorded struct{}
 	for f, routes := range [...][]route{all[:split], all[split:]} {
 		f := family(f)
 		b := im.builder(len(routes))
@@ -363,6 +380,7 @@ func (t Table) load(all []route) error {
 			return err
 		}
 	}
+	// gofail: var fibLoadBuilt struct{}
 	for i := range all {
 		im.countRoute(&all[i])
 	}

@@ -9,9 +9,12 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/cilium/ebpf"
+
 	"weft/cmd/weft/daemon"
 	"weft/control/api"
 	"weft/dataplane"
+	"weft/dataplane/xdp"
 )
 
 // runDaemon forwards: SIGINT, as of Ctrl-C, gives the ports back to Linux;
@@ -34,7 +37,7 @@ func runDaemon(ctx context.Context, e *env, o runOptions) error {
 	defer signal.Stop(signals)
 	report := daemon.Report()
 	err := daemon.Run(signals, daemon.Options{
-		Ports: o.ports, Mode: dataplane.Mode(o.wantedMode()), ReceiveBuffer: o.receiveBuffer, Socket: e.socket,
+		Ports: o.ports, Mode: dataplane.Mode(o.wantedMode()), ReceiveBuffer: o.receiveBuffer, FIBSize: o.fibSize << 20, Socket: e.socket,
 		Version: e.version, Log: slog.New(slog.NewTextHandler(out, nil)), Ready: func() { report(nil) },
 	})
 	err = daemonFailure("run", err)
@@ -82,10 +85,27 @@ func daemonFailure(command string, err error) error {
 			return fail(codePermission, ended.Reason, "")
 		}
 		return fail(codeFailed, ended.Reason, "") // which is whole: subject, cause and remedy
+	case errors.Is(err, xdp.ErrProgram):
+		return fail(codeFailed, command+": "+err.Error(), remedyRefused(err))
 	case errors.Is(err, daemon.ErrPermission), errors.Is(err, os.ErrPermission):
 		return fail(codePermission, command+": "+err.Error(), "try 'sudo weft "+command+"'")
 	case errors.Is(err, api.ErrInUse):
 		return fail(codeFailed, command+": "+err.Error(), "'weft status' asks it, 'weft stop' ends it")
 	}
 	return fmt.Errorf("%s: %w", command, err)
+}
+
+// remedyRefused says what there is to do about a program that the kernel refuses. What
+// forwarded before goes on.
+func remedyRefused(err error) string {
+	var verifier *ebpf.VerifierError
+	switch {
+	case errors.As(err, &verifier) && len(verifier.Log) > 0:
+		return "nothing has changed; the log has what the kernel's verifier said: report it, and run the version before"
+	case errors.Is(err, syscall.ENOMEM):
+		return "nothing has changed; free memory, then run again"
+	case errors.Is(err, os.ErrPermission):
+		return "nothing has changed; what forbids it may be lockdown or a security module: 'dmesg' tells"
+	}
+	return "nothing has changed; run again"
 }

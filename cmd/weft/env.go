@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"weft/control/api"
+	"weft/test/conformance"
 )
 
 // env is all that commands see of the process: with another one they run in
@@ -27,6 +28,7 @@ type env struct {
 	netnsDir       string                 // where named network namespaces are
 	ownNetns       func() (string, error) // inode of the process's
 	enter          func(netns string) error
+	conform        func(context.Context, []conformance.Clause, func(conformance.Verdict) error) error
 
 	options
 }
@@ -41,6 +43,7 @@ func processEnv() *env {
 	return &env{
 		stdout: pipe{os.Stdout}, stderr: os.Stderr, getenv: os.Getenv, terminal: isTerminal(os.Stderr),
 		now: time.Now, wait: wait, version: version(), patience: 5 * time.Second, netnsDir: "/run/netns", ownNetns: api.Netns, enter: enterNetns,
+		conform: conform,
 	}
 }
 

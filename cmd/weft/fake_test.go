@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"weft/control/api"
+	"weft/test/conformance"
 )
 
 // began is when the clock of tests starts.
@@ -49,6 +50,9 @@ func (f *fake) GetStatus(context.Context, *api.StatusRequest) (*api.Status, erro
 	}
 	if f.state != "" {
 		s.State, s.Fib.NotInstalled = f.state, 12
+	}
+	if f.state == "degraded" {
+		s.Fib.NotInstalled, s.Degraded = 0, "the kernel refuses a program that is needed: load XDP program: cannot allocate memory"
 	}
 	return s, f.err
 }
@@ -281,7 +285,27 @@ func testEnv(t testing.TB, stdout, stderr *bytes.Buffer) *env {
 		netnsDir: filepath.Join(t.TempDir(), "netns"),
 		ownNetns: func() (string, error) { return "1", nil },
 		enter:    func(path string) error { return fmt.Errorf("entered %s", filepath.Base(path)) },
+		conform:  fakeConform,
 	}
+}
+
+// fakeConform lets clause 2 fail, and 9 not apply. At 24 it is interrupted.
+func fakeConform(_ context.Context, clauses []conformance.Clause, tell func(conformance.Verdict) error) error {
+	for _, c := range clauses {
+		v := conformance.Verdict{Clause: c.Number, RFC: c.RFC, Title: c.Title, Result: conformance.Pass}
+		switch c.Number {
+		case 2:
+			v.Result, v.Why = conformance.Fail, "ipv4/padding goes: a frame came out that should not\nand 3 more"
+		case 9:
+			v.Result, v.Why = conformance.NotApplicable, c.Why
+		case 24:
+			return context.Canceled
+		}
+		if err := tell(v); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 type result struct {

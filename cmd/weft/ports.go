@@ -163,7 +163,7 @@ func (e *env) newPort(p *api.Port) port {
 
 // mendRefused says what makes an interface a port.
 func mendRefused(r *api.Refused) string {
-	if strings.Contains(r.GetError(), "XDP program") {
+	if strings.Contains(r.GetError(), "not weft's") { // xdp.ErrForeign
 		return fmt.Sprintf("'sudo ip link set dev %s xdp off' removes the program, if nothing needs it", r.GetDev())
 	}
 	return "'weft doctor' looks for what is missing"

@@ -17,8 +17,8 @@ One daemon forwards for one network namespace. The other commands ask it.
 
 Commands may be shortened as long as it is clear which is meant: 'weft r g
 192.0.2.1' is 'weft routes get 192.0.2.1'. Those that change the machine (run,
-stop, lab) are written in full. 'weft show routes' and 'weft routes show' are
-'weft routes'.
+stop, lab, conformance) are written in full. 'weft show routes' and 'weft routes
+show' are 'weft routes'.
 
 With --json, data goes to stdout as JSON, with iproute2's keys where it has
 them. Errors go to stderr, with --json as
@@ -87,7 +87,7 @@ func newRoot(e *env) *cobra.Command {
 	add(groupDaemon, newRunCommand(e), newStopCommand(e))
 	add(groupAsk, newStatusCommand(e), newPortsCommand(e), newRoutesCommand(e), newNeighborsCommand(e), newGroupsCommand(e),
 		newDropsCommand(e), newStatsCommand(e), newMonitorCommand(e), newVerifyCommand(e))
-	add(groupOther, newDoctorCommand(e), newLabCommand(e), newShowCommand(root), newVersionCommand(e), newCompletionCommand(e), newManCommand(root))
+	add(groupOther, newDoctorCommand(e), newLabCommand(e), newConformanceCommand(e), newShowCommand(root), newVersionCommand(e), newCompletionCommand(e), newManCommand(root))
 	root.AddCommand(newExitCodesTopic())
 	root.InitDefaultHelpCmd()
 	describeHelp(root)

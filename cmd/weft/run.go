@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	portset "weft/control/ports"
+	"weft/fib"
 )
 
 // runOptions is what the command line says of a run.
@@ -15,6 +16,7 @@ type runOptions struct {
 	log           string // path; "": stderr
 	mode          string // "auto", "native", "generic", "tc"
 	receiveBuffer int    // of the netlink socket, bytes; 0: the default
+	fibSize       int    // MiB at most; 0: as it comes
 }
 
 var runModes = []string{"auto", "native", "generic", "tc"}
@@ -48,6 +50,7 @@ If a daemon was killed, what it left forwarding goes on, and run takes it over.`
 	f.BoolVar(&o.detach, "detach", false, "go on in the background; returns when packets are forwarded")
 	f.StringVar(&o.log, "log", "", "append the log to `FILE` (default: stderr)")
 	f.StringVar(&o.mode, "mode", "auto", "how to take packets from ports: auto, native, generic or tc")
+	f.IntVar(&o.fibSize, "fib-size", 0, "at most `MIB` for the FIB; Linux forwards what does not fit (default: 512)")
 	f.IntVar(&o.receiveBuffer, "receive-buffer", 0, "`BYTES` of the netlink socket's receive buffer, for tests")
 	if err := f.MarkHidden("receive-buffer"); err != nil {
 		panic(err) // it is defined above
@@ -62,13 +65,20 @@ func (o *runOptions) check() error {
 	}
 	for _, m := range runModes {
 		if o.mode == m {
-			if o.receiveBuffer < 0 {
-				return usagef("--receive-buffer %d: want 0 or more", o.receiveBuffer)
-			}
-			return nil
+			return o.checkNumbers()
 		}
 	}
 	return usage("--mode "+o.mode+": no such mode", meant(o.mode, runModes, "want auto, native, generic or tc"))
+}
+
+func (o *runOptions) checkNumbers() error {
+	switch {
+	case o.receiveBuffer < 0:
+		return usagef("--receive-buffer %d: want 0 or more", o.receiveBuffer)
+	case o.fibSize < 0 || o.fibSize<<20 > fib.MaxSize:
+		return usagef("--fib-size %d: want 1 to %d", o.fibSize, fib.MaxSize>>20)
+	}
+	return nil
 }
 
 // wantedMode is the mode as the engine says it.
@@ -81,7 +91,7 @@ func (o *runOptions) wantedMode() string {
 
 // arguments are those of the same run in the foreground.
 func (o *runOptions) arguments(e *env) []string {
-	args := []string{"run", "--mode", o.mode, "--receive-buffer", strconv.Itoa(o.receiveBuffer)}
+	args := []string{"run", "--mode", o.mode, "--receive-buffer", strconv.Itoa(o.receiveBuffer), "--fib-size", strconv.Itoa(o.fibSize)}
 	for _, glob := range o.ports {
 		args = append(args, "--ports", glob)
 	}

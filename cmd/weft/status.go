@@ -39,6 +39,7 @@ type routerStatus struct {
 	Netns       string        `json:"netns"`
 	Pins        string        `json:"pins"`
 	State       string        `json:"state"`
+	Reason      string        `json:"degraded,omitempty"`
 	Adopted     bool          `json:"adopted"`
 	Memory      uint64        `json:"memory"`
 	Ports       []string      `json:"ports"`
@@ -110,7 +111,7 @@ func (e *env) newStatus(s *api.Status, p *ports) *routerStatus {
 	out := &routerStatus{
 		Version: s.GetVersion(), PID: s.GetPid(), Started: e.stamp(s.GetStarted()), Netns: s.GetNetns(), Pins: s.GetPins(),
 		Uptime: int64(e.now().Sub(time.Unix(0, s.GetStarted())).Seconds()),
-		State:  s.GetState(), Adopted: s.GetAdopted(), Memory: s.GetMemory(), Ports: []string{}, Refused: p.Refused,
+		State:  s.GetState(), Reason: s.GetDegraded(), Adopted: s.GetAdopted(), Memory: s.GetMemory(), Ports: []string{}, Refused: p.Refused,
 		Unaccounted: s.GetUnaccounted(),
 		FIB: fibStatus{f.GetSize(), f.GetUsed(), f.GetGeneration(), f.GetIpv4Routes(), f.GetIpv6Routes(), f.GetGroups(), f.GetAdjacencies(),
 			f.GetNotInstalled(), f.GetVrfs()},
@@ -135,11 +136,17 @@ func (s *routerStatus) troubles() []string {
 		if len(s.Ports) == 0 {
 			out = append(out, "NO PORTS: nothing is forwarded: 'weft doctor' tells what interfaces lack")
 		}
+		if n := s.FIB.NotInstalled; n > 0 {
+			out = append(out, fmt.Sprintf("FIB FULL: Linux forwards what follows %s: free memory, or raise --fib-size of 'weft run'", count(n, "route")))
+		}
 	case "loading":
 		out = append(out, "LOADING: Linux forwards until all routes are read: ask again in some seconds")
 	case "kernel":
 		out = append(out, fmt.Sprintf("LINUX FORWARDS, not weft: the FIB has no room for %s: free memory, then 'sudo weft stop' and 'sudo weft run'",
 			count(s.FIB.NotInstalled, "route")))
+	case "degraded":
+		out = append(out, "DEGRADED: a program that is needed is refused, the one before forwards: "+s.Reason+
+			": it is tried again; the daemon's log has more")
 	default:
 		out = append(out, "NOT FORWARDING: state "+s.State+": see the daemon's log")
 	}
@@ -151,7 +158,7 @@ func (s *routerStatus) print(w io.Writer, p *ports) error {
 	for _, line := range s.Trouble {
 		fmt.Fprintf(&b, "!! %s\n", line)
 	}
-	state := map[string]string{"forwarding": "forwarding", "loading": "loading", "kernel": "Linux forwards"}[s.State]
+	state := map[string]string{"forwarding": "forwarding", "loading": "loading", "kernel": "Linux forwards", "degraded": "degraded"}[s.State]
 	if state == "" {
 		state = s.State
 	}

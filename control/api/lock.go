@@ -38,6 +38,7 @@ func Lock(netns string) (*os.File, error) {
 		if err != nil {
 			return nil, fmt.Errorf("lock network namespace: %w", err)
 		}
+		// gofail: var lockOpened struct{}
 		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 			f.Close()
 			if !errors.Is(err, unix.EWOULDBLOCK) {
@@ -53,6 +54,7 @@ func Lock(netns string) (*os.File, error) {
 			f.Close()
 			continue
 		}
+		// gofail: var lockTaken struct{}
 		if err = f.Truncate(0); err == nil {
 			_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 		}
@@ -65,6 +67,7 @@ func Lock(netns string) (*os.File, error) {
 
 // Unlock ends what Lock began.
 func Unlock(f *os.File) error {
+	// gofail: var lockRelease struct{}
 	return errors.Join(os.Remove(f.Name()), f.Close())
 }
 

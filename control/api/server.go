@@ -27,6 +27,7 @@ type Config struct {
 	Engine   dataplane.Engine
 	Identity Identity
 	Program  func() (*Program, error) // that forwards now
+	Degraded func() string            // why it is not the one that the ports need; "": it is
 	Stop     func()                   // ends the daemon and gives the ports back; it does not wait
 	Stopped  <-chan struct{}          // closed when that is done
 }
@@ -78,6 +79,7 @@ func Listen(socket string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make socket: %w", err)
 	}
+	// gofail: var socketMade struct{}
 	if err := os.Chmod(socket, socketMode); err != nil {
 		return nil, errors.Join(fmt.Errorf("protect socket: %w", err), l.Close())
 	}

@@ -250,7 +250,7 @@ func TestStatus(t *testing.T) {
 		t.Error("never loading")
 	}
 	// 60,000 routes do not fit into 1 MiB.
-	if st.State != Kernel || st.Fib.NotInstalled == 0 || st.Fib.Size != 1<<20 || st.Version != "test" || st.Pid != int64(os.Getpid()) ||
+	if st.State != Forwarding || st.Fib.NotInstalled == 0 || st.Fib.Size != 1<<20 || st.Version != "test" || st.Pid != int64(os.Getpid()) ||
 		st.Ports != 2 || st.Memory < 1<<20 || st.Netlink.Syncs == 0 || st.Program.Id != 1 || st.Fib.Vrfs != 1 {
 		t.Errorf("%v", st)
 	}

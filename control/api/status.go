@@ -17,7 +17,8 @@ import (
 const (
 	Loading    = "loading"    // the FIB is being filled; Linux forwards what is not there yet
 	Forwarding = "forwarding" // as it should
-	Kernel     = "kernel"     // the FIB lacks routes: Linux forwards all
+	Kernel     = "kernel"     // the FIB has no room for changes: Linux forwards all
+	Degraded   = "degraded"   // a program that ports need is refused: the one before forwards
 )
 
 // GetStatus implements RouterServer.
@@ -44,11 +45,18 @@ func (s *Server) GetStatus(ctx context.Context, _ *StatusRequest) (*Status, erro
 		Changes: counts.Changes, Overruns: counts.Overruns, Interrupted: counts.Interrupted, Syncs: counts.Syncs,
 		Failed: counts.Failed, Undecodable: counts.Undecodable, LastSync: int64(counts.LastSync),
 	}
-	if err := s.do(ctx, func(r *rib.RIB) { describeFIB(st.Fib, r) }); err != nil {
+	astray := false
+	if err := s.do(ctx, func(r *rib.RIB) {
+		describeFIB(st.Fib, r)
+		astray = r.Counts().Astray
+	}); err != nil {
 		return nil, err
 	}
-	if st.State == Forwarding && st.Fib.NotInstalled > 0 {
+	if st.State == Forwarding && astray {
 		st.State = Kernel
+	}
+	if st.Degraded = s.config.Degraded(); st.State == Forwarding && st.Degraded != "" {
+		st.State = Degraded
 	}
 	if st.Program, err = s.config.Program(); err != nil {
 		return nil, status.Errorf(codes.Internal, "describe the program: %v", err)

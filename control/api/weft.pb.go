@@ -68,7 +68,7 @@ type Status struct {
 	Started       int64                  `protobuf:"varint,3,opt,name=started,proto3" json:"started,omitempty"`
 	Netns         string                 `protobuf:"bytes,4,opt,name=netns,proto3" json:"netns,omitempty"`      // inode of the network namespace
 	Pins          string                 `protobuf:"bytes,5,opt,name=pins,proto3" json:"pins,omitempty"`        // directory on a bpffs
-	State         string                 `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`      // "loading", "forwarding", "kernel": the FIB lacks routes, so Linux forwards
+	State         string                 `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`      // "loading", "forwarding", "kernel": the FIB lacks routes, so Linux forwards; "degraded"
 	Adopted       bool                   `protobuf:"varint,7,opt,name=adopted,proto3" json:"adopted,omitempty"` // it found a forwarding state at its start and took it over
 	Ports         uint32                 `protobuf:"varint,8,opt,name=ports,proto3" json:"ports,omitempty"`
 	Fib           *FIB                   `protobuf:"bytes,9,opt,name=fib,proto3" json:"fib,omitempty"`
@@ -76,6 +76,7 @@ type Status struct {
 	Program       *Program               `protobuf:"bytes,11,opt,name=program,proto3" json:"program,omitempty"`
 	Memory        uint64                 `protobuf:"varint,12,opt,name=memory,proto3" json:"memory,omitempty"`           // of the process, resident, bytes
 	Unaccounted   uint64                 `protobuf:"varint,13,opt,name=unaccounted,proto3" json:"unaccounted,omitempty"` // of all ports
+	Degraded      string                 `protobuf:"bytes,14,opt,name=degraded,proto3" json:"degraded,omitempty"`        // why it does not forward as the ports need; "": it does
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -199,6 +200,13 @@ func (x *Status) GetUnaccounted() uint64 {
 		return x.Unaccounted
 	}
 	return 0
+}
+
+func (x *Status) GetDegraded() string {
+	if x != nil {
+		return x.Degraded
+	}
+	return ""
 }
 
 type FIB struct {
@@ -2661,7 +2669,7 @@ const file_weft_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
 	"weft.proto\x12\aweft.v1\"\x0f\n" +
-	"\rStatusRequest\"\xf0\x02\n" +
+	"\rStatusRequest\"\x8c\x03\n" +
 	"\x06Status\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\x03R\x03pid\x12\x18\n" +
@@ -2676,7 +2684,8 @@ const file_weft_proto_rawDesc = "" +
 	" \x01(\v2\x10.weft.v1.NetlinkR\anetlink\x12*\n" +
 	"\aprogram\x18\v \x01(\v2\x10.weft.v1.ProgramR\aprogram\x12\x16\n" +
 	"\x06memory\x18\f \x01(\x04R\x06memory\x12 \n" +
-	"\vunaccounted\x18\r \x01(\x04R\vunaccounted\"\x82\x02\n" +
+	"\vunaccounted\x18\r \x01(\x04R\vunaccounted\x12\x1a\n" +
+	"\bdegraded\x18\x0e \x01(\tR\bdegraded\"\x82\x02\n" +
 	"\x03FIB\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\x04R\x04size\x12\x12\n" +
 	"\x04used\x18\x02 \x01(\x04R\x04used\x12\x1e\n" +

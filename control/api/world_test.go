@@ -165,8 +165,8 @@ func serve(t testing.TB, imageSize int, begin chan struct{}) *world {
 	stopping := make(chan struct{})
 	w.Server = NewServer(Config{
 		Follower: w.follower, Ports: w.set, Engine: w.engine, Identity: Identity{Version: "test", Netns: "1", Started: time.Now()},
-		Program: func() (*Program, error) { return &Program{Id: 1}, nil },
-		Stop:    sync.OnceFunc(func() { close(stopping) }), Stopped: w.stopped,
+		Program: func() (*Program, error) { return &Program{Id: 1}, nil }, Degraded: func() string { return "" },
+		Stop: sync.OnceFunc(func() { close(stopping) }), Stopped: w.stopped,
 	})
 	listener, err := Listen(w.socket)
 	if err != nil {

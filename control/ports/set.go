@@ -31,6 +31,9 @@ type Config struct {
 	Hold   bool           // give the engine no port until Start: the FIB is empty
 	Log    *slog.Logger
 
+	// Explain, if not nil, gives the log more about why an interface is refused.
+	Explain func(error) slog.Attr
+
 	// Changed, if not nil, is told in words of each port that comes, changes or
 	// goes.
 	Changed func(text string)
@@ -94,11 +97,16 @@ func (paper) SetPort(dataplane.Port) error  { return nil }
 func (paper) RemovePort(uint32) error       { return nil }
 func (paper) Ports() []dataplane.PortStatus { return nil }
 
-// Start gives the engine the ports that were held.
+// Start gives the engine the ports that were held. Those that it has are not what
+// they are to be, yet.
 func (s *Set) Start() {
+	// gofail: var portsStart struct{}
 	s.engine = s.config.Engine
 	s.mu.Lock()
 	clear(s.ports)
+	for _, p := range s.engine.Ports() {
+		s.ports[p.Ifindex] = p.Port
+	}
 	s.mu.Unlock()
 	s.update()
 }
@@ -221,6 +229,7 @@ func (s *Set) set(i *control.Interface) {
 		s.accept(i.Index)
 		return
 	}
+	// gofail: var portTake struct{}
 	err := s.engine.SetPort(want)
 	if err != nil && known { // what it is now it is not to stay
 		s.remove(i.Index)
@@ -230,6 +239,7 @@ func (s *Set) set(i *control.Interface) {
 		s.refuse(i, err)
 		return
 	}
+	// gofail: var portTaken struct{}
 	s.accept(i.Index)
 	s.numbers[i.Index] = want.Number
 	s.mu.Lock()
@@ -250,7 +260,11 @@ func (s *Set) refuse(i *control.Interface, err error) {
 	s.refused[i.Index] = Refused{i.Name, err}
 	s.mu.Unlock()
 	if !known || old.Err.Error() != err.Error() {
-		s.config.Log.Error("an interface stays with Linux", "dev", i.Name, "error", err)
+		more := slog.Attr{}
+		if s.config.Explain != nil {
+			more = s.config.Explain(err)
+		}
+		s.config.Log.Error("an interface stays with Linux", "dev", i.Name, "error", err, more)
 	}
 }
 
@@ -275,9 +289,11 @@ func (s *Set) remove(ifindex int) {
 	s.mu.Lock()
 	delete(s.ports, ifindex)
 	s.mu.Unlock()
+	// gofail: var portRelease struct{}
 	if err := s.engine.RemovePort(p.Number); err != nil {
 		s.config.Log.Warn("give port back", "error", err)
 	}
+	// gofail: var portReleased struct{}
 	s.tell("%s is no longer port %d", p.Name, p.Number)
 }
 

@@ -218,6 +218,32 @@ func TestHold(t *testing.T) {
 	}
 }
 
+// TestHoldOfAdopted: ports that the engine has keep their numbers while they are
+// held, and what is none any more goes when they are started.
+func TestHoldOfAdopted(t *testing.T) {
+	e := newFake(t)
+	e.ports[7] = dataplane.Port{Number: 7, Ifindex: 2, Name: "a"}
+	e.ports[2] = dataplane.Port{Number: 2, Ifindex: 3, Name: "b"}
+	e.ports[3] = dataplane.Port{Number: 3, Ifindex: 9, Name: "gone"}
+	s := New(Config{Engine: e, Hold: true, Log: slog.New(slog.DiscardHandler)})
+	off := hardware(3, "b")
+	off.IPv4, off.IPv6 = false, false
+	s.Take(hardware(2, "a"), true)
+	s.Take(off, true)
+	s.Take(hardware(4, "c"), true)
+	if n, ok := s.Number(2); !ok || n != 7 || e.did() != "" {
+		t.Errorf("a is port %d, %v", n, ok)
+	}
+	s.Start()
+	if got, want := e.did(), "remove 2 b, set 7 a, set 1 c"; got != want {
+		t.Errorf("the engine was told %q, want %q", got, want)
+	}
+	s.Retry()
+	if got, want := e.did(), "remove 3 gone"; got != want {
+		t.Errorf("the engine was told %q, want %q", got, want)
+	}
+}
+
 func TestWhatIsAPort(t *testing.T) {
 	for _, c := range []struct {
 		name  string

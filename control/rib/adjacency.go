@@ -127,6 +127,7 @@ func (r *RIB) leave(a *adjacency) {
 	}
 	r.deleteAdjacency(a.id)
 	delete(r.adjacencies, a.key)
+	delete(r.missing.behind, a)
 	p := r.peers[a.key.peerKey]
 	p.adjacencies = slices.DeleteFunc(p.adjacencies, func(o *adjacency) bool { return o == a })
 	r.forget(p, a.key.peerKey)
@@ -150,12 +151,17 @@ func (r *RIB) deleteAdjacency(id fib.AdjacencyID) {
 func (r *RIB) refresh(a *adjacency) {
 	want := r.content(a.key)
 	if want == a.now || want.Port == 0 { // 0: the groups are about to leave it
+		delete(r.missing.behind, a)
 		return
 	}
 	if err := r.try(func() error { return r.image.SetAdjacency(a.id, want) }); err != nil {
-		r.note("set adjacency", netip.Prefix{}, err)
+		if _, known := r.missing.behind[a]; !known {
+			r.note("set adjacency", netip.Prefix{}, err)
+		}
+		r.missing.behind[a] = struct{}{}
 		return
 	}
+	delete(r.missing.behind, a)
 	a.now, r.changed = want, true
 }
 

@@ -28,6 +28,13 @@
 // are others; when there is none left, the group punts. The kernel then routes
 // as it sees fit, until its own change of routes has been followed.
 //
+// # An image that is full
+//
+// A route that does not fit is the kernel's, and so is the longest prefix around it
+// that is in the image, lest packets follow that one. Others stay as they are.
+// New routes wait behind those that do not fit; they are tried again when memory
+// comes free (missing.go).
+//
 // # Where this is not the kernel
 //
 //   - Routes for one TOS or one source make their prefix punt, and so do several

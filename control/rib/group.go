@@ -26,13 +26,13 @@ const (
 // wish is what routes say of next hops. Routes that say the same share a group.
 type wish struct {
 	kind    kind
-	family  uint8  // of the packets, 4 or 6; of toHops
-	code    uint8  // of toSender
-	reason  uint16 // of toKernel
-	mtu     uint32 // of toHops; 0: that of the link
-	nextHop uint32 // of toHops: identifier of a next-hop object; 0: hops
-	hops    []hop
-	source  netip.Addr // of packets of the kernel's own, for people: forwarding does not depend on it
+	family  uint8      // of the packets, 4 or 6; of toHops
+	code    uint8      // of toSender
+	reason  uint16     // of toKernel
+	mtu     uint32     // of toHops; 0: that of the link
+	nextHop uint32     // of toHops: identifier of a next-hop object; 0: hops
+	hops    []hop      // of others: the links that the kernel tells routes of one prefix apart by
+	source  netip.Addr // of packets of the kernel's own: forwarding does not depend on it
 }
 
 type hop struct {
@@ -66,7 +66,7 @@ func (r *RIB) wishOf(m *kernel.Route) wish {
 	case unix.RTN_UNICAST:
 		return wish{kind: toHops, family: pick(4, 6), mtu: m.MTU, nextHop: m.NextHop, hops: r.hopsOf(m.Hops), source: m.Source}
 	case unix.RTN_LOCAL, unix.RTN_ANYCAST:
-		return wish{kind: toThisMachine}
+		return wish{kind: toThisMachine, hops: r.linksOf(m.Hops)}
 	case unix.RTN_BLACKHOLE:
 		return wish{kind: toNowhere}
 	case unix.RTN_UNREACHABLE:
@@ -74,9 +74,9 @@ func (r *RIB) wishOf(m *kernel.Route) wish {
 	case unix.RTN_PROHIBIT:
 		return wish{kind: toSender, code: pick(codeProhibited4, codeProhibited6)}
 	case unix.RTN_BROADCAST:
-		return wish{kind: toKernel, reason: reasons.Broadcast}
+		return wish{kind: toKernel, reason: reasons.Broadcast, hops: r.linksOf(m.Hops), source: m.Source}
 	case unix.RTN_MULTICAST:
-		return wish{kind: toKernel, reason: reasons.Multicast}
+		return wish{kind: toKernel, reason: reasons.Multicast, hops: r.linksOf(m.Hops)}
 	case unix.RTN_THROW:
 		return wish{kind: toKernel, reason: reasons.Throw}
 	}
@@ -87,6 +87,18 @@ func (r *RIB) hopsOf(from []kernel.Hop) []hop {
 	hops := r.scratch.hops[:0]
 	for _, h := range from {
 		hops = append(hops, hop{h.Link, h.Gateway, h.Weight, h.Encap})
+	}
+	r.scratch.hops = hops
+	return hops
+}
+
+// linksOf is what of hops a route says that leads nowhere. Two interfaces may bring
+// one address, the first of two subnets, say; and two addresses of one interface the
+// last of theirs, which differ in the source.
+func (r *RIB) linksOf(from []kernel.Hop) []hop {
+	hops := r.scratch.hops[:0]
+	for _, h := range from {
+		hops = append(hops, hop{link: h.Link})
 	}
 	r.scratch.hops = hops
 	return hops
@@ -159,6 +171,7 @@ func (r *RIB) drop(at uint32) {
 		return
 	}
 	delete(r.byName, g.name)
+	delete(r.missing.unwritten, g)
 	r.groups[at] = nil
 	r.free = append(r.free, at)
 	if g.created {
@@ -201,12 +214,16 @@ func (r *RIB) update(g *group) {
 	}
 	if err != nil {
 		// The old members stay; without any, the routes are missing.
-		r.note("write group", netip.Prefix{}, err)
+		if _, known := r.missing.unwritten[g]; !known {
+			r.note("write group", netip.Prefix{}, err)
+		}
+		r.missing.unwritten[g] = struct{}{}
 		for _, a := range uses {
 			r.leave(a)
 		}
 		return
 	}
+	delete(r.missing.unwritten, g)
 	uses, g.uses = g.uses, uses
 	for _, a := range uses {
 		r.leave(a)

@@ -37,10 +37,11 @@ type Options struct {
 	// holds (fib's CopyTo), which readers use from then on. With nil, or when it
 	// fails, a route that does not fit is reported to NotInstalled.
 	Grow func(im *fib.Image, size int) (*fib.Image, error)
-	// NotInstalled is called when the number of routes that the image does not
-	// hold, or holds with an older answer, has changed. While it is not 0 the
-	// owner must hand all packets to the kernel: others may match a shorter
-	// prefix. They are tried again with each publication.
-	NotInstalled func(routes int)
+	// NotInstalled is called when the number of routes that the image lacks has
+	// changed. Packets to them find the kernel. If packets go astray, because the
+	// image has an older answer for some and no room for what would lead them to
+	// the kernel, the owner must hand all packets to it. Everything is tried again
+	// with each publication.
+	NotInstalled func(routes int, astray bool)
 	Log          *slog.Logger // nil: none
 }

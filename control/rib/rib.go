@@ -42,8 +42,7 @@ type RIB struct {
 
 	found             *found            // what the image held before the first synchronization; nil after it
 	doomed            map[uint32]bool   // next-hop objects that went, and whose routes the kernel drops without a word
-	missing           map[key]struct{}  // prefixes that are not in the image as they should be
-	reported          int               // how many of them the owner knows of
+	missing           missing           // what is not in the image as it should be
 	unusedGroups      []fib.GroupID     // to be deleted with the next publication
 	unusedAdjacencies []fib.AdjacencyID // likewise
 
@@ -64,6 +63,7 @@ type Counts struct {
 	Groups       int    // next-hop groups in use
 	Adjacencies  int    // in use
 	NotInstalled int    // prefixes that the image does not hold as it should
+	Astray       bool   // packets would take a way that the kernel would not send them: see Options.NotInstalled
 	Unmatched    uint64 // deletions of routes that were not there
 	Refused      uint64 // routes that no image can hold
 	Failed       uint64 // changes of the image that failed for other reasons than memory: errors of weft
@@ -82,7 +82,7 @@ func New(image *fib.Image, options Options) *RIB {
 		vrfs:   map[uint32]uint16{tableMain: 0, tableLocal: 0},
 		routes: map[key]candidate{}, others: map[key][]candidate{}, lengths: map[lengthKey]int{}, derived: map[key]uint32{},
 		byName: map[string]uint32{}, adjacencies: map[adjacencyKey]*adjacency{},
-		doomed: map[uint32]bool{}, missing: map[key]struct{}{},
+		doomed: map[uint32]bool{}, missing: newMissing(),
 		found: newFound(image),
 	}
 	r.groups = []*group{nil} // index 0 is none
@@ -97,7 +97,8 @@ func (r *RIB) Image() *fib.Image { return r.image }
 // Counts returns the counters and sizes as they are now.
 func (r *RIB) Counts() Counts {
 	c := r.counts
-	c.Groups, c.Adjacencies, c.NotInstalled = len(r.byName), len(r.adjacencies), len(r.missing)
+	c.Groups, c.Adjacencies, c.NotInstalled = len(r.byName), len(r.adjacencies), len(r.missing.prefixes)
+	c.Astray = r.missing.astray()
 	return c
 }
 
@@ -115,6 +116,7 @@ func (r *RIB) TakeStale() bool {
 func (r *RIB) Publish() uint64 {
 	r.flushDoomed()
 	r.retry()
+	r.deleteUnused()
 	if !r.changed {
 		return r.image.Generation()
 	}
@@ -133,6 +135,7 @@ func (r *RIB) EndSync() {
 	r.sweepLinks()
 	r.sweepNextHops()
 	r.sweepRoutes()
+	// gofail: var ribSwept struct{}
 	if r.found != nil {
 		r.load()
 	}
@@ -159,6 +162,7 @@ func (r *RIB) load() {
 		}
 	}
 	slices.SortFunc(keys, key.compare)
+	// gofail: var ribLoadBegun struct{}
 	r.expect(len(keys))
 	routes := map[int][]fib.Route{}
 	for i, k := range keys {
@@ -181,6 +185,7 @@ func (r *RIB) load() {
 		}
 	}
 	r.changed = true
+	// gofail: var ribLoaded struct{}
 	r.clean()
 }
 
@@ -219,9 +224,33 @@ func (r *RIB) replace(vrf int, routes []fib.Route) {
 	if err == nil {
 		return
 	}
-	r.note("fill table", netip.Prefix{}, err)
+	if !errors.Is(err, fib.ErrFull) && !errors.Is(err, fib.ErrNoGroup) { // no group: it did not fit
+		r.note("fill table", netip.Prefix{}, err)
+	}
+	r.removeOthers(vrf, routes)
 	for _, route := range routes {
 		r.install(newKey(uint16(vrf), route.Prefix))
+	}
+}
+
+// removeOthers removes routes from the image that are not wanted.
+func (r *RIB) removeOthers(vrf int, wanted []fib.Route) {
+	t, err := r.image.Table(vrf)
+	if err != nil {
+		return
+	}
+	keep := make(map[netip.Prefix]bool, len(wanted))
+	for _, route := range wanted {
+		keep[route.Prefix] = true
+	}
+	var others []key
+	for p := range t.All() {
+		if !keep[p] {
+			others = append(others, newKey(uint16(vrf), p))
+		}
+	}
+	for _, k := range others {
+		r.installOne(k)
 	}
 }
 
@@ -236,6 +265,7 @@ func (r *RIB) try(change func() error) error {
 		if growErr != nil {
 			return errors.Join(err, growErr)
 		}
+		// gofail: var ribGrown struct{}
 		r.image = larger
 	}
 }

@@ -268,6 +268,46 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// Two interfaces bring one address: it is there until both are gone.
+func TestAddressOfTwoLinks(t *testing.T) {
+	b := newBench(t, Options{})
+	for _, c := range []struct{ route, want string }{
+		{"anycast 2001:db8::/128 table 255", "local"},
+		{"local 10.0.0.1/32 table 255", "local"},
+		{"broadcast 10.0.0.255/32 table 255", "punt 4"},
+	} {
+		prefix := strings.Fields(c.route)[1]
+		for _, first := range []int{1, 2} {
+			b.add(c.route + " dev 1")
+			b.add(c.route + " dev 2")
+			b.del(fmt.Sprintf("%s dev %d", c.route, first))
+			b.want(prefix, c.want)
+			b.del(fmt.Sprintf("%s dev %d", c.route, 3-first))
+			b.want(prefix, "")
+		}
+	}
+	if c := b.Counts(); c.Candidates != len(reserved) || c.Unmatched != 0 {
+		t.Errorf("left over: %+v", c)
+	}
+}
+
+// One interface has two subnets that end with the same address.
+func TestBroadcastOfTwoSubnets(t *testing.T) {
+	b := newBench(t, Options{})
+	from := func(source string) *kernel.Route {
+		r := route(t, "broadcast 10.2.255.255/32 dev 1 table 255")
+		r.Source = netip.MustParseAddr(source)
+		return r
+	}
+	for _, source := range []string{"10.2.0.1", "10.2.240.1"} {
+		b.SetRoute(from(source), Add)
+	}
+	b.DeleteRoute(from("10.2.240.1"))
+	b.want("10.2.255.255/32", "punt 4")
+	b.DeleteRoute(from("10.2.0.1"))
+	b.want("10.2.255.255/32", "")
+}
+
 func TestManyMembers(t *testing.T) {
 	b := newBench(t, Options{})
 	text := "unicast 10.0.0.0/8"
@@ -591,7 +631,7 @@ func TestGrow(t *testing.T) {
 
 func TestFullImage(t *testing.T) {
 	reported, refusal := 0, errors.New("no memory")
-	options := Options{Ports: portsBelow(9), Reasons: testReasons, NotInstalled: func(n int) { reported = n },
+	options := Options{Ports: portsBelow(9), Reasons: testReasons, NotInstalled: func(n int, _ bool) { reported = n },
 		Grow: func(*fib.Image, int) (*fib.Image, error) { return nil, refusal }}
 	for _, atOnce := range []bool{false, true} {
 		b := &bench{t, New(testImage(t, fib.MinSize), options)}
@@ -621,7 +661,7 @@ func TestFullImage(t *testing.T) {
 				b.Publish()
 			}
 		}
-		b.Publish()
+		b.Retry()
 		if got := len(contents(t, b.RIB, 0)); reported != 0 || got != routes/100+len(reserved) {
 			t.Errorf("at once %v: after making room %d routes installed, %d reported as missing", atOnce, got, reported)
 		}

@@ -2,13 +2,11 @@ package rib
 
 import (
 	"cmp"
-	"errors"
 	"slices"
 
 	"golang.org/x/sys/unix"
 
 	"weft/control/kernel"
-	"weft/fib"
 )
 
 // candidate is one route of a prefix. It is small and free of pointers.
@@ -327,65 +325,8 @@ func (r *RIB) install(k key) {
 	}
 }
 
-func (r *RIB) installOne(k key) {
-	at, ok := r.answer(k)
-	p := k.prefix()
-	err := r.try(func() error {
-		t, err := r.image.Table(int(k.vrf))
-		switch {
-		case err != nil:
-			return err
-		case !ok:
-			if err = t.Delete(p); errors.Is(err, fib.ErrNoRoute) {
-				err = nil
-			}
-			return err
-		case !r.groups[at].created:
-			return fib.ErrFull // the group did not fit
-		}
-		return t.Insert(p, r.groups[at].id)
-	})
-	r.changed = true
-	if err == nil {
-		delete(r.missing, k)
-		return
-	}
-	if !errors.Is(err, fib.ErrFull) {
-		r.note("install", p, err)
-	}
-	r.missing[k] = struct{}{}
-	if r.reported == 0 {
-		r.report() // at once: others may match a shorter prefix
-	}
-}
-
-// report tells how much is not in the image, if that has changed.
-func (r *RIB) report() {
-	if n := len(r.missing); n != r.reported {
-		r.reported = n
-		r.options.Log.Warn("routes do not fit into the image", "prefixes", n)
-		if r.options.NotInstalled != nil {
-			r.options.NotInstalled(n)
-		}
-	}
-}
-
-// retry tries again what did not fit.
-func (r *RIB) retry() {
-	if len(r.missing) > 0 {
-		for _, g := range r.groups {
-			if g != nil && !g.created {
-				r.update(g)
-			}
-		}
-		for k := range r.missing {
-			r.installOne(k)
-			if _, missed := r.missing[k]; missed {
-				break // there is no more room yet
-			}
-		}
-	}
-	r.report()
+// deleteUnused deletes what is unused and could not be deleted before.
+func (r *RIB) deleteUnused() {
 	groups, adjacencies := r.unusedGroups, r.unusedAdjacencies
 	r.unusedGroups, r.unusedAdjacencies = nil, nil
 	for _, id := range groups {

@@ -117,7 +117,7 @@ func (r *RIB) Table(vrf int) uint32 {
 
 // Answer returns the group that the image is to hold for a prefix.
 func (r *RIB) Answer(k Key) (fib.GroupID, bool) {
-	at, ok := r.answer(k.key)
+	at, ok := r.wanted(k.key)
 	if !ok {
 		return 0, false
 	}
@@ -132,13 +132,17 @@ func (r *RIB) IsUsed(link int, addr netip.Addr) bool {
 
 func (r *RIB) show(k key, c *candidate, best bool) Route {
 	g := r.groups[c.group]
-	_, missing := r.missing[k]
+	_, missing := r.missing.prefixes[k]
+	_, shield := r.missing.shields[k]
 	route := Route{
 		VRF: int(k.vrf), Prefix: k.prefix(), Local: c.rank == rankLocal, Type: c.kind, Protocol: c.protocol, Scope: c.scope,
-		Metric: c.metric, NextHop: g.nextHop, MTU: g.mtu, Source: g.source, Group: g.id, Selected: best, Installed: best && !missing,
+		Metric: c.metric, NextHop: g.nextHop, MTU: g.mtu, Source: g.source, Group: g.id, Selected: best, Installed: best && !missing && !shield,
 	}
 	hops := g.hops
-	if g.nextHop != 0 {
+	switch {
+	case g.kind != toHops:
+		return route
+	case g.nextHop != 0:
 		hops, _, _ = r.objectHops(g.nextHop)
 	}
 	for _, h := range hops {

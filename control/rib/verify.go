@@ -81,14 +81,18 @@ func (r *RIB) RouteKey(m *kernel.Route) (k Key, ok bool) {
 // by looking for each length that there are prefixes of.
 func (r *RIB) Lookup(vrf int, a netip.Addr) fib.GroupID {
 	k := hostKey(uint16(vrf), a)
-	at, ok := r.derived[k]
-	if !ok {
-		at, ok = r.cover(k)
+	if at, ok := r.wanted(k); ok {
+		return r.groups[at].id
 	}
-	if !ok {
-		return 0
+	for bits := int(k.bits) - 1; bits >= 0; bits-- {
+		if r.lengths[lengthKey{k.vrf, k.family, uint8(bits)}] == 0 {
+			continue
+		}
+		if at, ok := r.wanted(k.shortened(uint8(bits))); ok {
+			return r.groups[at].id
+		}
 	}
-	return r.groups[at].id
+	return 0
 }
 
 // CheckPrefix compares what the image holds for a prefix with what it is to
@@ -98,7 +102,7 @@ func (r *RIB) CheckPrefix(k Key) (want, have fib.GroupID, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	if at, ok := r.answer(k.key); ok {
+	if at, ok := r.wanted(k.key); ok {
 		want = r.groups[at].id
 	}
 	have, err = t.Get(k.Prefix())
@@ -149,6 +153,12 @@ func (r *RIB) Len(vrf int) (n int) {
 	for k := range r.derived {
 		if _, ok := r.routes[k]; !ok && int(k.vrf) == vrf {
 			n++
+		}
+	}
+	for k := range r.missing.prefixes {
+		_, there := r.answer(k)
+		if _, ok := r.wanted(k); int(k.vrf) == vrf && there && !ok {
+			n--
 		}
 	}
 	return n

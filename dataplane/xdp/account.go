@@ -64,7 +64,7 @@ func (e *Engine) lookAtAccounts() error {
 	}
 	weft := map[*port]int64{} // by the port at the root: its VLANs' frames are its frames
 	for _, p := range e.ports {
-		c := e.mem.counters(p.Number)
+		c := e.counted(p.Number)
 		weft[p.root] += int64(c.Received().Packets)
 	}
 	for p, counted := range weft {

@@ -247,7 +247,7 @@ func TestUnaccountedCountersCleared(t *testing.T) {
 	tx := socket(t, r.in[portIn])
 	r.look(t)
 	r.arrive(t, tx, mixed(4)...)
-	m, err := ebpf.LoadPinnedMap(filepath.Join(dir, "counters"), nil)
+	m, err := ebpf.LoadPinnedMap(filepath.Join(dir, "current", "counters"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,14 +10,46 @@
 // What forwards is pinned in a directory of a bpffs, one for each network
 // namespace, and goes on when this process ends:
 //
-//	image, ports, counters, trace,     maps
-//	tx_ports, transmits, vlans
 //	link_N                             attachment of port N
 //	tracepoint_NAME                    attachment of a program that counts lost frames
-//	image_next, tracepoint_NAME_next   only while what they are named after is replaced
+//	current                            leads to the directory of the maps that are forwarded by
+//	format_F                           directory of maps, of format F:
+//	    about                              what other formats may know of it
+//	    image, ports, counters, trace,
+//	    tx_ports, transmits, vlans
+//	    image_next                         only while the image is replaced
+//	current_next, tracepoint_NAME_next only while what they are named after is replaced
 //
 // The directory appears by one rename when it is complete. Open adopts it:
 // programs of this binary take over from those that run, without a gap.
+//
+// # Formats
+//
+// What is pinned has a format, by number: Format is the one of this code. All of
+// them, for ever, have links under these names, because the program of a link can be
+// replaced whatever maps it works on, and the kernel tells the link's interface.
+// They also have current, and in about how counters are to be read. All else is one
+// format's own. (Format 1 had the maps in the directory itself, without a number,
+// and can be taken over; code of format 1 cannot take over what is newer.)
+//
+// An engine takes the place of one of another format, older or newer, or whose maps
+// cannot be used, in these steps. All the time packets are forwarded by one of them:
+//
+//  1. Beside makes new maps in a directory of their own. The old program goes on.
+//  2. The caller fills the image, and sets the ports under their old numbers.
+//  3. TakeOver points current to the new maps, by one rename.
+//  4. Each link gets the new program, by one update. Links that were made for
+//     another attach type are made anew: Linux forwards in the moment between.
+//  5. Nothing counts in the old maps any more: their sums are added to the new ones.
+//  6. The old maps are removed.
+//
+// A process may end at any point. Before step 3 current leads to the old maps: the
+// next one of their format adopts them, one of another begins anew, and both remove
+// what was begun. After it, Open goes on with step 4, and one of another format takes
+// over from both. What a port has counted is the sum over all directories of maps
+// that are there and not newer than current, until step 6; step 5 can be done twice.
+// So counters never go back, whatever the formats, except for those reasons that an
+// older program does not know.
 //
 // # What a port does not take
 //

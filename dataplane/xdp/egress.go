@@ -48,7 +48,7 @@ var errRefused = errors.New("frames redirected to it are lost")
 func (e *Engine) Check() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.closed {
+	if e.closed || e.beside != nil {
 		return nil
 	}
 	var errs []error
@@ -64,7 +64,7 @@ func (e *Engine) Check() error {
 		e.lookAtPeers(start, e.portsWithPeers()...)
 		e.nextPeers = start.Add(peerShare * time.Since(start))
 	}
-	if err := e.fit(); err != nil {
+	if err := e.fitInTime(time.Now()); err != nil {
 		errs = append(errs, fmt.Errorf("make programs fit the ports: %w", err))
 	}
 	if !time.Now().Before(e.nextLook) {
@@ -97,6 +97,7 @@ func (e *Engine) openEgress(p *port, now time.Time) error {
 	} else if err != nil {
 		return err
 	}
+	// gofail: var egressTried struct{}
 	p.egress = egress{open: true, since: now, wait: wait, refused: atomic.LoadUint64(&e.mem.transmit(p.Number).Refused)}
 	for _, v := range e.vlansBy(p) {
 		if err := e.fillSlot(v); err != nil {
@@ -134,6 +135,7 @@ func (e *Engine) closeEgress(p *port, reason string, now time.Time) error {
 	for _, v := range e.vlansBy(p) {
 		errs = append(errs, e.clearEgress(&v.Port))
 	}
+	// gofail: var egressClose struct{}
 	return errors.Join(append(errs, e.clearEgress(&p.Port))...)
 }
 
@@ -172,6 +174,9 @@ func (e *Engine) adoptEgress(p *port) error {
 	var ifindex uint32
 	err := e.state.TxPorts.Lookup(p.Number, &ifindex)
 	switch {
+	case err == nil && int(ifindex) != p.Ifindex: // of a port that had the number
+		p.egress.reason = errRefused.Error()
+		return e.clearEgress(&p.Port)
 	case err == nil:
 		p.egress = egress{open: true, since: time.Now()}
 	case errors.Is(err, ebpf.ErrKeyNotExist):
@@ -191,7 +196,7 @@ func (e *Engine) status(p *port) dataplane.PortStatus {
 		s.Egress = dataplane.NativeEgress
 	}
 	t := e.mem.transmit(p.Number)
-	s.EgressLost = atomic.LoadUint64(&t.Dropped)
+	s.EgressLost = atomic.LoadUint64(&t.Dropped) + e.earlier.lost(p.Number)
 	s.EgressErrno = unix.Errno(atomic.LoadUint32(&t.Error))
 	s.Unaccounted, s.UnaccountedReason = p.account.unaccounted, p.account.reason
 	return s

@@ -28,7 +28,7 @@ type Options struct {
 	// With "", what the engine does ends with the process.
 	Dir string
 	// Ports bounds port numbers: 0 means 256, bpf.MaxPorts is the most. Each
-	// costs 1.5 KiB for each CPU.
+	// costs 1.5 KiB for each CPU, and as much once.
 	Ports int
 	// Trunks is how many ports may have VLANs that are ports: 0 means 32, 2047
 	// is the most. Each costs 8 KiB.
@@ -47,7 +47,11 @@ type Engine struct {
 	mu        sync.Mutex // guards what follows
 	progs     programs
 	features  bpf.Features // of progs
+	unfit     error        // why progs are not those that the ports need
+	refit     time.Time    // when that is tried again
 	ports     map[uint32]*port
+	beside    *Previous // what forwards, as long as it is not this engine
+	earlier   earlier   // counters of maps that are not removed yet
 	probe     *probe    // made by the first Run
 	nextPeers time.Time // when veths' peers are asked again
 	nextLook  time.Time // when accounts are looked at again
@@ -75,30 +79,18 @@ var _ dataplane.Engine = (*Engine)(nil)
 //
 // Errors: ErrExists. Nothing is pinned then.
 func New(im *bpf.Image, o Options) (*Engine, error) {
-	if o.Ports == 0 {
-		o.Ports = defaultPorts
-	}
-	if o.Trunks == 0 {
-		o.Trunks = defaultTrunks
-	}
-	if o.Trunks < 1 || o.Trunks > maxTrunks {
-		return nil, fmt.Errorf("make engine: %w: %d ports with VLANs, want 1 to %d", ErrPort, o.Trunks, maxTrunks)
-	}
-	if o.Ports < 1 || o.Ports > bpf.MaxPorts {
-		return nil, fmt.Errorf("make engine: %w: %d ports, want 1 to %d", ErrPort, o.Ports, bpf.MaxPorts)
-	}
 	cpus, err := ebpf.PossibleCPU()
 	if err != nil {
 		return nil, fmt.Errorf("count CPUs: %w", err)
 	}
-	s, err := bpf.NewState(o.Ports*cpus, o.Trunks+1)
+	s, err := newState(&o, cpus)
 	if err != nil {
 		return nil, fmt.Errorf("make engine: %w", err)
 	}
-	e, err := newEngine(im, s, pins{o.Dir})
+	e, err := newEngine(im, s, pins{o.Dir, found{}.free(), ourAbout(1, cpus)})
 	if err == nil {
 		if err = e.pins.create(im, s); err == nil {
-			e.watch, err = newWatch(s, e.mem, e.pins)
+			err = e.startWatch()
 		}
 		if err != nil {
 			e.release()
@@ -110,32 +102,80 @@ func New(im *bpf.Image, o Options) (*Engine, error) {
 	return e, nil
 }
 
+// newState makes maps as the options want them, whose zero values it fills in.
+func newState(o *Options, cpus int) (*bpf.State, error) {
+	if o.Ports == 0 {
+		o.Ports = defaultPorts
+	}
+	if o.Trunks == 0 {
+		o.Trunks = defaultTrunks
+	}
+	if o.Trunks < 1 || o.Trunks > maxTrunks {
+		return nil, fmt.Errorf("%w: %d ports with VLANs, want 1 to %d", ErrPort, o.Trunks, maxTrunks)
+	}
+	if o.Ports < 1 || o.Ports > bpf.MaxPorts {
+		return nil, fmt.Errorf("%w: %d ports, want 1 to %d", ErrPort, o.Ports, bpf.MaxPorts)
+	}
+	return bpf.NewState(o.Ports*(cpus+beforeRows), o.Trunks+1)
+}
+
 // Open adopts the engine that is pinned in dir, with its ports and counters,
 // and returns the image that it forwards by, which is the caller's to close.
 // The program of this binary takes the place of the one that runs. Ports that
 // are gone are removed.
 //
-// Errors: ErrNotFound, ErrLayout. What runs goes on running then.
+// Errors: ErrNotFound; ErrLayout: Beside can take over what is there;
+// ErrForeignPin. What runs goes on running then.
 func Open(dir string) (*Engine, *bpf.Image, error) {
-	im, s, err := pins{dir}.open()
+	e, im, err := open(pins{dir: dir})
 	if err != nil {
 		return nil, nil, fmt.Errorf("open engine: %w", err)
 	}
+	return e, im, nil
+}
+
+func open(p pins) (_ *Engine, _ *bpf.Image, err error) {
+	f, err := p.look()
+	if err != nil {
+		return nil, nil, err
+	}
+	switch f.current.format {
+	case Format:
+	case 0:
+		return nil, nil, fmt.Errorf("%w: there are none in %s", ErrLayout, p.dir)
+	default:
+		return nil, nil, fmt.Errorf("%w: %d, this program pins %d", ErrLayout, f.current.format, Format)
+	}
+	links, err := p.links()
+	if err != nil {
+		return nil, nil, err
+	}
+	p.maps, p.about = f.current.dir, f.current.about
+	im, s, err := p.open()
+	if err != nil {
+		closeLinks(links)
+		return nil, nil, err
+	}
 	// An image that was never written to is all zero: packets find nothing there.
 	if err := fib.Check(im.Mem()); errors.Is(err, fib.ErrVersion) || errors.Is(err, fib.ErrByteOrder) {
-		return nil, nil, errors.Join(fmt.Errorf("open engine: %w: %w", ErrLayout, err), s.Close(), im.Close())
+		closeLinks(links)
+		return nil, nil, errors.Join(fmt.Errorf("%w: %w", ErrLayout, err), s.Close(), im.Close())
 	}
-	e, err := newEngine(im, s, pins{dir})
+	e, err := newEngine(im, s, p)
+	if err != nil {
+		closeLinks(links)
+		return nil, nil, errors.Join(err, im.Close())
+	}
+	if err = e.startWatch(); err == nil {
+		err = e.adopt(links)
+	} else {
+		closeLinks(links)
+	}
 	if err == nil {
-		if e.watch, err = newWatch(s, e.mem, e.pins); err == nil {
-			err = e.adopt()
-		}
-		if err != nil {
-			e.release()
-		}
+		err = e.settle(f.earlier)
 	}
 	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("open engine: %w", err), im.Close())
+		return nil, nil, errors.Join(err, e.release(), im.Close())
 	}
 	return e, im, nil
 }
@@ -179,6 +219,7 @@ func (e *Engine) Ports() []dataplane.PortStatus {
 	for _, p := range e.ports {
 		all = append(all, e.status(p))
 	}
+	all = append(all, e.beside.others()...)
 	slices.SortFunc(all, func(a, b dataplane.PortStatus) int { return int(a.Number) - int(b.Number) })
 	return all
 }
@@ -191,7 +232,16 @@ func (e *Engine) Counters(number uint32) dataplane.Counters {
 	if e.closed || number >= e.mem.limit() {
 		return dataplane.Counters{}
 	}
-	return e.mem.counters(number)
+	return e.counted(number)
+}
+
+// counted returns what was ever counted for a port.
+func (e *Engine) counted(number uint32) dataplane.Counters {
+	sum := e.mem.counters(number, !e.earlier.counts(number))
+	for r, c := range e.earlier.counters(number) {
+		sum[r].Add(c)
+	}
+	return sum
 }
 
 // Image returns the image that the engine forwards by.
@@ -229,6 +279,7 @@ func (e *Engine) Stop() error {
 			errs = append(errs, e.detach(p))
 		}
 	}
+	// gofail: var stopDetached struct{}
 	return errors.Join(append(errs, e.pins.remove(), e.release())...)
 }
 
@@ -244,5 +295,8 @@ func (e *Engine) release() error {
 		}
 	}
 	e.ports = map[uint32]*port{}
-	return errors.Join(append(errs, e.progs.close(), e.mem.close(), e.state.Close())...)
+	if e.beside != nil {
+		errs = append(errs, e.pins.removeMaps(e.pins.maps))
+	}
+	return errors.Join(append(errs, e.earlier.close(), e.progs.close(), e.mem.close(), e.state.Close())...)
 }

@@ -11,5 +11,8 @@ var (
 	ErrPort     = errors.New("not a usable port")
 	ErrNoPort   = errors.New("no such port")
 	ErrClosed   = errors.New("engine is closed")
-	ErrLayout   = errors.New("pinned maps are of another version")
+	ErrProgram  = errors.New("the kernel refuses a program that is needed")
+	ErrLayout   = errors.New("pinned maps are of another format")
+
+	ErrForeignPin = errors.New("pins are not weft's")
 )

@@ -18,13 +18,19 @@ import (
 type memory struct {
 	mapped [][]byte
 	ports  *bpf.Ports
-	rows   []bpf.Row // port * cpus + cpu
+	rows   []bpf.Row // port * perPort + cpu, or + cpus: see beforeRows
 	trace  *bpf.Trace
 	cpus   int
 
 	transmits *bpf.Transmits
 	vlans     []bpf.VLANs // by trunk; 0 is nobody's
 }
+
+// beforeRows is how many rows a port has besides one for each CPU: in it stands
+// what was counted before there were these maps.
+const beforeRows = 1
+
+func (m *memory) perPort() int { return m.cpus + beforeRows }
 
 func mapMemory(s *bpf.State) (*memory, error) {
 	cpus, err := ebpf.PossibleCPU()
@@ -48,12 +54,11 @@ func mapMemory(s *bpf.State) (*memory, error) {
 			m.rows = unsafe.Slice((*bpf.Row)(p), s.Counters.ValueSize()/uint32(unsafe.Sizeof(bpf.Row{})))
 		}},
 	} {
-		if one.m.ValueSize() != one.size || len(m.rows)%cpus != 0 {
+		if one.m.ValueSize() != one.size || len(m.rows)%m.perPort() != 0 {
 			m.close()
 			return nil, fmt.Errorf("map %s: %w", one.name, ErrLayout)
 		}
-		page := uint32(unix.Getpagesize())
-		mem, err := unix.Mmap(one.m.FD(), 0, int((one.size+page-1)&^(page-1)), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+		mem, err := unix.Mmap(one.m.FD(), 0, pages(one.size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 		if err != nil {
 			m.close()
 			return nil, fmt.Errorf("map memory of %s: %w", one.name, err)
@@ -77,30 +82,49 @@ func (m *memory) close() error {
 	return errors.Join(errs...)
 }
 
-// portRows returns the rows of counters of a port, one for each CPU.
+// pages is how much of a map is mapped.
+func pages(size uint32) int {
+	page := uint32(unix.Getpagesize())
+	return int((size + page - 1) &^ (page - 1))
+}
+
+// portRows returns the rows of counters of a port.
 func (m *memory) portRows(number uint32) []bpf.Row {
-	return m.rows[int(number)*m.cpus:][:m.cpus]
+	return m.rows[int(number)*m.perPort():][:m.perPort()]
 }
 
 // transmit returns what a port does not take.
 func (m *memory) transmit(number uint32) *bpf.Transmit { return &m.transmits.Port[number] }
 
 // limit is how many port numbers there are counters for; 0 is the first.
-func (m *memory) limit() uint32 { return uint32(len(m.rows) / m.cpus) }
+func (m *memory) limit() uint32 { return uint32(len(m.rows) / m.perPort()) }
 
-// counters sums over CPUs. Each counter is one load: a program may be counting.
-func (m *memory) counters(number uint32) dataplane.Counters {
+// counters sums over CPUs, and adds, if asked for, what was counted before. Each
+// counter is one load: a program may be counting.
+func (m *memory) counters(number uint32, before bool) dataplane.Counters {
 	var sum dataplane.Counters
 	rows := m.portRows(number)
-	for cpu := range rows {
+	if !before {
+		rows = rows[:m.cpus]
+	}
+	for row := range rows {
 		for r := range sum {
-			c := &rows[cpu][r]
+			c := &rows[row][r]
 			sum[r].Packets += atomic.LoadUint64(&c.Packets)
 			sum[r].Bytes += atomic.LoadUint64(&c.Bytes)
 		}
 	}
 	runtime.KeepAlive(m)
 	return sum
+}
+
+// setBefore writes what was counted before.
+func (m *memory) setBefore(number uint32, sum dataplane.Counters) {
+	row := &m.portRows(number)[m.cpus]
+	for r := range sum {
+		atomic.StoreUint64(&row[r].Packets, sum[r].Packets)
+		atomic.StoreUint64(&row[r].Bytes, sum[r].Bytes)
+	}
 }
 
 // features are what the ports need that there are.

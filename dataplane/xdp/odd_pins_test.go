@@ -33,7 +33,7 @@ func TestOddPins(t *testing.T) {
 		}
 	}
 	// Interfaces that are ports with numbers out of range.
-	m, err := ebpf.LoadPinnedMap(filepath.Join(dir, "ports"), nil)
+	m, err := ebpf.LoadPinnedMap(filepath.Join(dir, "current", "ports"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

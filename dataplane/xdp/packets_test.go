@@ -235,6 +235,7 @@ func packets() []packet {
 		end("ipv6/destination is link-local", dataplane.IPv6UCDIPLinkLocalScope, six("fe80::1")),
 		end("ipv6/destination is IPv4-mapped", dataplane.IPv6DIPIsIPv4Mapped, six("::ffff:10.0.0.1")),
 		end("ipv6/hop-by-hop", dataplane.IPv6HopByHop, six("2001:db8::1", at(6, 0))),
+		end("ipv6/hop-by-hop, payload length 0", dataplane.IPv6HopByHop, six("2001:db8::1", at16(4, 0), at(6, 0))),
 		end("ipv6/version 4", dataplane.IPHeaderCorrupted, six("2001:db8::1", at(0, 0x45))),
 		end("ipv6/version 7", dataplane.IPHeaderCorrupted, six("2001:db8::1", at(0, 0x70))),
 		end("ipv6/payload beyond frame", dataplane.IPLengthWrong, six("2001:db8::1", at16(4, len(payload)+1))),

@@ -27,9 +27,12 @@ func (e *Engine) SetPort(p dataplane.Port) error {
 	if err == nil {
 		if old := e.ports[p.Number]; old != nil {
 			old.Port = p
-			e.mem.setPort(p.Number, e.entry(old))
+			if err := e.enter(old); err != nil {
+				return fmt.Errorf("set port %d (%s): %w", p.Number, p.Name, err)
+			}
 			return nil
 		}
+		e.beside.taken(&p, &e.earlier)
 		if p.Parent != 0 {
 			err = e.attachVLAN(&p)
 		} else {
@@ -74,7 +77,7 @@ func (e *Engine) check(p *dataplane.Port) error {
 // entry is a port as the program wants it.
 func (e *Engine) entry(p *port) bpf.Port {
 	b := bpf.Port{Mac: p.MAC, Vrf: uint16(p.VRF), Number: uint16(p.Number)}
-	b.Counters = p.Number * uint32(e.mem.cpus) * uint32(len(bpf.Row{})) * counterSize
+	b.Counters = p.Number * uint32(e.mem.perPort()) * uint32(len(bpf.Row{})) * counterSize
 	if p.IPv4 {
 		b.Flags |= bpf.PortIPv4
 	}
@@ -101,6 +104,18 @@ func (p *port) fromEntry(b bpf.Port) {
 	p.Partial = b.Flags&bpf.PortPartial != 0
 }
 
+// enter writes a known port's entry, and the others that new maps lack.
+func (e *Engine) enter(p *port) error {
+	e.mem.setPort(p.Number, e.entry(p))
+	if e.beside == nil || p.root != p || e.mem.ports.ByIfindex[p.Ifindex] == uint16(p.Number) {
+		return nil
+	}
+	e.mem.ports.Egress[p.Number] = uint32(p.Ifindex)
+	e.mem.ports.ByIfindex[p.Ifindex] = uint16(p.Number)
+	p.egress = egress{}
+	return errors.Join(e.fit(), e.openEgress(p, time.Now()))
+}
+
 const counterSize = 16 // asserted by package bpf
 
 // attach makes a port in the order in which packets need it, and undoes all of
@@ -124,9 +139,11 @@ func (e *Engine) attach(p *dataplane.Port) (err error) {
 	e.mem.setPort(p.Number, e.entry(made))
 	e.mem.ports.Egress[p.Number] = uint32(p.Ifindex)
 	e.mem.ports.ByIfindex[p.Ifindex] = uint16(p.Number)
+	// gofail: var attachEntered struct{}
 	if err = e.fit(); err == nil {
 		err = e.attachLink(made)
 	}
+	// gofail: var attachLinked struct{}
 	if err == nil && made.Mode == dataplane.TC {
 		made.peer = nil
 		e.setPartial(made, false) // Check makes the programs fit
@@ -134,6 +151,7 @@ func (e *Engine) attach(p *dataplane.Port) (err error) {
 	if err == nil {
 		err = e.openEgress(made, time.Now())
 		if err == nil {
+			// gofail: var attachOpened struct{}
 			err = e.pins.pinLink(p.Number, made.link)
 		}
 		if err != nil {
@@ -143,6 +161,7 @@ func (e *Engine) attach(p *dataplane.Port) (err error) {
 	if err != nil {
 		return errors.Join(err, e.forget(p))
 	}
+	// gofail: var attachPinned struct{}
 	e.ports[p.Number] = made
 	return nil
 }
@@ -172,6 +191,9 @@ func (e *Engine) RemovePort(number uint32) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	p := e.ports[number]
+	if p == nil && e.beside.forget(number) {
+		return nil
+	}
 	if p == nil {
 		return fmt.Errorf("remove port %d: %w", number, ErrNoPort)
 	}
@@ -189,6 +211,7 @@ func (e *Engine) removePort(p *port) error {
 	if p.Parent != 0 {
 		return errors.Join(append(errs, e.detachVLAN(p))...)
 	}
+	// gofail: var removeBegun struct{}
 	delete(e.ports, p.Number)
 	return errors.Join(append(errs, e.detach(p), e.forget(&p.Port))...)
 }
@@ -196,40 +219,34 @@ func (e *Engine) removePort(p *port) error {
 // detach takes the program off a port. A link of an interface that is gone has
 // ended by itself.
 func (e *Engine) detach(p *port) error {
-	var err error
-	if e.pins.dir != "" {
-		err = p.link.Unpin()
-	}
+	err := e.pins.unpinLink(p.Number)
+	// gofail: var detachUnpinned struct{}
 	return errors.Join(err, p.link.Close())
 }
 
 // forget removes a port's entries, in the reverse order of attach.
 func (e *Engine) forget(p *dataplane.Port) error {
 	e.mem.ports.ByIfindex[p.Ifindex] = 0
+	// gofail: var forgetEntered struct{}
 	e.mem.ports.Egress[p.Number] = 0
 	e.mem.setPort(p.Number, bpf.Port{})
+	// gofail: var forgetCleared struct{}
 	return e.clearEgress(p)
 }
 
 // adopt takes over the ports that are pinned. Names and families stay as they
 // are in the entries until the caller sets the ports again.
-func (e *Engine) adopt() error {
-	links, err := e.pins.links()
-	if err != nil {
-		return err
-	}
-	for number, l := range links {
-		if number == 0 || number >= e.mem.limit() {
+func (e *Engine) adopt(links map[uint32]link.Link) error {
+	for number := range links {
+		if !e.hasRoom(number) {
+			closeLinks(links)
 			return fmt.Errorf("adopt port %d: %w: there are %d", number, ErrLayout, e.mem.limit()-1)
 		}
-		p, err := e.adoptPort(number, l)
-		if err != nil {
-			return fmt.Errorf("adopt port %d: %w", number, err)
-		}
-		if p != nil {
-			e.ports[number] = p
-		}
 	}
+	if err := e.adoptLinks(links); err != nil {
+		return err
+	}
+	// gofail: var adoptLinks struct{}
 	for number := range links {
 		if p := e.ports[number]; p != nil {
 			if err := e.adoptVLANs(p); err != nil {
@@ -237,22 +254,55 @@ func (e *Engine) adopt() error {
 			}
 		}
 	}
-	// Entries without a link: a process died on its way into or out of attach.
+	if err := e.forgetOthers(); err != nil {
+		return err
+	}
+	// gofail: var adoptEntries struct{}
+
+	// Links without entries: a process died that forwarded by other maps.
+	for n, p := range e.ports {
+		e.mem.ports.ByIfindex[p.Ifindex] = uint16(n)
+		e.mem.ports.Egress[n] = uint32(p.root.Ifindex)
+	}
+	e.lookAtPeers(time.Now(), e.portsWithPeers()...)
+	if err := e.fit(); err != nil {
+		return err
+	}
+	// gofail: var adoptUpdate struct{}
+	return e.updateLinks(e.progs)
+}
+
+func (e *Engine) hasRoom(number uint32) bool { return number != 0 && number < e.mem.limit() }
+
+// adoptLinks makes pinned links ports. It owns them.
+func (e *Engine) adoptLinks(links map[uint32]link.Link) error {
+	var errs []error
+	for number, l := range links {
+		p, err := e.adoptPort(number, l)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("adopt port %d: %w", number, err), l.Close())
+		} else if p != nil {
+			e.ports[number] = p
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// forgetOthers removes entries without a link: a process died on its way into or
+// out of attach.
+func (e *Engine) forgetOthers() error {
 	for ifindex, number := range e.mem.ports.ByIfindex {
 		n := uint32(number)
-		if n >= e.mem.limit() { // nobody's: what it stands for is not known
+		p := e.ports[n]
+		switch {
+		case n >= e.mem.limit(): // nobody's: what it stands for is not known
 			e.mem.ports.ByIfindex[ifindex] = 0
-			continue
-		}
-		if n != 0 && e.ports[n] == nil {
+		case n != 0 && p != nil && p.Ifindex != ifindex: // the number is another interface's now
+			e.mem.ports.ByIfindex[ifindex] = 0
+		case n != 0 && p == nil:
 			if err := e.forget(&dataplane.Port{Number: n, Ifindex: ifindex}); err != nil {
 				return err
 			}
-		}
-	}
-	for n := range e.mem.ports.Egress {
-		if p := e.ports[uint32(n)]; p != nil {
-			e.mem.ports.Egress[n] = uint32(p.root.Ifindex)
 		}
 	}
 	for n := uint32(1); n < e.mem.limit(); n++ {
@@ -262,15 +312,14 @@ func (e *Engine) adopt() error {
 			}
 		}
 	}
-	e.lookAtPeers(time.Now(), e.portsWithPeers()...)
-	if err := e.fit(); err != nil {
-		return err
-	}
-	return e.updateLinks(e.progs)
+	return nil
 }
 
 // adoptPort returns nil for a port whose interface is gone.
 func (e *Engine) adoptPort(number uint32, l link.Link) (*port, error) {
+	if !e.hasRoom(number) {
+		return nil, errors.Join(l.Unpin(), l.Close()) // Linux's, until it gets a number that there is
+	}
 	entry := e.mem.ports.Port[number]
 	p := &port{link: l}
 	p.root, p.Number = p, number
@@ -279,12 +328,12 @@ func (e *Engine) adoptPort(number uint32, l link.Link) (*port, error) {
 	if err != nil {
 		return nil, err
 	}
-	if x := info.XDP(); x != nil {
-		p.Ifindex, p.Mode = int(x.Ifindex), dataplane.NativeXDP
-	} else if x := info.TCX(); x != nil {
-		p.Ifindex, p.Mode = int(x.Ifindex), dataplane.TC
-	} else {
-		return nil, fmt.Errorf("%w: link is neither of XDP nor of tc", ErrLayout)
+	if p.Ifindex, err = attachedTo(l); err != nil {
+		return nil, err
+	}
+	p.Mode = dataplane.NativeXDP
+	if info.TCX() != nil {
+		p.Mode = dataplane.TC
 	}
 	nl, err := netlink.LinkByIndex(p.Ifindex)
 	if p.Ifindex == 0 || err != nil {

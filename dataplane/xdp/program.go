@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -22,11 +23,11 @@ type programs struct {
 func loadPrograms(im *bpf.Image, s *bpf.State, f bpf.Features, tc bool) (_ programs, err error) {
 	var p programs
 	if p.xdp, err = bpf.Load(im, s, f); err != nil {
-		return p, err
+		return p, fmt.Errorf("%w: %w", ErrProgram, err)
 	}
 	if tc {
 		if p.tc, err = bpf.LoadTC(im, s, f); err != nil {
-			return programs{}, errors.Join(err, p.close())
+			return programs{}, errors.Join(fmt.Errorf("%w: %w", ErrProgram, err), p.close())
 		}
 	}
 	return p, nil
@@ -57,9 +58,11 @@ func (e *Engine) swap(im *bpf.Image, f bpf.Features, how func(update func() erro
 	if err != nil {
 		return err
 	}
+	// gofail: var swapLoaded struct{}
 	if err := how(func() error { return e.updateLinks(next) }); err != nil {
 		return errors.Join(err, next.close())
 	}
+	// gofail: var swapUpdated struct{}
 	old := e.progs
 	e.progs, e.image, e.features = next, im, f
 	return errors.Join(old.close(), e.dropProbe())
@@ -69,33 +72,80 @@ func (e *Engine) swap(im *bpf.Image, f bpf.Features, how func(update func() erro
 func (e *Engine) fit() error {
 	f := e.mem.features()
 	if f == e.features {
+		e.unfit = nil
 		return nil
 	}
-	return e.swap(e.image, f, func(update func() error) error { return update() })
+	e.unfit = e.swap(e.image, f, func(update func() error) error { return update() })
+	return e.unfit
 }
 
-// updateLinks makes programs those of all ports, or of none.
+// refitAfter is how long a program that was refused is not tried again by Check: the
+// verifier takes its time to refuse it.
+const refitAfter = 5 * time.Second
+
+// fitInTime is fit for those who call again and again.
+func (e *Engine) fitInTime(now time.Time) error {
+	if e.unfit != nil && now.Before(e.refit) {
+		return nil
+	}
+	err := e.fit()
+	e.refit = now.Add(refitAfter)
+	return err
+}
+
+// Unfit says why the programs that run are not those that the ports need; nil: they
+// are. They forward as before, without what is new.
+func (e *Engine) Unfit() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.unfit
+}
+
+// updateLinks makes programs those of all ports, or of none. Ports that another
+// engine forwards by are left alone.
 func (e *Engine) updateLinks(next programs) error {
+	if e.beside != nil {
+		return nil
+	}
 	var done []*port
 	for _, p := range e.ports {
 		if p.link == nil {
 			continue
 		}
-		if err := p.link.Update(next.of(p.Mode)); err != nil {
+		if err := e.updateLink(p, next); err != nil {
 			for _, d := range done {
-				err = errors.Join(err, d.link.Update(e.progs.of(d.Mode)))
+				err = errors.Join(err, e.updateLink(d, e.progs))
 			}
 			return fmt.Errorf("update program of port %s: %w", p.Name, err)
 		}
+		// gofail: var linkUpdated struct{}
 		done = append(done, p)
 	}
 	return nil
 }
 
+func (e *Engine) updateLink(p *port, next programs) error {
+	err := p.link.Update(next.of(p.Mode))
+	if !errors.Is(err, unix.EINVAL) {
+		return err
+	}
+	// The link was made for programs that were loaded for another attach type. In the
+	// moment without a program Linux forwards.
+	if err := e.detach(p); err != nil {
+		return err
+	}
+	if p.link, err = attach(p.Ifindex, p.Mode, next); err != nil {
+		return err
+	}
+	return e.pins.pinLink(p.Number, p.link)
+}
+
 // needTC loads the program of tc if it is not there.
 func (e *Engine) needTC() (err error) {
 	if e.progs.tc == nil {
-		e.progs.tc, err = bpf.LoadTC(e.image, e.state, e.features)
+		if e.progs.tc, err = bpf.LoadTC(e.image, e.state, e.features); err != nil {
+			err = fmt.Errorf("%w: %w", ErrProgram, err)
+		}
 	}
 	return err
 }
@@ -129,13 +179,19 @@ func (e *Engine) attachMode(ifindex int, m dataplane.Mode) (link.Link, error) {
 		if err := e.needTC(); err != nil {
 			return nil, err
 		}
-		return link.AttachTCX(link.TCXOptions{Program: e.progs.tc, Interface: ifindex, Attach: ebpf.AttachTCXIngress})
+	}
+	return attach(ifindex, m, e.progs)
+}
+
+func attach(ifindex int, m dataplane.Mode, progs programs) (link.Link, error) {
+	if m == dataplane.TC {
+		return link.AttachTCX(link.TCXOptions{Program: progs.tc, Interface: ifindex, Attach: ebpf.AttachTCXIngress})
 	}
 	flags := link.XDPDriverMode
 	if m == dataplane.GenericXDP {
 		flags = link.XDPGenericMode
 	}
-	l, err := link.AttachXDP(link.XDPOptions{Program: e.progs.xdp, Interface: ifindex, Flags: flags})
+	l, err := link.AttachXDP(link.XDPOptions{Program: progs.xdp, Interface: ifindex, Flags: flags})
 	if errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EEXIST) {
 		err = fmt.Errorf("%w: %w", ErrForeign, err)
 	}

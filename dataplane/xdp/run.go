@@ -30,7 +30,7 @@ func (e *Engine) needProbe() (err error) {
 }
 
 func (e *Engine) newProbe() (_ *probe, err error) {
-	fresh, err := bpf.NewState(int(e.mem.limit())*e.mem.cpus, 1)
+	fresh, err := bpf.NewState(len(e.mem.rows), 1)
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +166,7 @@ func (p *probe) reason(bytes int) (uint32, dataplane.Reason, error) {
 	}
 	var found []count
 	for number := range p.mem.limit() {
-		for r, c := range p.mem.counters(number) {
+		for r, c := range p.mem.counters(number, false) {
 			if c != (dataplane.Counter{}) {
 				found = append(found, count{number, dataplane.Reason(r), c})
 			}

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/cilium/ebpf/link"
 )
 
 // Remove removes what is pinned in dir, whichever version of weft pinned it:
@@ -19,7 +21,7 @@ func Remove(dir string) error {
 	if whole != nil && part != nil {
 		return fmt.Errorf("remove pins in %s: %w", dir, ErrNotFound)
 	}
-	if err := (pins{dir}).remove(); err != nil {
+	if err := (pins{dir: dir}).remove(); err != nil {
 		return fmt.Errorf("remove pins in %s: %w", dir, err)
 	}
 	return nil
@@ -44,7 +46,7 @@ func RemoveStale(root string, inUse func(netns string) bool) error {
 		if _, err := strconv.ParseUint(netns, 10, 64); err != nil {
 			continue
 		}
-		if !inUse(netns) && (part || (pins{dir}).stale()) {
+		if !inUse(netns) && (part || (pins{dir: dir}).stale()) {
 			errs = append(errs, os.RemoveAll(dir))
 		}
 	}
@@ -59,11 +61,25 @@ func (p pins) stale() bool {
 	}
 	stale := true
 	for _, l := range links {
-		info, err := l.Info()
-		if err != nil || info.XDP() == nil || info.XDP().Ifindex != 0 {
+		if ifindex, err := attachedTo(l); err != nil || ifindex != 0 {
 			stale = false
 		}
 		l.Close()
 	}
 	return stale
+}
+
+// attachedTo returns the interface that a link is of: 0 when it is gone.
+func attachedTo(l link.Link) (ifindex int, err error) {
+	info, err := l.Info()
+	if err != nil {
+		return 0, err
+	}
+	if x := info.XDP(); x != nil {
+		return int(x.Ifindex), nil
+	}
+	if x := info.TCX(); x != nil {
+		return int(x.Ifindex), nil
+	}
+	return 0, fmt.Errorf("%w: link is neither of XDP nor of tc", ErrForeignPin)
 }

@@ -138,6 +138,8 @@ func TestVLANPackets(t *testing.T) {
 			{"to the MAC of the port below", vlanS, withTags(plain, s), dataplane.NotOurMAC, nil, 0},
 			{"port that does not forward", vlanOff, withTags(plain, tag(0x8100, 101)), dataplane.IrifDisabled, nil, 0},
 			{"cut behind the tag", vlanC, withTags(plain, c)[:18], dataplane.IPLengthWrong, plain[:14], 0},
+			{"to another MAC, cut behind the tag", vlanC, withTags(ip.make(ip.plain, otherMAC), c)[:18], dataplane.NotOurMAC, nil, 0},
+			{"to another MAC, cut behind two", vlanSC, withTags(ip.make(ip.plain, otherMAC), s, c)[:22], dataplane.NotOurMAC, nil, 0},
 			{"cut in the header", vlanC, withTags(plain, c)[:30], dataplane.IPLengthWrong, plain[:26], 0},
 			{"cut in the type", portIn, withTags(plain, c)[:17], dataplane.VLANUnknown, nil, 0},
 			{"cut in the second type", portIn, withTags(plain, s, c)[:17], dataplane.VLANUnknown, nil, 0},

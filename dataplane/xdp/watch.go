@@ -3,7 +3,9 @@ package xdp
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"sync/atomic"
 
 	"github.com/cilium/ebpf"
@@ -16,16 +18,16 @@ import (
 // watch is the programs at tracepoints that count what ports do not take of what
 // is redirected to them. They go on without this process, as all else.
 type watch struct {
-	links []link.Link
-	err   error // why there are none
+	links map[string]link.Link // by name of the tracepoint
+	err   error                // why there are none
 }
 
 // attachTracepoint is a variable for the test of kernels that cannot.
 var attachTracepoint = link.AttachRawTracepoint
 
-// newWatch takes over from programs that are pinned. For a moment both count: a
-// frame lost then is counted twice, not missed.
-func newWatch(s *bpf.State, m *memory, p pins) (*watch, error) {
+// newWatch does not pin. Until it is, what another has pinned counts, too: a frame
+// lost then is counted twice, not missed.
+func newWatch(s *bpf.State, m *memory) (*watch, error) {
 	netns, err := netnsInode()
 	if err != nil {
 		return nil, err
@@ -38,22 +40,42 @@ func newWatch(s *bpf.State, m *memory, p pins) (*watch, error) {
 	if err != nil {
 		return &watch{err: err}, nil
 	}
-	w := new(watch)
+	w := &watch{links: map[string]link.Link{}}
 	for name, prog := range progs {
 		var l link.Link
 		if w.err == nil {
 			if l, w.err = attachTracepoint(link.RawTracepointOptions{Name: name, Program: prog}); w.err == nil {
-				w.links = append(w.links, l)
-				err = errors.Join(err, p.pinTracepoint(name, l))
+				w.links[name] = l
+				// gofail: var tracepointAttached struct{}
 			}
 		}
 		err = errors.Join(err, prog.Close())
 	}
 	if w.err != nil || err != nil {
-		err = errors.Join(err, w.close(), p.unpinTracepoints())
+		err = errors.Join(err, w.close())
 	}
 	return w, err
 }
+
+// startWatch counts by programs of this binary, instead of those that are pinned.
+func (e *Engine) startWatch() (err error) {
+	if e.watch, err = newWatch(e.state, e.mem); err == nil {
+		err = e.watch.pin(e.pins)
+	}
+	return err
+}
+
+// pin puts the programs in the place of those that are pinned.
+func (w *watch) pin(p pins) error {
+	var err error
+	for name, l := range w.links {
+		err = errors.Join(err, p.pinTracepoint(name, l))
+	}
+	return err
+}
+
+// names returns the tracepoints.
+func (w *watch) names() []string { return slices.Collect(maps.Keys(w.links)) }
 
 func (w *watch) close() error {
 	if w == nil {
@@ -103,5 +125,6 @@ func (p pins) pinTracepoint(name string, l link.Link) error {
 	if err := l.Pin(next); err != nil {
 		return fmt.Errorf("pin tracepoint: %w", err)
 	}
+	// gofail: var tracepointPinned struct{}
 	return os.Rename(next, p.path(tracepointPins+name))
 }

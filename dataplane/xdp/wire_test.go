@@ -329,7 +329,7 @@ func TestOpenFinishesReplace(t *testing.T) {
 		err = tab.Insert(netip.MustParsePrefix("0.0.0.0/0"), 1)
 	}
 	if err == nil {
-		err = mem.Map().Pin(filepath.Join(dir, "image_next"))
+		err = mem.Map().Pin(filepath.Join(dir, "current", "image_next"))
 	}
 	if err == nil {
 		err = r.Close()
@@ -347,7 +347,7 @@ func TestOpenFinishesReplace(t *testing.T) {
 	if got, err := e.Run(numbered(0, 4), portIn); err != nil || got.Reason != dataplane.BlackholeRoute {
 		t.Errorf("%v, %v; want the new image's blackhole_route", got.Reason, err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "image_next")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(dir, "current", "image_next")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("image_next is left: %v", err)
 	}
 }

@@ -58,7 +58,7 @@ func newWeft(ctx context.Context, t *topology) (_ *weft, err error) {
 	var follower *control.Follower
 	err = within(t.router, func() (err error) {
 		follower, err = control.Open(control.Config{
-			Image: im, Ports: w, Grow: w.grow, NotInstalled: func(n int) { w.lacking = n },
+			Image: im, Ports: w, Grow: w.grow, NotInstalled: func(n int, _ bool) { w.lacking = n },
 			Reasons: rib.Reasons{
 				NoPort: punt, LinkDown: punt, Unresolved: punt, Broadcast: punt, Multicast: punt, LinkLocal: punt,
 				Martian: punt, Throw: punt, Encap: punt, Policy: punt,

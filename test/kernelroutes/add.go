@@ -22,19 +22,15 @@ func Add(ctx context.Context, ifindex int, prefixes []netip.Prefix, hops []uint3
 
 // AddTelling is Add, and tells how many routes are in: after each batch, some hundred times for a full table.
 func AddTelling(ctx context.Context, ifindex int, prefixes []netip.Prefix, hops []uint32, gateways netip.Addr, tell func(int)) error {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+	b, err := newBatch()
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
-	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, 4*batchBytes); err != nil {
-		return err
-	}
+	defer unix.Close(b.fd)
 	family, firstID := byte(unix.AF_INET), uint32(0)
 	if gateways.Is6() {
 		family, firstID = unix.AF_INET6, 256
 	}
-	b := batch{fd: fd}
 	for n := range slices.Max(hops) + 1 {
 		if n == 0 {
 			continue
@@ -79,6 +75,18 @@ type batch struct {
 	last     int // where the last message begins
 }
 
+func newBatch() (*batch, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, 4*batchBytes); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return &batch{fd: fd}, nil
+}
+
 type attr struct {
 	kind  uint16
 	value []byte
@@ -98,8 +106,11 @@ func (b *batch) add(kind uint16, body []byte, attrs ...attr) {
 	head := b.messages[b.last:]
 	binary.NativeEndian.PutUint32(head, uint32(len(head)))
 	binary.NativeEndian.PutUint16(head[4:], kind)
-	binary.NativeEndian.PutUint16(head[6:], unix.NLM_F_REQUEST|unix.NLM_F_CREATE|unix.NLM_F_EXCL)
+	b.setFlags(unix.NLM_F_REQUEST | unix.NLM_F_CREATE | unix.NLM_F_EXCL)
 }
+
+// setFlags sets the flags of the last message.
+func (b *batch) setFlags(flags uint16) { binary.NativeEndian.PutUint16(b.messages[b.last+6:], flags) }
 
 // send sends the batch and empties it. Only the last request asks for an acknowledgment; a refusal is answered anyway,
 // and comes first.

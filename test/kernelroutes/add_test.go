@@ -3,6 +3,7 @@ package kernelroutes_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"runtime"
@@ -116,5 +117,41 @@ func TestRefusals(t *testing.T) {
 	}
 	if err := add(t.Context(), 1, "198.51.100.0"); !errors.Is(err, unix.EEXIST) {
 		t.Errorf("next hops that are there: %v", err)
+	}
+}
+
+func TestRoutesChangeAndGo(t *testing.T) {
+	port := enter(t)
+	all := append(prefixes(10_000), netip.MustParsePrefix("2001:db8:1::/48"))
+	hops := make([]uint32, 2)
+	for i := range hops {
+		hops[i] = uint32(2 + i)
+	}
+	first := []netip.Prefix{netip.MustParsePrefix("203.0.113.0/25"), netip.MustParsePrefix("203.0.113.128/25")}
+	if err := kernelroutes.Add(t.Context(), port, first, hops, netip.MustParseAddr("198.51.100.0")); err != nil { // with objects 2 and 3
+		t.Fatal(err)
+	}
+	v4 := all[:len(all)-1]
+	for _, object := range []uint32{2, 3} { // added, then replaced
+		if err := kernelroutes.Put(t.Context(), v4, object); err != nil {
+			t.Fatal(err)
+		}
+		want := fmt.Sprint("198.51.100.", object)
+		routes, err := netlink.RouteGet(v4[9_999].Addr().Next().AsSlice())
+		if err != nil || len(routes) != 1 || routes[0].Gw.String() != want {
+			t.Errorf("the route is %v, %v; want by way of %s", routes, err, want)
+		}
+	}
+	if err := kernelroutes.Put(t.Context(), all, 3); err == nil {
+		t.Error("an IPv6 route leads to an IPv4 gateway's object")
+	}
+	if err := kernelroutes.Delete(t.Context(), v4); err != nil {
+		t.Fatal(err)
+	}
+	if routes, err := netlink.RouteGet(v4[9_999].Addr().Next().AsSlice()); err == nil {
+		t.Errorf("the route is still there: %v", routes)
+	}
+	if err := kernelroutes.Delete(t.Context(), v4[:1]); !errors.Is(err, unix.ESRCH) {
+		t.Errorf("a route that is not there: %v", err)
 	}
 }

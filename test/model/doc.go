@@ -27,7 +27,7 @@
 //	net.ipv4.ip_forward 1, net.ipv6.conf.all.forwarding 1
 //	net.ipv4.conf.{all,default}: rp_filter 0, send_redirects 0, accept_source_route 0, log_martians 0
 //	net.ipv4.conf.PORT.forwarding 0 and net.ipv6.conf.PORT.forwarding 0 where the Port has no IPv4, IPv6
-//	net.ipv4.icmp_ratelimit 0, icmp_msgs_per_sec and icmp_msgs_burst large, net.ipv6.icmp.ratelimit 0
+//	net.ipv4.icmp_ratelimit 0, icmp_msgs_per_sec and icmp_msgs_burst 1000000 (more overflows), net.ipv6.icmp.ratelimit 0
 //	net.ipv4.route.error_cost 0: it is one for all namespaces, and else limits errors about routes to
 //	    five in a row for each sender
 //	net.ipv4.icmp_errors_use_inbound_ifaddr 0, ip_forward_use_pmtu 0
@@ -38,8 +38,8 @@
 //	    memory there is for errors
 //
 // IPv4 addresses have no broadcast address of their own (`ip address add` without
-// brd), routes are added with onlink. A Port that is Down was up when its routes were
-// added.
+// brd), IPv6 addresses are added with nodad, routes with onlink. A Port that is Down, or has too small an MTU for
+// IPv6, had not when its routes were added.
 //
 // # What it does not say
 //

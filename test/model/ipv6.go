@@ -48,8 +48,13 @@ func (s *State) weft6(frame []byte, in *Port) Outcome {
 		return end(dataplane.IPLengthWrong)
 	case h.version() != 6:
 		return end(dataplane.IPHeaderCorrupted)
+	case h.payload() == 0 && h.next() == hopByHop && len(h) > header6:
+		return end(dataplane.IPv6HopByHop) // RFC 2675 3: its length may be in an option, so that nothing is padding
 	case header6+h.payload() > len(h):
 		return end(dataplane.IPLengthWrong)
+	}
+	if h.payload() == 0 && h.next() == hopByHop {
+		return end(dataplane.IPv6HopByHop) // RFC 2675: its length may be in an option
 	}
 	frame = fit(frame, header6+h.payload())
 	h = frame[ethLen:]

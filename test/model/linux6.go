@@ -197,6 +197,13 @@ func (g ingress) forward6(h ipv6, r found) Linux {
 		out := append(ipv6{}, h...)
 		out[hopLimitAt]--
 		if r.MTU != 0 && len(h) > r.MTU { // it comes to that late, and quotes what it was about to send
+			switch first := h.next(); {
+			case len(h) > onePiece && (first == hopByHop || first == routing || first == destOpts):
+				return Linux{Does: Undefined, Why: "headers of which not all are in the packet's first piece of memory"}
+			case !hasFragmentPoint(h):
+				deeds = append(deeds, discards("headers that do not end"))
+				continue
+			}
 			deeds = append(deeds, g.answer6(out, tooBig6, 0, uint32(r.MTU)))
 			continue
 		}
@@ -215,7 +222,7 @@ func isError6(h ipv6) bool {
 			return !fragment
 		case next == icmp6:
 			return h[at] < 128
-		case at+8 > len(h):
+		case at+4 > len(h) && (next == fragment6 || at+2 > len(h)):
 			return false
 		}
 		switch next {
@@ -233,6 +240,35 @@ func isError6(h ipv6) bool {
 		}
 		next, at = h[at], at+length
 	}
+}
+
+// isInScope tells whether an own address, anycast ones too, is one on the link that
+// the packet came in by, where that matters: RFC 4007 9.
+func (g ingress) isInScope(a netip.Addr) bool {
+	return !a.IsLinkLocalUnicast() || slices.ContainsFunc(g.in.Addrs, func(o netip.Prefix) bool {
+		return o.Addr() == a || o.Bits() < 127 && g.in.IPv6 && o.Masked().Addr() == a
+	})
+}
+
+// onePiece is how long a packet may be that Linux is sure to have in one piece: a
+// page of 4 KiB, less what else is in it.
+const onePiece = 3500
+
+// hasFragmentPoint tells whether the headers that each fragment would have (RFC 8200
+// 4.5) end within the packet.
+func hasFragmentPoint(h ipv6) bool {
+	next, at, routed := h.next(), header6, false
+	for at <= len(h) {
+		switch {
+		case next != hopByHop && next != routing && next != destOpts, next == destOpts && routed:
+			return true
+		case at+2 > len(h):
+			return false
+		}
+		routed = routed || next == routing
+		next, at = h[at], at+8*(int(h[at+1])+1)
+	}
+	return false
 }
 
 // answer6 sends an ICMPv6 error about a packet: RFC 4443 2.4.
@@ -259,14 +295,14 @@ func (g ingress) answer6(h ipv6, kind, code byte, info uint32) Linux {
 	var deeds []Linux
 	for _, hop := range g.alive(back.Route) {
 		source := g.source6(g.in.Name, g.src)
-		if !g.group && g.lookup(g.dst).Kind == local { // RFC 4443 2.2 (a)
+		if !g.group && g.lookup(g.dst).Kind == local && g.isInScope(g.dst) { // RFC 4443 2.2 (a)
 			source = g.dst
 		}
-		if !source.IsValid() {
-			deeds = append(deeds, discards("no address"))
-			continue
+		m := error6(h, source, kind, code, info)
+		if back.MTU != 0 && len(m) > back.MTU {
+			return Linux{Does: Undefined, Why: "an error in fragments, over a route with an MTU that IPv6 has not"}
 		}
-		deeds = append(deeds, g.transmit(Answers, hop, g.src, error6(h, source, kind, code, info)))
+		deeds = append(deeds, g.transmit(Answers, hop, g.src, m))
 	}
 	return anyOf(deeds)
 }
@@ -290,38 +326,37 @@ func error6(about ipv6, source netip.Addr, kind, code byte, info uint32) []byte 
 }
 
 // source6 is RFC 6724 5, rules 2 (scope), 5 (outgoing interface), 6 (label) and 8
-// (longest prefix): checklist 40.
-func (s *State) source6(port string, dst netip.Addr) (best netip.Addr) {
+// (longest prefix): checklist 40. Without an address, Linux's errors come from ::1,
+// which RFC 4291 2.5.3 forbids.
+func (s *State) source6(port string, dst netip.Addr) netip.Addr {
+	var best netip.Prefix
 	for i := range s.Ports {
 		p := &s.Ports[i]
 		for _, a := range slices.Backward(p.Addrs) { // Linux: the newest of equals
 			if !a.Addr().Is6() || !p.carries(6) || a.Addr().IsLinkLocalUnicast() {
 				continue
 			}
-			if !best.IsValid() || s.better6(a.Addr(), best, port, dst) {
-				best = a.Addr()
+			if !best.IsValid() || s.better6(a, best, port, dst) {
+				best = a
 			}
 		}
 	}
-	return best
+	if !best.IsValid() {
+		return netip.IPv6Loopback()
+	}
+	return best.Addr()
 }
 
-func (s *State) better6(a, than netip.Addr, port string, dst netip.Addr) bool {
-	on := func(x netip.Addr) bool {
-		for _, o := range s.port(port).Addrs {
-			if o.Addr() == x {
-				return true
-			}
-		}
-		return false
-	}
+func (s *State) better6(a, than netip.Prefix, port string, dst netip.Addr) bool {
+	on := func(x netip.Prefix) bool { return slices.Contains(s.port(port).Addrs, x) }
 	if on(a) != on(than) {
 		return on(a)
 	}
-	if l := label6(dst); (label6(a) == l) != (label6(than) == l) {
-		return label6(a) == l
+	if l := label6(dst); (label6(a.Addr()) == l) != (label6(than.Addr()) == l) {
+		return label6(a.Addr()) == l
 	}
-	return common(a, dst) > common(than, dst)
+	// RFC 6724 2.2: no more than the subnet's bits count.
+	return min(common(a.Addr(), dst), a.Bits()) > min(common(than.Addr(), dst), than.Bits())
 }
 
 // labels is RFC 6724 2.1, as Linux has it.

@@ -42,7 +42,7 @@ func normalize4(h ipv4) {
 	}
 	put16(h[4:], 0)
 	put16(h[10:], 0)
-	if q := m[quote:]; hasHeader4(q) && clearTimes(q) {
+	if q := m[quote:]; len(q) >= header4 && q.version() == 4 && clearTimes(q) { // its end may be missing
 		put16(q[10:], 0)
 		put16(m[2:], 0)
 	}
@@ -52,19 +52,21 @@ func hasHeader4(h ipv4) bool {
 	return len(h) >= header4 && h.version() == 4 && h.hlen() >= header4 && h.hlen() <= len(h)
 }
 
-// clearTimes clears what timestamp options hold, and tells whether there were any.
+// clearTimes clears what timestamp options hold, and tells whether there were any. Of
+// a header that an ICMP error quotes the end may be missing.
 func clearTimes(h ipv4) (were bool) {
-	for at := header4; at < h.hlen() && h[at] != optEnd; {
+	end := min(h.hlen(), len(h))
+	for at := header4; at < end && h[at] != optEnd; {
 		if h[at] == optNop {
 			at++
 			continue
 		}
-		if at+1 >= h.hlen() || h[at+1] < 2 || at+int(h[at+1]) > h.hlen() {
+		if at+1 >= end || h[at+1] < 2 || at+int(h[at+1]) > h.hlen() {
 			break
 		}
 		n := int(h[at+1])
-		if h[at] == optTimestamp && n > 4 {
-			clear(h[at+4 : at+n])
+		if times := min(at+n, end); h[at] == optTimestamp && times > at+4 {
+			clear(h[at+4 : times])
 			were = true
 		}
 		at += n

@@ -1,6 +1,9 @@
 package model
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // IPv4 options: RFC 791 3.1, RFC 2113.
 const (
@@ -184,6 +187,11 @@ func (g ingress) toward() netip.Addr {
 func (o *options) leave(h ipv4, s *State, hop Hop, r found) {
 	if o.rrAddress {
 		at := o.rr + int(h[o.rr+2]) - 5
+		// Linux looks for the route again, and takes the first of its hops by the port.
+		hops := s.alive(r.Route)
+		if i := slices.IndexFunc(hops, func(other Hop) bool { return other.Port == hop.Port }); i >= 0 {
+			hop = hops[i]
+		}
 		copy(h[at:], s.source4(r, hop).AsSlice())
 	}
 	if o.changed {

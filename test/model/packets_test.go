@@ -17,7 +17,7 @@ var (
 )
 
 func macOf(port string) dataplane.MAC {
-	return dataplane.MAC{2, 0, 0, 0, 1, map[string]byte{"in": 1, "out": 2, "narrow": 3, "bare": 4, "off": 5, "down": 6, "tiny": 7}[port]}
+	return dataplane.MAC{2, 0, 0, 0, 1, map[string]byte{"in": 1, "out": 2, "narrow": 3, "bare": 4, "off": 5, "down": 6, "tiny": 7, "mark": 8, "marked": 9}[port]}
 }
 
 func prefixes(text ...string) (all []netip.Prefix) {
@@ -41,6 +41,8 @@ func table() *State {
 	port("down", 1500, "10.6.0.1/24", "2001:db8:6::1/64")
 	s.Ports[5].Down = true
 	port("tiny", 68, "10.7.0.1/24")
+	port("mark", 1500, "10.8.0.1/24")
+	port("marked", 1500, "10.9.0.1/24")
 	neighbor := func(port, a string, m dataplane.MAC, state NeighborState) {
 		s.Neighbors = append(s.Neighbors, Neighbor{port, addr(a), m, state})
 	}
@@ -57,6 +59,7 @@ func table() *State {
 		}
 	}
 	neighbor("out", "fe80::2", nextMAC, Permanent)
+	neighbor("marked", "10.9.0.2", nextMAC, Permanent)
 	neighbor("bare", "10.4.0.2", nextMAC, Permanent)
 	neighbor("bare", "2001:db8:4::2", nextMAC, Permanent)
 	neighbor("out", "10.2.0.3", otherMAC, Permanent)
@@ -125,7 +128,6 @@ func table() *State {
 type edit func(ip []byte)
 
 func id(n uint16) edit         { return func(b []byte) { put16(b[4:], int(n)) } }
-func proto(n byte) edit        { return at(map[bool]int{true: 9, false: 6}[true], n) }
 func at(i int, v ...byte) edit { return func(b []byte) { copy(b[i:], v) } }
 
 // ip4 makes a packet of UDP with 8 bytes, TTL 64, and the right checksum.

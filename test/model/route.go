@@ -149,7 +149,11 @@ func (h Hop) to(dst netip.Addr) netip.Addr {
 	return dst
 }
 
+// neighbor is what is known of one: nothing on a port that does not carry its family.
 func (s *State) neighbor(port string, a netip.Addr) Neighbor {
+	if !s.port(port).carries(familyOf(a)) {
+		return Neighbor{}
+	}
 	for _, n := range s.Neighbors {
 		if n.Port == port && n.Addr == a {
 			return n

@@ -7,84 +7,12 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"weft/test/star"
 
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 )
-
-// A daemon that is killed, or ended by SIGTERM as for an upgrade, leaves packets
-// forwarded; the next takes over what it left and catches up.
-func TestDaemonEndsUnderTraffic(t *testing.T) {
-	for _, c := range []struct {
-		signal unix.Signal
-		code   int
-	}{{unix.SIGKILL, -1}, {unix.SIGTERM, 0}} {
-		t.Run(unix.SignalName(c.signal), func(t *testing.T) {
-			n := star.New(t)
-			n.Run()
-			n.Resolve()
-			program := n.Status().Program.ID
-			n.IP("r1", "route add 10.70.0.0/16 via 10.2.0.2")
-			n.WantForward("10.70.0.1", "to-h2", "10.2.0.2")
-			end := stableStream(n)
-			if code := n.Signal(c.signal); code != c.code {
-				t.Errorf("exit code %d, want %d", code, c.code)
-			}
-			time.Sleep(300 * time.Millisecond)
-			if o := n.Weft("status"); o.Code != 4 || !strings.Contains(o.Stderr, "no daemon runs in network namespace") {
-				t.Errorf("weft status without a daemon: exit code %d, %s", o.Code, o.Stderr)
-			}
-			// What changes meanwhile is not lost.
-			n.IP("r1", "route replace 10.70.0.0/16 via 10.3.0.2")
-			n.IP("r1", "route add 10.72.0.0/16 via 10.3.0.2")
-			n.IP("r1", "addr add 192.0.2.77/32 dev lo")
-			n.Start()
-			if s := n.Status(); !s.Adopted || s.Program.ID == program {
-				t.Errorf("the daemon has not taken over, or with the old program %d: %+v", program, s)
-			}
-			n.WantForward("10.70.0.1", "to-h3", "10.3.0.2")
-			n.WantForward("10.72.0.1", "to-h3", "10.3.0.2")
-			n.WantReason("192.0.2.77", "local_route")
-			time.Sleep(300 * time.Millisecond)
-			end()
-		})
-	}
-}
-
-// A daemon dies again and again while routes change, at whatever point it is.
-func TestDaemonKilledWhileItWorks(t *testing.T) {
-	n := star.New(t)
-	n.Run()
-	n.Resolve()
-	end := stableStream(n)
-	n.Fill(100000) // an image that has grown
-	for i := range 6 {
-		n.IP("r1", fmt.Sprintf("route add 10.7%d.0.0/16 via 10.2.0.2", i))
-		if i%2 == 0 { // at work
-			n.IP("r1", "route replace 20.0.0.0/20 via 10.3.0.2")
-		}
-		n.Signal(unix.SIGKILL)
-		if i == 3 { // links that go and come while nobody looks
-			n.IP("r1", "link add later type veth peer name later2")
-			n.IP("r1", "link set later up")
-		}
-		var err error
-		if n.Daemon, err = n.Lab.Start("r1", star.Weft, "run"); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Duration(i) * 40 * time.Millisecond) // it is on its way when it is killed
-	}
-	n.Signal(unix.SIGKILL)
-	n.Start()
-	for i := range 6 {
-		n.WantForward(fmt.Sprintf("10.7%d.0.1", i), "to-h2", "10.2.0.2")
-	}
-	n.WantForward("20.0.0.1", "to-h3", "10.3.0.2")
-	end()
-}
 
 // Interrupted, weft gives the ports back: Linux forwards by the same routes.
 func TestInterrupt(t *testing.T) {

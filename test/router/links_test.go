@@ -1,12 +1,9 @@
 package router
 
 import (
-	"fmt"
 	"testing"
 
 	"weft/test/star"
-
-	"golang.org/x/sys/unix"
 )
 
 // No test here: VLANs and VRFs as links. The kernels that CI has cannot make them.
@@ -96,37 +93,6 @@ func TestLinkRenamed(t *testing.T) {
 	p.Crosses(p.Packet("10.2.0.2"))
 }
 
-// A port goes with its interface. Another one of its name, also one of its
-// number, is a port of its own.
-func TestLinkDeletedAndMadeAgain(t *testing.T) {
-	n := star.New(t)
-	n.Run()
-	n.Resolve()
-	h3 := n.Path(3)
-	n.IP("r1", "route add 10.70.0.0/16 via 10.3.0.2 metric 20")
-	ifindex := n.Ports()["to-h2"].Ifindex
-	for _, options := range []string{"", fmt.Sprintf("index %d", ifindex)} {
-		n.IP("r1", "route add 10.70.0.0/16 via 10.2.0.2 metric 10")
-		n.IP("r1", "link del to-h2")
-		n.Until("to-h2 is no port", func() bool { _, is := n.Ports()["to-h2"]; return !is })
-		n.WantForward("10.70.0.1", "to-h3", "10.3.0.2")
-		h3.Crosses(h3.Packet("10.70.0.1"))
-		n.WantVerified()
-		n.Connect(2, "to-h2", options)
-		n.IsPort("to-h2")
-		delete(n.Before, n.Ports()["to-h2"].Ifindex) // it has counters of its own
-		h2 := n.Path(2)
-		for _, dst := range []string{"10.2.0.2", "2001:db8:2::2"} {
-			h2.Arrives(h2.Packet(dst))
-			n.WantForward(dst, "to-h2", "")
-			h2.Crosses(h2.Packet(dst))
-		}
-	}
-	if got := n.Ports()["to-h2"].Ifindex; got != ifindex {
-		t.Errorf("ifindex %d, want %d again", got, ifindex)
-	}
-}
-
 // A port that is moved to another namespace takes no program along.
 func TestLinkMovedAway(t *testing.T) {
 	n := star.New(t)
@@ -198,30 +164,4 @@ func TestPortsByName(t *testing.T) {
 	h2, h3 := n.Path(2), n.Path(3)
 	h2.Crosses(h2.Packet("10.2.0.2"))
 	n.WantCounted("to-h1", "forwarded", 0, func() { h3.Arrives(h3.Packet("10.3.0.2")) })
-}
-
-// An interface is replaced by another one of its name and number while no daemon
-// looks: the next daemon does not take the one for the other.
-func TestLinkReplacedWithoutDaemon(t *testing.T) {
-	n := star.New(t)
-	n.Run()
-	n.Resolve()
-	ifindex := n.Ports()["to-h2"].Ifindex
-	n.IP("r1", "route add 10.70.0.0/16 via 10.3.0.2")
-	n.WantForward("10.70.0.1", "to-h3", "10.3.0.2")
-	n.Signal(unix.SIGKILL)
-	n.IP("r1", "link del to-h2")
-	n.Connect(2, "to-h2", fmt.Sprintf("index %d", ifindex))
-	h3 := n.Path(3)
-	h3.Arrives(h3.Packet("10.70.0.1"))
-	n.Start()
-	for _, name := range []string{"to-h1", "to-h2", "to-h3"} {
-		n.IsPort(name)
-	}
-	delete(n.Before, ifindex)
-	h2 := n.Path(2)
-	h2.Arrives(h2.Packet("10.2.0.2"))
-	n.WantForward("10.2.0.2", "to-h2", "")
-	h2.Crosses(h2.Packet("10.2.0.2"))
-	h3.Crosses(h3.Packet("10.70.0.1"))
 }

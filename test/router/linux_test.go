@@ -1,13 +1,9 @@
 package router
 
 import (
-	"fmt"
 	"testing"
-	"time"
 
 	"weft/test/star"
-
-	"golang.org/x/sys/unix"
 )
 
 // What weft does not do itself it leaves to Linux: no packet takes a way that
@@ -68,28 +64,4 @@ func TestHighIfindex(t *testing.T) {
 	h3 := n.Path(3)
 	h3.Arrives(h3.Packet("10.3.0.2"))
 	n.WantCounted("to-h1", "forwarded", 0, func() { h3.Arrives(h3.Packet("10.3.0.2")) })
-}
-
-// A daemon that stands still does not stop packets, and catches up.
-func TestDaemonStopped(t *testing.T) {
-	n := star.New(t)
-	n.Run("--receive-buffer", "4096")
-	n.Resolve()
-	end := stableStream(n)
-	if err := n.Daemon.Signal(unix.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	for i := range 200 {
-		n.IP("r1", fmt.Sprintf("route add 10.70.%d.0/24 via 10.2.0.2", i))
-	}
-	n.IP("r1", "route del 10.70.7.0/24")
-	n.IP("r1", "link add later type veth peer name later2")
-	time.Sleep(100 * time.Millisecond)
-	if err := n.Daemon.Signal(unix.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
-	n.Until("an overrun is noticed", func() bool { return n.Status().Netlink.Overruns > 0 })
-	n.WantForward("10.70.199.1", "to-h2", "10.2.0.2")
-	n.WantReason("10.70.7.1", "ipv4_lpm_miss")
-	end()
 }

@@ -12,14 +12,16 @@ type (
 	Status struct {
 		State   string
 		PID     int
+		Memory  uint64 `json:"memory"`
 		Adopted bool
 		Trouble []string
 		FIB     struct {
 			Size, Generation uint64
 			IPv4Routes       int `json:"ipv4_routes"`
+			IPv6Routes       int `json:"ipv6_routes"`
 			NotInstalled     int `json:"not_installed"`
 		}
-		Netlink struct{ Overruns, Syncs int }
+		Netlink struct{ Overruns, Interrupted, Syncs int }
 		Program struct{ ID uint32 }
 	}
 
@@ -118,7 +120,7 @@ func (n *Network) Lookup(dst string) Lookup {
 func (n *Network) WantLookup(dst string, is func(l *Lookup) bool) {
 	n.Helper()
 	var l Lookup
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(n.Wait); time.Now().Before(deadline); {
 		if l = n.Lookup(dst); is(&l) && l.Kernel.Agrees {
 			return
 		}
@@ -172,4 +174,11 @@ func (o *Outcome) WantError(t testing.TB, code int, words ...string) {
 			t.Errorf("%q is not in %q", w, o.Stderr)
 		}
 	}
+}
+
+// LastLine leaves out what a daemon logs before it ends.
+func (o Outcome) LastLine() Outcome {
+	lines := strings.SplitAfter(o.Stderr, "\n")
+	o.Stderr = lines[max(0, len(lines)-2)]
+	return o
 }

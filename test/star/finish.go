@@ -2,6 +2,7 @@ package star
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -148,9 +149,7 @@ type Objects struct {
 func (n *Network) Objects() (all Objects) {
 	n.Helper()
 	n.Pins(func(dir string) {
-		entries, _ := os.ReadDir(dir)
-		for _, e := range entries {
-			path := filepath.Join(dir, e.Name())
+		_ = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, _ error) error {
 			if m, err := ebpf.LoadPinnedMap(path, nil); err == nil {
 				if info, err := m.Info(); err == nil {
 					id, _ := info.ID()
@@ -164,7 +163,8 @@ func (n *Network) Objects() (all Objects) {
 				}
 				l.Close()
 			}
-		}
+			return nil
+		})
 	})
 	slices.Sort(all.Programs)
 	all.Programs = slices.Compact(all.Programs)

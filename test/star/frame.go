@@ -222,7 +222,11 @@ func (n *Network) Resolve() {
 	n.Helper()
 	for i := 1; i <= 3; i++ {
 		for _, family := range []int{4, 6} {
-			n.Command("r1", "ping", "-q", "-c", "1", "-W", "5", HostAddr(i, family).String())
+			host := HostAddr(i, family).String()
+			n.Until(host+" answers", func() bool {
+				_, err := n.Lab.Output("r1", "ping", "-q", "-c", "1", "-W", "1", host)
+				return err == nil
+			})
 		}
 	}
 	for i := 2; i <= 3; i++ {

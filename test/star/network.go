@@ -53,6 +53,7 @@ type Network struct {
 	Lab    *lab.Lab
 	Daemon *lab.Process
 	Before map[int]Account // of the ports that there were, by ifindex
+	Wait   time.Duration   // how long Until does; 10 s unless changed
 }
 
 var networks atomic.Int32
@@ -83,7 +84,7 @@ func New(t testing.TB) *Network {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &Network{TB: t, Lab: l}
+	n := &Network{TB: t, Lab: l, Wait: 10 * time.Second}
 	t.Cleanup(func() {
 		n.Finish()
 		if err := l.Down(); err != nil {
@@ -157,9 +158,9 @@ func (n *Network) SetMAC(node, name string, mac [6]byte) {
 // Until waits for something to become true.
 func (n *Network) Until(what string, is func() bool) {
 	n.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !is(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(n.Wait); !is(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			n.Fatalf("after 10 s still not: %s", what)
+			n.Fatalf("after %v still not: %s", n.Wait, what)
 		}
 	}
 }
@@ -193,17 +194,28 @@ func (n *Network) Connect(host int, name, options string) {
 	n.IP(node, "-6 route add default via "+v6.Prev().String())
 }
 
-// Fill adds n routes via h2, of all lengths from 20 to 24, at once.
-func (n *Network) Fill(routes int) {
-	n.Helper()
-	var prefixes []netip.Prefix
-	for i := range routes {
+// Prefixes returns n prefixes of all lengths from 20 to 24, from 20.0.0.0 on.
+func Prefixes(n int) (prefixes []netip.Prefix) {
+	for i := range n {
 		a := uint32(20)<<24 + uint32(i)<<12 // a /20 each
-		bits := 20 + i%5
-		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(a >> 24), byte(a >> 16), byte(a >> 8), 0}), bits)
+		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(a >> 24), byte(a >> 16), byte(a >> 8), 0}), 20+i%5)
 		prefixes = append(prefixes, p.Masked())
 	}
-	hops := make([]uint32, routes)
+	return prefixes
+}
+
+// Fill adds n routes via h2 (Prefixes), at once.
+func (n *Network) Fill(routes int) {
+	n.Helper()
+	n.Add(Prefixes(routes))
+	n.Until(fmt.Sprintf("%d routes are in the FIB", routes), func() bool { return n.Status().FIB.IPv4Routes >= routes })
+	n.WantForward("20.0.0.1", "to-h2", "10.2.0.2")
+}
+
+// Add gives the kernel IPv4 routes to next-hop object 2, which is via h2.
+func (n *Network) Add(prefixes []netip.Prefix) {
+	n.Helper()
+	hops := make([]uint32, len(prefixes))
 	for i := range hops {
 		hops[i] = 2
 	}
@@ -214,6 +226,20 @@ func (n *Network) Fill(routes int) {
 	if err != nil {
 		n.Fatal(err)
 	}
-	n.Until(fmt.Sprintf("%d routes are in the FIB", routes), func() bool { return n.Status().FIB.IPv4Routes >= routes })
-	n.WantForward("20.0.0.1", "to-h2", "10.2.0.2")
+}
+
+// Put makes routes lead to a next-hop object, those that are there and those that are not.
+func (n *Network) Put(prefixes []netip.Prefix, object uint32) {
+	n.Helper()
+	if err := n.Lab.In("r1", func() error { return kernelroutes.Put(n.Context(), prefixes, object) }); err != nil {
+		n.Fatal(err)
+	}
+}
+
+// Delete deletes routes that Add and Put have made.
+func (n *Network) Delete(prefixes []netip.Prefix) {
+	n.Helper()
+	if err := n.Lab.In("r1", func() error { return kernelroutes.Delete(n.Context(), prefixes) }); err != nil {
+		n.Fatal(err)
+	}
 }

@@ -124,10 +124,7 @@ func (s *Stream) Arrived() uint64 {
 // At returns which of the packets that were sent have come to a host.
 func (s *Stream) At(host string) map[uint64]bool {
 	s.Helper()
-	missing, err := s.Sinks[host].Missing(0, int(s.Gen.Sent()))
-	if err != nil {
-		s.Fatal(err)
-	}
+	missing := s.missing(host)
 	all := map[uint64]bool{}
 	for q := range s.Gen.Sent() {
 		all[q] = true
@@ -139,13 +136,28 @@ func (s *Stream) At(host string) map[uint64]bool {
 }
 
 // Lost returns how many packets have come to neither host.
-func (s *Stream) Lost() int {
+func (s *Stream) Lost() (lost int) {
 	s.Helper()
-	there := s.At("h2")
-	for q := range s.At("h3") {
-		there[q] = true
+	two, three := s.missing("h2"), s.missing("h3")
+	for _, q := range two {
+		for len(three) > 0 && three[0] < q {
+			three = three[1:]
+		}
+		if len(three) > 0 && three[0] == q {
+			lost++
+		}
 	}
-	return int(s.Gen.Sent()) - len(there)
+	return lost
+}
+
+// missing returns which of the packets that were sent have not come to a host.
+func (s *Stream) missing(host string) []uint64 {
+	s.Helper()
+	missing, err := s.Sinks[host].Missing(0, int(s.Gen.Sent()))
+	if err != nil {
+		s.Fatal(err)
+	}
+	return missing
 }
 
 // WantAll asserts that each packet has arrived once and as it should. It returns

@@ -21,6 +21,9 @@ func EnableGRO(name string) error { return ethtool(name, "gro on", ethtoolSetGRO
 // the way through a router in XDP.
 func FillChecksums(name string) error { return ethtool(name, "tx off", ethtoolSetTxChecksum, 0) }
 
+// LeaveChecksums is the reverse of FillChecksums, and how veths are made.
+func LeaveChecksums(name string) error { return ethtool(name, "tx on", ethtoolSetTxChecksum, 1) }
+
 func ethtool(name, what string, command, value uint32) error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

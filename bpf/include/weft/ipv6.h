@@ -116,6 +116,9 @@ static __always_inline enum weft_reason ipv6_check(struct packet *p, struct ipv6
 		STOP(WEFT_IP_HEADER_CORRUPTED);
 	len = ipv6_len(p);
 	if (unlikely(len + ETH_HLEN != p->bytes)) {
+		/* Length 0 and hop-by-hop: an option may say the length (RFC 2675). What follows is no padding then. */
+		if (unlikely(!(*(volatile __u32 *)(p->eth + ETH_HLEN + 4) << 8)))
+			STOP(WEFT_IPV6_HOP_BY_HOP);
 		r = packet_fit(p, len + ETH_HLEN);
 		if (r)
 			return r;

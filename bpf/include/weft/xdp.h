@@ -110,13 +110,16 @@ static __always_inline _Bool vlan_push(struct packet *p, const struct vlan *v)
 	if (bpf_xdp_adjust_head(p->ctx, -v->len))
 		return 0;
 	packet_load(p);
-	if (p->eth + ETH_HLEN + VLAN_TAGS_MAX * VLAN_HLEN > p->end)
+	if (p->eth + ETH_HLEN + VLAN_HLEN > p->end)
 		return 0;
 	for (int i = 0; i < 3; i++)
 		((__u32 *)p->eth)[i] = v->mac[i];
 	((__u32 *)p->eth)[3] = v->tag[0];
-	if (v->len > VLAN_HLEN)
-		((__u32 *)p->eth)[4] = v->tag[1];
+	if (v->len == VLAN_HLEN)
+		return 1;
+	if (p->eth + ETH_HLEN + VLAN_TAGS_MAX * VLAN_HLEN > p->end)
+		return 0;
+	((__u32 *)p->eth)[4] = v->tag[1];
 	return 1;
 }
 

@@ -29,6 +29,7 @@ type Options struct {
 	Ports         []string       // globs of interfaces; none: those that are ports by default
 	Mode          dataplane.Mode // of all ports; "": what each can do best
 	ReceiveBuffer int            // of the netlink socket, bytes; 0: the default
+	FIBSize       int            // bytes that the image may grow to; 0: fib.MaxSize
 	Socket        string         // "": by the network namespace
 	Version       string
 	Log           *slog.Logger
@@ -47,6 +48,7 @@ const (
 
 	checkEvery = 200 * time.Millisecond
 	retryEvery = 5 * time.Second
+	pinsEvery  = 2 * time.Second
 
 	// gcPercent trades CPU while a table is loaded for memory: garbage is a
 	// quarter of what is in use.
@@ -73,15 +75,16 @@ type router struct {
 	grace  *bpf.Grace
 	engine *xdp.Engine
 	mem    *bpf.Image // of the image that is written
-	beside bool       // the engine does not forward by it yet
 
 	ports    *ports.Set
 	follower *control.Follower
 	server   *api.Server
 
-	adopted bool
+	adopted bool          // packets were forwarded when the daemon came
+	held    bool          // ports wait until the image is filled: nothing is forwarded by it yet
 	left    bool          // the engine is closed
-	full    bool          // routes are not installed: ports are Linux's. The Follower's goroutine
+	lacking bool          // routes are not installed. The Follower's goroutine
+	astray  bool          // and others lead astray: ports are Linux's. The Follower's goroutine
 	stop    chan struct{} // a client wants the end
 	stopped chan struct{} // the ports are Linux's again
 }
@@ -118,28 +121,34 @@ func (r *router) open() (err error) {
 	if r.lock, err = api.Lock(r.netns); err != nil {
 		return err
 	}
+	// gofail: var daemonLocked struct{}
 	root, err := r.openPins()
 	if err != nil {
 		return err
 	}
 	r.grace = bpf.NewGrace()
-	if err := r.openEngine(filepath.Join(root, r.netns)); err != nil {
-		return err
-	}
-	if err := r.engine.Watch(); err != nil {
-		r.log.Warn("frames that ports do not take of what XDP sends them are not counted", "error", err)
-	}
-	im, err := r.openImage()
+	im, err := r.openEngine(filepath.Join(root, r.netns))
 	if err != nil {
 		return err
 	}
+	// gofail: var daemonEngine struct{}
+	if err := r.engine.Watch(); err != nil {
+		r.log.Warn("frames that ports do not take of what XDP sends them are not counted", "error", err)
+	}
+	// Without ports nothing forwards by what is there, which may be half an image: of a
+	// daemon that died before it had filled it.
+	r.held = r.held || len(r.engine.Ports()) == 0
+
+	// gofail: var daemonImage struct{}
 	r.ports = ports.New(ports.Config{
-		Engine: r.engine, Names: r.options.Ports, Mode: r.options.Mode, Hold: !r.adopted, Log: r.log,
+		Engine: r.engine, Names: r.options.Ports, Mode: r.options.Mode, Hold: r.held, Log: r.log, Explain: verifierTail,
 		Changed: func(text string) { r.server.Note(api.EventPort, text) },
 	})
 	before := map[int]int{} // VRFs of ports, by ifindex
-	for _, p := range r.engine.Ports() {
-		before[p.Ifindex] = p.VRF
+	if !r.held {
+		for _, p := range r.engine.Ports() {
+			before[p.Ifindex] = p.VRF
+		}
 	}
 	r.follower, err = control.Open(control.Config{
 		Image: im, Ports: r.ports, Reasons: reasons, Grow: r.grow, NotInstalled: r.notInstalled, Log: r.log,
@@ -192,43 +201,78 @@ func (r *router) openPins() (root string, err error) {
 	return root, nil
 }
 
-func (r *router) openEngine(dir string) (err error) {
-	if r.engine, r.mem, err = xdp.Open(dir); err == nil {
-		r.adopted = true
+// openEngine takes over what forwards, together with the image that it forwards by.
+// Where that is of another format or cannot be written to, it goes on as it is until
+// what is to take its place is ready.
+func (r *router) openEngine(dir string) (*fib.Image, error) {
+	im, err := r.adopt(dir)
+	switch {
+	case err == nil:
 		r.log.Info("taking over what forwards", "ports", r.names())
-		return nil
+		return im, nil
+	case errors.Is(err, xdp.ErrNotFound):
+		if im, err = r.build(func() (*xdp.Engine, error) { return xdp.New(r.mem, xdp.Options{Dir: dir}) }); errors.Is(err, xdp.ErrProgram) {
+			r.log.Error("make what forwards", "error", err, verifierTail(err))
+		}
+		return im, err
+	case errors.Is(err, xdp.ErrProgram):
+		r.log.Error("take over what forwards, which goes on", "error", err, verifierTail(err))
+		return nil, err
+	case !errors.Is(err, xdp.ErrLayout) && !errors.Is(err, errImage):
+		return nil, fmt.Errorf("%w: 'weft stop' gives the ports back to Linux, then run again", err)
 	}
-	if !errors.Is(err, xdp.ErrNotFound) {
-		return fmt.Errorf("%w: 'weft stop' gives the ports back to Linux, then run again", err)
+	cause := err
+	if im, err = r.build(func() (*xdp.Engine, error) { return xdp.Beside(dir, r.mem, xdp.Options{}) }); err != nil {
+		return nil, fmt.Errorf("%w: 'weft stop' gives the ports back to Linux, then run again", err)
 	}
-	if r.mem, err = bpf.NewImage(firstImage); err != nil {
-		return err
+	r.adopted = true
+	before := r.engine.Beside()
+	r.log.Info("taking over what forwards in another format: it goes on until the FIB is filled", "format", before.Format,
+		"new_format", xdp.Format, "ports", r.names(), "cause", cause)
+	if before.Counters != nil {
+		r.log.Warn("counters start at 0", "error", before.Counters)
 	}
-	r.engine, err = xdp.New(r.mem, xdp.Options{Dir: dir})
-	return err
+	return im, nil
 }
 
-// openImage opens the image that is forwarded by. If that cannot be written to,
-// it is left as it is, and another one filled beside.
-func (r *router) openImage() (*fib.Image, error) {
-	o := fib.Options{Grace: r.grace, HashSeed: uint32(r.started.UnixNano())}
-	if !r.adopted {
-		return fib.Create(r.mem.Mem(), o)
-	}
-	im, err := fib.Open(r.mem.Mem(), o)
-	if err == nil {
-		return im, nil
-	}
-	r.log.Warn("the image that is forwarded by cannot be taken over: filling another beside it", "error", err)
-	beside, err := bpf.NewImage(firstImage)
+// errImage: the image that is forwarded by cannot be written to.
+var errImage = errors.New("the image cannot be taken over")
+
+func (r *router) adopt(dir string) (*fib.Image, error) {
+	engine, mem, err := xdp.Open(dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.mem.Close(); err != nil {
-		return nil, errors.Join(err, beside.Close())
+	im, err := fib.Open(mem.Mem(), r.imageOptions(mem))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%w: %w", errImage, err), engine.Close(), mem.Close())
 	}
-	r.mem, r.beside = beside, true
-	return fib.Create(r.mem.Mem(), o)
+	r.engine, r.mem, r.adopted = engine, mem, true
+	return im, nil
+}
+
+// build makes an engine that forwards by a new image.
+func (r *router) build(engine func() (*xdp.Engine, error)) (_ *fib.Image, err error) {
+	if r.mem, err = bpf.NewImage(r.imageSize(firstImage)); err != nil {
+		return nil, err
+	}
+	im, err := fib.Create(r.mem.Mem(), r.imageOptions(r.mem))
+	if err != nil {
+		return nil, err
+	}
+	r.held = true
+	r.engine, err = engine()
+	return im, err
+}
+
+// mostReserve bounds what new routes leave of an image for changes of what there
+// is: a 32nd, if that is less.
+const mostReserve = 256 << 10
+
+func (r *router) imageOptions(mem *bpf.Image) fib.Options {
+	return fib.Options{
+		Grace: r.grace, HashSeed: uint32(r.started.UnixNano()), Reserve: min(len(mem.Mem())/32, mostReserve),
+	}
 }
 
 // serve runs until the end.
@@ -241,8 +285,9 @@ func (r *router) serve(signals <-chan os.Signal) error {
 	if err != nil {
 		return err
 	}
+	// gofail: var daemonListens struct{}
 	r.server = api.NewServer(api.Config{
-		Follower: r.follower, Ports: r.ports, Engine: r.engine, Program: r.program, Stop: r.requestStop, Stopped: r.stopped,
+		Follower: r.follower, Ports: r.ports, Engine: r.engine, Program: r.program, Degraded: r.degraded, Stop: r.requestStop, Stopped: r.stopped,
 		Identity: api.Identity{
 			Version: r.options.Version, Netns: r.netns, Pins: filepath.Join("/sys/fs/bpf", pinsName, r.netns), Adopted: r.adopted,
 			Started: r.started,
@@ -270,7 +315,8 @@ func (r *router) follow(signals <-chan os.Signal, served <-chan error) error {
 		cancel()
 		return <-followed
 	}
-	check, retry := time.NewTicker(checkEvery), time.NewTicker(retryEvery)
+	check, retry, pins := time.NewTicker(checkEvery), time.NewTicker(retryEvery), time.NewTicker(pinsEvery)
+	defer pins.Stop()
 	defer check.Stop()
 	defer retry.Stop()
 	synced := r.follower.Synced()
@@ -285,8 +331,10 @@ func (r *router) follow(signals <-chan os.Signal, served <-chan error) error {
 			}
 		case <-check.C:
 			if err := r.engine.Check(); err != nil {
-				r.log.Warn("check ports", "error", err)
+				r.log.Warn("check ports", "error", err, verifierTail(err))
 			}
+		case <-pins.C:
+			r.keepPins()
 		case <-retry.C:
 			if synced == nil {
 				if err := r.follower.UpdatePorts(ctx, r.retry); err != nil {
@@ -313,19 +361,18 @@ func (r *router) follow(signals <-chan os.Signal, served <-chan error) error {
 
 // ready is called when the image is filled.
 func (r *router) ready(ctx context.Context) error {
-	if !r.adopted {
+	// gofail: var daemonReady struct{}
+	if r.held {
 		if err := r.follower.UpdatePorts(ctx, r.ports.Start); err != nil {
 			return err
 		}
-	}
-	if r.beside {
-		if err := r.engine.Replace(r.mem); err != nil {
-			return fmt.Errorf("forward by the new image: %w", err)
+		if err := r.engine.TakeOver(); err != nil {
+			return err
 		}
-		r.beside = false
 	}
 	debug.FreeOSMemory() // what the dumps took
 	r.log.Info("forwarding", "ports", r.names(), "took", time.Since(r.started).Round(time.Millisecond))
+	// gofail: var daemonForwards struct{}
 	if r.options.Ready != nil {
 		r.options.Ready()
 	}
@@ -334,7 +381,7 @@ func (r *router) ready(ctx context.Context) error {
 
 // retry tries again what did not work.
 func (r *router) retry() {
-	if !r.full {
+	if !r.astray {
 		r.ports.Release(false)
 	}
 	r.ports.Retry()
@@ -354,68 +401,74 @@ func (r *router) names() (names []string) {
 	return names
 }
 
+// errFIBSize: the operator wants no larger image.
+var errFIBSize = errors.New("the image is as large as it may be (--fib-size)")
+
 // grow makes a larger image beside the full one and takes the ports over to it.
 func (r *router) grow(im *fib.Image, size int) (*fib.Image, error) {
-	mem, err := bpf.NewImage(bpf.ImageSize(size))
+	if size = r.imageSize(size); size <= im.Size() {
+		return nil, errFIBSize
+	}
+	mem, err := bpf.NewImage(size)
 	if err != nil {
 		return nil, err
 	}
-	larger, err := im.CopyTo(mem.Mem(), fib.Options{Grace: r.grace})
-	if err == nil && !r.beside {
+	// gofail: var growMade struct{}
+	larger, err := im.CopyTo(mem.Mem(), r.imageOptions(mem))
+	// gofail: var growCopied struct{}
+	if err == nil {
 		err = r.engine.Replace(mem)
 	}
 	if err != nil {
 		return nil, errors.Join(err, mem.Close())
 	}
+	// gofail: var growReplaced struct{}
 	old := r.mem
 	r.mem = mem
 	return larger, old.Close()
 }
 
-// notInstalled is told how many routes the image lacks. A packet that follows a
-// shorter one would go astray: Linux gets all of them until there is room.
-func (r *router) notInstalled(routes int) {
-	full := routes > 0
-	if full == r.full {
-		return
+// imageSize returns the size of an image that is to hold size bytes, if it may be
+// so large.
+func (r *router) imageSize(size int) int {
+	size = bpf.ImageSize(size)
+	if limit := r.options.FIBSize; limit > 0 && size > limit {
+		size = max(fib.MinSize, bpf.ImageSize(limit/2+1)) // a power of two
 	}
-	r.full = full
-	if full {
-		r.log.Error("the FIB cannot grow: Linux forwards until there is room", "routes_not_installed", routes)
-		r.ports.Release(true)
-	} // else at the next retry, when the routes over the ports are brought up to date
+	return size
 }
 
-// instructionSize is what a BPF instruction takes, bytes (RFC 9669 3).
-const instructionSize = 8
-
-// program describes the program that forwards now.
-func (r *router) program() (*api.Program, error) {
-	info, err := r.engine.ProgramInfo()
-	if err != nil {
-		return nil, err
+// notInstalled is told how many routes the image lacks, whose packets Linux gets.
+// If others would go astray, it gets all of them until there is room.
+func (r *router) notInstalled(routes int, astray bool) {
+	if lacking := routes > 0; lacking != r.lacking {
+		r.lacking = lacking
+		if lacking {
+			r.log.Error("the FIB is full and cannot grow: Linux forwards what does not fit", "routes_not_installed", routes)
+		} else {
+			r.log.Info("the FIB has room for all routes again")
+		}
 	}
-	p := &api.Program{Tag: info.Tag}
-	if id, ok := info.ID(); ok {
-		p.Id = uint32(id)
+	if astray == r.astray {
+		return
 	}
-	if n, err := info.TranslatedSize(); err == nil {
-		p.Instructions = uint32(n / instructionSize)
-	}
-	if n, err := info.JitedSize(); err == nil {
-		p.JitedBytes = n
-	}
-	return p, nil
+	r.astray = astray
+	if astray {
+		r.log.Error("the FIB has no room for changes: Linux forwards all until there is", "routes_not_installed", routes)
+		r.ports.Release(true)
+	} // else at the next retry, when the routes over the ports are brought up to date
 }
 
 // leave ends the use of the engine, which goes on forwarding or gives its ports
 // back to Linux.
 func (r *router) leave(forwarding bool) error {
 	r.left = true
+	// gofail: var leaveBegun struct{}
 	if forwarding {
 		return r.engine.Close()
 	}
 	os.Remove(api.LogPath(r.netns)) // of a daemon in the background: it has nothing to tell any more
+	// gofail: var leaveStop struct{}
 	return r.engine.Stop()
 }
 

@@ -85,11 +85,13 @@ func removeLeft(netns, socket string) error {
 	if err != nil {
 		return err
 	}
+	// gofail: var leftLocked struct{}
 	root, f, err := xdp.Root()
 	if err != nil {
 		return errors.Join(err, api.Unlock(lock))
 	}
 	err = xdp.Remove(filepath.Join(root, pinsName, netns))
+	// gofail: var leftRemoved struct{}
 	if errors.Is(err, xdp.ErrNotFound) {
 		err = ErrNothing
 	}

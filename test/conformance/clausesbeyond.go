@@ -1,0 +1,70 @@
+package conformance
+
+var clausesPrefixes = []Clause{
+	{Number: 49, RFC: "RFC 7608 2, BCP 198", Title: "IPv6 prefixes of every length forward, /0 to /128 at once", check: everyLength, alone: true},
+	{Number: 50, RFC: "RFC 6164 5", Title: "Both addresses of a /127 can be used: none is an anycast address of routers", check: pointToPoint6, alone: true},
+	{Number: 51, RFC: "RFC 3021 2", Title: "Both addresses of a /31 can be used: none is a broadcast", check: pointToPoint4, alone: true},
+	{Number: 52, RFC: "RFC 1812 4.2.2.11, RFC 4291 2.5", Title: "Connected routes of /32 and /128 work", check: hostRoutes, alone: true},
+	{Number: 53, RFC: "RFC 8504 14", Title: "What IPv6 routers must do beyond nodes is done",
+		Why: "router advertisements (14.2) and DHCPv6 relays (14.3) are other daemons'; router alert (14.1) is clause 18's sister, case ipv6/hop-by-hop: router alert; BCP 198 (14.4) is clause 49"},
+}
+
+var clausesPaths = []Clause{
+	{Number: 54, RFC: "RFC 2991 2", Title: "A flow has one path, and stays in order", check: flowsStayInOrder},
+	{Number: 55, RFC: "RFC 2992 2", Title: "Equal paths have equal shares of flows, within 5 %, others as their weights say", check: shares, alone: true},
+	{Number: 56, RFC: "RFC 2992 3", Title: "When one of N paths goes, at most half of the flows of others move", check: pathGoes, alone: true},
+	{Number: 57, RFC: "RFC 791 3.2, RFC 6438 3", Title: "All fragments of a datagram have one path", check: fragmentsStayTogether},
+	{Number: 58, RFC: "RFC 6438 3", Title: "The flow label is part of an IPv6 flow", check: labelsSpread},
+	{Number: 59, RFC: "RFC 7348 5, RFC 7510 3", Title: "The outer source port of a tunnel is of the inner flow", Why: noTunnel},
+	{Number: 60, RFC: "RFC 7938 6.3", Title: "Two routers in a row do not choose alike", check: noPolarization,
+		Why: "the seed of the flow hash is made at each start, not configured"},
+	{Number: 61, RFC: "RFC 8950 3, RFC 5549", Title: "An IPv4 route by an IPv6 next hop forwards to that neighbor's MAC", cases: []string{"ipv4/next hop of IPv6"}},
+	{Number: 62, RFC: "RFC 7600 4.8, RFC 8950", Title: "ICMP errors that leave by such a route have an IPv4 source", check: errorByIPv6Hop, alone: true},
+	{Number: 63, RFC: "RFC 1027 2.1, RFC 925", Title: "Nobody is answered for by proxy ARP", cases: []string{"eth/ARP request of *"}},
+}
+
+var clausesTunnels = []Clause{
+	{Number: 64, RFC: "RFC 3443 3.2, RFC 3032 2.4", Title: "A swapped label has TTL 1 less, and its traffic class", Why: noMPLS},
+	{Number: 65, RFC: "RFC 3443 3.1, 3.2", Title: "A pushed label has the packet's TTL less 1 (uniform) or 255 (pipe)", Why: noMPLS},
+	{Number: 66, RFC: "RFC 3443 3.3", Title: "A popped label's TTL goes to the packet (uniform) or not (pipe)", Why: noMPLS},
+	{Number: 67, RFC: "RFC 3032 2.4, RFC 4950 7", Title: "A label whose TTL ends is answered with the label stack", Why: noMPLS},
+	{Number: 68, RFC: "RFC 3032 2.1, RFC 3031 3.18", Title: "Reserved labels are treated as such; unknown ones are dropped and counted", Why: noMPLS},
+	{Number: 69, RFC: "RFC 3032 3", Title: "The MTU counts labels", Why: noMPLS},
+	{Number: 70, RFC: "RFC 8986 4.1", Title: "End: a segment less, the next one is the destination, hop limit 1 less", Why: noSRv6},
+	{Number: 71, RFC: "RFC 8986 4.1.1", Title: "End without segments left: only what is allowed goes up, else ICMPv6 4/4", Why: noSRv6},
+	{Number: 72, RFC: "RFC 8754 4.3.1.1", Title: "Segments left beyond the last entry: ICMPv6 4/0 that points there", Why: noSRv6},
+	{Number: 73, RFC: "RFC 8754 4.3.1.1", Title: "A hop limit that ends in segment routing: ICMPv6 3/0", Why: noSRv6},
+	{Number: 74, RFC: "RFC 8986 4.2 to 4.8", Title: "End.X, T, DX4, DX6, DT4, DT6, DT46 lead to their adjacency or table", Why: noSRv6},
+	{Number: 75, RFC: "RFC 8986 5.1, 5.2", Title: "H.Encaps and H.Encaps.Red: hop limit, flow label and traffic class of the outer header", Why: noSRv6},
+	{Number: 76, RFC: "RFC 8754 5.1", Title: "Packets from outside to segment identifiers are dropped", Why: noSRv6},
+	{Number: 77, RFC: "RFC 8986 4.16", Title: "PSP, USP and USD as signalled", Why: noSRv6},
+	{Number: 78, RFC: "RFC 7348 5", Title: "VXLAN without its flag I is dropped", Why: noVXLAN},
+	{Number: 79, RFC: "RFC 7348 5", Title: "VXLAN goes to port 4789, from a port of the inner flow", Why: noVXLAN},
+	{Number: 80, RFC: "RFC 7348 5", Title: "VXLAN's UDP checksum may be 0, and is verified otherwise", Why: noVXLAN},
+	{Number: 81, RFC: "RFC 7348 4.3", Title: "VXLAN is not fragmented", Why: noVXLAN},
+	{Number: 82, RFC: "RFC 7348 6.1", Title: "An inner VLAN tag is dropped unless allowed", Why: noVXLAN},
+	{Number: 83, RFC: "RFC 7348 5", Title: "Reserved bits of VXLAN are ignored, and sent as 0", Why: noVXLAN},
+	{Number: 84, RFC: "RFC 2784 2.3", Title: "GRE of another version, or with reserved bits, is dropped", Why: noGRE},
+	{Number: 85, RFC: "RFC 2784 2.5", Title: "GRE's checksum is verified where it is", Why: noGRE},
+	{Number: 86, RFC: "RFC 2890 2", Title: "GRE's key and sequence are obeyed", Why: noGRE},
+	{Number: 87, RFC: "RFC 2784 2.4", Title: "GRE carries IPv4, IPv6 and Ethernet only", Why: noGRE},
+	{Number: 88, RFC: "RFC 2003 3.1, RFC 2473 3.1", Title: "The outer header has a TTL of its own, the inner loses 1 once", Why: noIPIP},
+	{Number: 89, RFC: "RFC 2003 3.1, 4.1", Title: "Don't fragment goes outside; too big comes back inside", Why: noIPIP},
+	{Number: 90, RFC: "RFC 2003 3.1, RFC 2473 4.1", Title: "A tunnel's own packets do not go into it", Why: noIPIP},
+	{Number: 91, RFC: "RFC 4213 3.6", Title: "A tunnel takes packets of its far end only, without martian sources", Why: noIPIP},
+	{Number: 92, RFC: "RFC 6040 4.2", Title: "ECN comes out of a tunnel as its table says", Why: noIPIP},
+}
+
+var clausesRest = []Clause{
+	{Number: 93, RFC: "RFC 3704 2, RFC 8704 3", Title: "Reverse path filters: strict, loose, feasible", Why: noRPF},
+	{Number: 94, RFC: "RFC 6890 2.2", Title: "Networks for tests, benchmarks and the future are forwarded unless asked otherwise",
+		cases: []string{"ipv4/source 198.18.0.1", "ipv4/source 203.0.113.77", "ipv4/source 240.0.0.1", "ipv4/source 169.254.1.1", "ipv4/destination 240.0.0.1", "ipv6/source 2001:db8::1"}},
+	{Number: 95, RFC: "RFC 5082 3", Title: "A class of packets can be made to need TTL 255", Why: "weft has no filter of packets to the router yet"},
+	{Number: 96, RFC: "RFC 6192 3", Title: "All packets to the router pass a named class with a limit", Why: noCoPP},
+	{Number: 97, RFC: "RFC 6583 6", Title: "A scan of a subnet does not take neighbors away from others",
+		Why: "neighbors are Linux's, and so are their limits (gc_thresh); " + noCoPP},
+	{Number: 98, RFC: "RFC 4890 4.3", Title: "ICMPv6 that others need goes through", cases: []string{"ipv6/ICMPv6 type *"}},
+	{Number: 99, RFC: "RFC 2544 26, RFC 8219 7", Title: "Throughput and latency are measured by search, from 64 to 1518 bytes",
+		Why: "that is a measurement, not a property: 'make bench-forward' has the rates"},
+	{Number: 100, RFC: "RFC 2863 3.1.6", Title: "Counters have 64 bits, and do not go back when the daemon starts again", check: countersStay},
+}
