@@ -31,6 +31,10 @@ type Config struct {
 	// follow when it returns.
 	Interface func(i Interface, there bool)
 
+	// Export and ThroughDefault are as in rib.Options.
+	Export         func(*rib.Export)
+	ThroughDefault bool
+
 	// VRF, if not nil, tells in which VRF a link was when it was made a port that
 	// the owner has taken over.
 	VRF func(link int) (vrf int, ok bool)
@@ -61,6 +65,7 @@ const (
 	syncShare = 5
 
 	dumpTries = 3
+	maxCalls  = 64   // between two publications
 	batch     = 1024 // changes between two publications, at most
 	pollEvery = 1024 // messages of a dump between two looks at the changes
 )
@@ -74,6 +79,7 @@ type Follower struct {
 
 	arrived chan arrival
 	calls   chan func()
+	acks    []func(generation uint64) // what waits for the next publication
 	synced  chan struct{}
 	done    chan struct{}
 
@@ -139,6 +145,7 @@ func Open(config Config) (*Follower, error) {
 		config: config, watcher: watcher, conn: conn,
 		rib: rib.New(config.Image, rib.Options{
 			Ports: config.Ports, Reasons: config.Reasons, Grow: config.Grow, NotInstalled: config.NotInstalled, Log: config.Log,
+			Export: config.Export, ThroughDefault: config.ThroughDefault,
 		}),
 		arrived: make(chan arrival, 64), calls: make(chan func()),
 		synced: make(chan struct{}), done: make(chan struct{}),
@@ -167,6 +174,34 @@ func (f *Follower) Do(ctx context.Context, fn func(*rib.RIB)) error {
 		return ErrStopped
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// Update calls change as Do does, and then, when what it has changed is published
+// to all engines, published with the generation: RIB.State tells there what has
+// become of a route. It waits for that, so a source hands over many changes at
+// once. published may be nil. Before the first synchronization has ended nothing
+// is published.
+//
+// Errors: that of ctx, when nothing was changed; ErrStopped, when it may have been.
+func (f *Follower) Update(ctx context.Context, change func(*rib.RIB), published func(r *rib.RIB, generation uint64)) error {
+	ended := make(chan struct{})
+	if err := f.Do(ctx, func(r *rib.RIB) {
+		change(r)
+		f.acks = append(f.acks, func(generation uint64) {
+			if published != nil {
+				published(r, generation)
+			}
+			close(ended)
+		})
+	}); err != nil {
+		return err
+	}
+	select {
+	case <-ended:
+		return nil
+	case <-f.done:
+		return ErrStopped
 	}
 }
 
@@ -223,12 +258,28 @@ func (f *Follower) Run(ctx context.Context) error {
 			f.rib.Retry()
 			f.publish()
 		case call := <-f.calls:
-			call()
-			f.publish()
+			f.serve(call)
 		case <-ctx.Done():
 			return nil
 		}
 	}
+}
+
+// serve does a call and what waits behind it: what sources hand over at the same
+// time is published once.
+func (f *Follower) serve(call func()) {
+	for n := 0; ; n++ {
+		call()
+		if n < maxCalls {
+			select {
+			case call = <-f.calls:
+				continue
+			default:
+			}
+		}
+		break
+	}
+	f.publish()
 }
 
 // receive reads as fast as it can, so that the buffer in the kernel is empty. The
@@ -298,9 +349,17 @@ func (f *Follower) accept(a arrival, each func(kernel.Event)) {
 // publish ends a set of changes.
 func (f *Follower) publish() {
 	// gofail: var followerPublish struct{}
-	f.rib.Publish()
+	generation := f.rib.Publish()
 	if f.rib.TakeStale() {
 		f.request()
+	}
+	if f.counts.Syncs == 0 {
+		return
+	}
+	acks := f.acks
+	f.acks = nil
+	for _, ack := range acks {
+		ack(generation)
 	}
 }
 

@@ -78,8 +78,8 @@ func (f *Follower) sync(anyway bool) error {
 	f.rib.EndSync()
 	// gofail: var syncEnded struct{}
 	f.tellInterfaces() // links may have gone
-	f.release()
 	f.counts.Syncs++
+	f.release()
 	f.lastSync, f.lastTook = time.Now(), time.Since(start)
 	f.counts.LastSync = f.lastTook
 	if f.config.Synced != nil {
@@ -174,6 +174,9 @@ func (f *Follower) poll(each func(kernel.Event)) {
 			f.accept(a, each)
 		case call := <-f.calls: // who asks how things are does not wait for the end
 			call()
+			if f.counts.Syncs > 0 {
+				f.publish() // nor does a source
+			}
 		default:
 			return
 		}

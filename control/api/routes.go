@@ -84,7 +84,7 @@ func (q *RoutesRequest) takes(k rib.Key, within netip.Prefix) bool {
 }
 
 // wants decides by the route.
-func (q *RoutesRequest) wants(route *rib.Route, shown *Route) bool {
+func (q *RoutesRequest) wants(route *rib.Candidate, shown *Route) bool {
 	switch {
 	case !q.All && (!route.Selected || route.Local),
 		q.Protocol != "" && q.Protocol != shown.Protocol,
@@ -96,7 +96,7 @@ func (q *RoutesRequest) wants(route *rib.Route, shown *Route) bool {
 
 const tableLocal = 255
 
-func showRoute(r *rib.RIB, route *rib.Route) *Route {
+func showRoute(r *rib.RIB, route *rib.Candidate) *Route {
 	out := &Route{
 		Dst: route.Prefix.String(), Vrf: uint32(route.VRF), Table: r.Table(route.VRF),
 		Type: typeName(route.Type), Protocol: protocolName(route.Protocol), Scope: scopeName(route.Scope),

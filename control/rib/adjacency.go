@@ -25,6 +25,7 @@ type peer struct {
 	generation  uint8
 	vrf         uint16 // in whose hosts it is, if it is
 	listed      bool
+	failed      bool // it did not answer, and has not since
 	adjacencies []*adjacency
 }
 
@@ -203,6 +204,7 @@ func (r *RIB) DeleteNeighbor(n kernel.Neighbor) {
 }
 
 func (r *RIB) peerChanged(p *peer, k peerKey) {
+	r.judge(p, k)
 	for _, a := range p.adjacencies {
 		r.refresh(a)
 	}
@@ -210,15 +212,45 @@ func (r *RIB) peerChanged(p *peer, k peerKey) {
 	r.forget(p, k)
 }
 
+// judge finds out whether a peer is one that does not answer: groups of sources
+// other than the kernel send to it no longer, as long as they have others. While
+// the kernel asks it again it has not answered yet.
+func (r *RIB) judge(p *peer, k peerKey) {
+	was := p.failed
+	switch {
+	case !p.known || p.IsUsable():
+		p.failed = false
+	case p.State&unix.NUD_FAILED != 0:
+		p.failed = true
+	}
+	if p.failed != was {
+		r.affected(func(g *group) bool { return g.by != Kernel && g.sendsTo(k) })
+	}
+}
+
+func (g *group) sendsTo(k peerKey) bool {
+	return slices.ContainsFunc(g.flat.hops, func(h hop) bool { return h.link == k.link && h.gateway == k.addr })
+}
+
 // Idle calls use for each neighbor that packets are sent to and that the kernel
 // has not heard of for some time: packets that pass the kernel by do not tell it
 // that they go there. isUsed may be nil: all are.
 func (r *RIB) Idle(isUsed func(fib.AdjacencyID) bool, use func(link int, addr netip.Addr)) {
-	for k, p := range r.peers {
-		if !p.known || p.State&unix.NUD_STALE == 0 {
-			continue
+	avoided := map[peerKey]bool{}
+	for _, g := range r.groups {
+		if g != nil && g.by != Kernel {
+			for _, h := range g.flat.hops {
+				avoided[peerKey{h.link, h.gateway}] = true
+			}
 		}
-		if slices.ContainsFunc(p.adjacencies, func(a *adjacency) bool { return isUsed == nil || isUsed(a.id) }) {
+	}
+	for k, p := range r.peers {
+		switch {
+		case !p.known:
+		case p.State&unix.NUD_FAILED != 0 && avoided[k]: // or it would be avoided for good
+			use(k.link, k.addr)
+		case p.State&unix.NUD_STALE == 0:
+		case slices.ContainsFunc(p.adjacencies, func(a *adjacency) bool { return isUsed == nil || isUsed(a.id) }):
 			use(k.link, k.addr)
 		}
 	}

@@ -148,7 +148,7 @@ func (r *RIB) hear(kind, flags uint16, payload []byte) {
 }
 
 // checkImage compares the image with the RIB: prefix by prefix, and group by group.
-func checkImage(t *testing.T, r *RIB) {
+func checkImage(t testing.TB, r *RIB) {
 	t.Helper()
 	if c := r.Counts(); c.Failed != 0 || c.NotInstalled != 0 {
 		t.Errorf("%+v", c)

@@ -32,6 +32,8 @@ type wish struct {
 	mtu     uint32     // of toHops; 0: that of the link
 	nextHop uint32     // of toHops: identifier of a next-hop object; 0: hops
 	hops    []hop      // of others: the links that the kernel tells routes of one prefix apart by
+	by      Source     // who says so, and whose next-hop objects are meant
+	vrf     uint16     // of toHops, when gateways are to be found in it
 	source  netip.Addr // of packets of the kernel's own: forwarding does not depend on it
 }
 
@@ -70,9 +72,9 @@ func (r *RIB) wishOf(m *kernel.Route) wish {
 	case unix.RTN_BLACKHOLE:
 		return wish{kind: toNowhere}
 	case unix.RTN_UNREACHABLE:
-		return wish{kind: toSender, code: pick(codeUnreachable4, codeUnreachable6)}
+		return wish{kind: toSender, family: pick(4, 6), code: pick(codeUnreachable4, codeUnreachable6)}
 	case unix.RTN_PROHIBIT:
-		return wish{kind: toSender, code: pick(codeProhibited4, codeProhibited6)}
+		return wish{kind: toSender, family: pick(4, 6), code: pick(codeProhibited4, codeProhibited6)}
 	case unix.RTN_BROADCAST:
 		return wish{kind: toKernel, reason: reasons.Broadcast, hops: r.linksOf(m.Hops), source: m.Source}
 	case unix.RTN_MULTICAST:
@@ -107,7 +109,7 @@ func (r *RIB) linksOf(from []kernel.Hop) []hop {
 // name encodes a wish, so that equal ones are found. It is valid until the next
 // call.
 func (r *RIB) name(w *wish) []byte {
-	b := append(r.scratch.name[:0], byte(w.kind), w.family, w.code, byte(w.reason), byte(w.reason>>8))
+	b := append(r.scratch.name[:0], byte(w.kind), w.family, w.code, byte(w.reason), byte(w.reason>>8), byte(w.by), byte(w.vrf), byte(w.vrf>>8))
 	b = binary.NativeEndian.AppendUint32(b, w.mtu)
 	b = binary.NativeEndian.AppendUint32(b, w.nextHop)
 	for _, h := range w.hops {
@@ -135,12 +137,20 @@ func (r *RIB) name(w *wish) []byte {
 type group struct {
 	wish
 	name    string
-	refs    int // candidates and host routes
+	refs    int // candidates, host routes, merged and exported routes
+	merged  int // of them: those that are no candidates
 	id      fib.GroupID
 	now     fib.Group    // in the image
 	uses    []*adjacency // of now
 	onLink  int          // of Glean: the link
 	created bool
+	doomed  bool // its object has gone, and so will its routes
+
+	// Of sources other than the kernel:
+	flat   expansion
+	dead   bool   // it leads nowhere: candidates with it are not eligible
+	export uint32 // its number in Export, 0: none
+	told   int    // routes that have been told to be with it
 }
 
 // hold returns the group of a wish, and counts the caller in.
@@ -170,8 +180,10 @@ func (r *RIB) drop(at uint32) {
 	if g.refs--; g.refs > 0 {
 		return
 	}
-	delete(r.byName, g.name)
-	delete(r.missing.unwritten, g)
+	if r.byName[g.name] == at {
+		delete(r.byName, g.name)
+	}
+	r.forgetGroup(g)
 	r.groups[at] = nil
 	r.free = append(r.free, at)
 	if g.created {
@@ -197,6 +209,9 @@ func (r *RIB) deleteGroup(id fib.GroupID) {
 
 // update makes a group be what its wish comes to now.
 func (r *RIB) update(g *group) {
+	if g.by != Kernel {
+		r.expandAgain(g)
+	}
 	want, members := r.resolve(g)
 	uses := make([]*adjacency, 0, len(members))
 	err := error(nil)
@@ -272,7 +287,9 @@ func (r *RIB) resolve(g *group) (fib.Group, []member) {
 		return fib.Group{Kind: fib.Punt, Reason: g.reason}, nil
 	}
 	reasons := &r.options.Reasons
-	punt := func(reason uint16) (fib.Group, []member) { return fib.Group{Kind: fib.Punt, Reason: reason}, nil }
+	if g.by != Kernel {
+		return r.resolveFlat(g)
+	}
 	hops, mode, blackhole := g.hops, fib.HashThreshold, false
 	if g.nextHop != 0 {
 		hops, mode, blackhole = r.objectHops(g.nextHop)
@@ -281,11 +298,18 @@ func (r *RIB) resolve(g *group) (fib.Group, []member) {
 		return fib.Group{Kind: fib.Blackhole}, nil
 	}
 	if len(hops) == 0 {
-		return punt(reasons.Unresolved)
+		return fib.Group{Kind: fib.Punt, Reason: reasons.Unresolved}, nil
 	}
+	return r.lead(g, hops, mode)
+}
+
+// lead says what a group with these hops is.
+func (r *RIB) lead(g *group, hops []hop, mode fib.Mode) (fib.Group, []member) {
+	reasons := &r.options.Reasons
+	punt := func(reason uint16) (fib.Group, []member) { return fib.Group{Kind: fib.Punt, Reason: reason}, nil }
 	members := make([]member, 0, len(hops))
 	for _, h := range hops {
-		if l := r.links[h.link]; l == nil || !l.IsUp() || !l.HasCarrier() {
+		if !r.isUp(h.link) {
 			continue
 		}
 		port, owned := r.options.Ports.Number(h.link)
@@ -317,6 +341,12 @@ func (r *RIB) resolve(g *group) (fib.Group, []member) {
 		return punt(reasons.Policy)
 	}
 	return fib.Group{Kind: fib.Forward, Mode: mode}, members
+}
+
+// isUp reports whether packets can leave by a link.
+func (r *RIB) isUp(index int) bool {
+	l := r.links[index]
+	return l != nil && l.IsUp() && l.HasCarrier()
 }
 
 // affected writes the groups again that satisfy a condition.

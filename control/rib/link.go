@@ -77,6 +77,7 @@ func (r *RIB) PortChanged(index int) {
 		}
 		below = above
 	}
+	r.disturb()
 }
 
 func (r *RIB) portChanged(index int) {
@@ -103,7 +104,7 @@ func (r *RIB) portChanged(index int) {
 func (r *RIB) leavesBy(g *group, index int) bool {
 	hops := g.hops
 	if g.nextHop != 0 {
-		hops, _, _ = r.objectHops(g.nextHop)
+		hops, _, _ = r.objectHopsOf(g.by, g.nextHop)
 	}
 	for _, h := range hops {
 		if h.link == index {

@@ -16,7 +16,7 @@ type nextHop struct {
 // use it are written again, not the routes.
 func (r *RIB) SetNextHop(n kernel.NextHop) {
 	if r.doomed[n.ID] {
-		r.flushDoomed() // a new object of the same number
+		r.partWithDoomed(n.ID) // a new object of the same number
 	}
 	old := r.nextHops[n.ID]
 	if old != nil && reflect.DeepEqual(old.NextHop, n) {
@@ -24,7 +24,7 @@ func (r *RIB) SetNextHop(n kernel.NextHop) {
 		return
 	}
 	r.nextHops[n.ID] = &nextHop{n, r.generation}
-	r.nextHopChanged(n.ID)
+	r.nextHopChanged(Kernel, n.ID)
 }
 
 // DeleteNextHop takes note that an object has gone. The kernel drops its routes
@@ -34,16 +34,30 @@ func (r *RIB) DeleteNextHop(id uint32) {
 		return
 	}
 	delete(r.nextHops, id)
-	r.affected(func(g *group) bool {
-		if g.nextHop == id {
-			r.doomed[id] = true
+	for _, g := range r.groups {
+		if g != nil && g.by == Kernel && g.nextHop == id {
+			g.doomed, r.doomed[id] = true, true
 		}
-		return r.uses(g, id)
-	})
+	}
+	if r.copies.by[id] > 0 {
+		r.doomed[id] = true
+	}
+	r.nextHopChanged(Kernel, id)
 }
 
-func (r *RIB) nextHopChanged(id uint32) {
-	r.affected(func(g *group) bool { return r.uses(g, id) })
+func (r *RIB) nextHopChanged(s Source, id uint32) {
+	r.affected(func(g *group) bool { return g.by == s && !g.doomed && r.uses(g, id) })
+	r.disturb()
+}
+
+// partWithDoomed makes routes to a new object be of another group than those that
+// are about to go with the old one. They go at the end, all at once.
+func (r *RIB) partWithDoomed(id uint32) {
+	for _, g := range r.groups {
+		if g != nil && g.doomed && g.nextHop == id && r.byName[g.name] != 0 && r.groups[r.byName[g.name]] == g {
+			delete(r.byName, g.name)
+		}
+	}
 }
 
 // uses reports whether a group leads through an object, itself or in a group of
@@ -52,7 +66,7 @@ func (r *RIB) uses(g *group, id uint32) bool {
 	if g.nextHop == 0 || g.nextHop == id {
 		return g.nextHop == id
 	}
-	if n := r.nextHops[g.nextHop]; n != nil {
+	if n := r.objects[g.by][g.nextHop]; n != nil {
 		for _, m := range n.Members {
 			if m.ID == id {
 				return true
@@ -62,10 +76,16 @@ func (r *RIB) uses(g *group, id uint32) bool {
 	return false
 }
 
-// objectHops returns the hops of an object. Members that are gone do not count:
-// the kernel takes them out of the group.
+// objectHops returns the hops of an object of the kernel.
 func (r *RIB) objectHops(id uint32) (hops []hop, mode fib.Mode, blackhole bool) {
-	n := r.nextHops[id]
+	return r.objectHopsOf(Kernel, id)
+}
+
+// objectHopsOf returns the hops of an object of a source. Members that are gone do
+// not count: the kernel takes them out of the group.
+func (r *RIB) objectHopsOf(s Source, id uint32) (hops []hop, mode fib.Mode, blackhole bool) {
+	objects := r.objects[s]
+	n := objects[id]
 	switch {
 	case n == nil:
 		return nil, 0, false
@@ -75,7 +95,7 @@ func (r *RIB) objectHops(id uint32) (hops []hop, mode fib.Mode, blackhole bool) 
 		return []hop{{n.Hop.Link, n.Hop.Gateway, 1, n.Hop.Encap}}, fib.HashThreshold, false
 	}
 	for _, m := range n.Members {
-		one := r.nextHops[m.ID]
+		one := objects[m.ID]
 		switch {
 		case one == nil || one.IsGroup(): // the kernel does not nest groups
 		case one.Blackhole:
@@ -96,7 +116,8 @@ func (r *RIB) flushDoomed() {
 	if len(r.doomed) == 0 {
 		return
 	}
-	r.removeIf(func(c *candidate) bool { return r.doomed[r.groups[c.group].nextHop] })
+	r.removeIf(func(c *candidate) bool { return r.groups[c.group].doomed })
+	r.dropCopiesIf(func(c copied) bool { return r.doomed[c.nextHop] && r.nextHops[c.nextHop] == nil })
 	clear(r.doomed)
 }
 

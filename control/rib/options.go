@@ -43,5 +43,10 @@ type Options struct {
 	// the kernel, the owner must hand all packets to it. Everything is tried again
 	// with each publication.
 	NotInstalled func(routes int, astray bool)
-	Log          *slog.Logger // nil: none
+	// Export, if not nil, is told with each publication what has changed of weft's
+	// own routes. It must not change the RIB.
+	Export func(*Export)
+	// ThroughDefault lets gateways be found through default routes.
+	ThroughDefault bool
+	Log            *slog.Logger // nil: none
 }

@@ -25,20 +25,27 @@ type RIB struct {
 	links    map[int]*link
 	addrs    map[addrKey]*addr
 	peers    map[peerKey]*peer
-	nextHops map[uint32]*nextHop
-	vrfs     map[uint32]uint16 // by table
+	nextHops map[uint32]*nextHop          // of the kernel
+	objects  [sources]map[uint32]*nextHop // of each source, the kernel's among them
+	vrfs     map[uint32]uint16            // by table
 
-	routes  map[key]candidate   // the best of each prefix
-	others  map[key][]candidate // the further ones, best first
-	lengths map[lengthKey]int   // prefixes of each length
-	hosts   []host              // usable neighbors, sorted
-	derived map[key]uint32      // host routes that follow from them
+	routes  map[key]candidate // the first of each prefix
+	others  others            // the further ones
+	merged  map[key]uint32    // groups of routes that are several candidates
+	lengths map[lengthKey]int // prefixes of each length
+	hosts   []host            // usable neighbors, sorted
+	derived map[key]uint32    // host routes that follow from them
 
 	groups      []*group // by index; nil: free
 	free        []uint32 // indexes
 	byName      map[string]uint32
 	policy      uint32 // group
 	adjacencies map[adjacencyKey]*adjacency
+
+	tracking tracking
+	copies   copies
+	exports  exports
+	replays  [sources]uint8 // number of the present one
 
 	found             *found            // what the image held before the first synchronization; nil after it
 	doomed            map[uint32]bool   // next-hop objects that went, and whose routes the kernel drops without a word
@@ -60,6 +67,9 @@ type RIB struct {
 // Counts are what a RIB has seen.
 type Counts struct {
 	Candidates   int    // routes in it
+	Unresolved   int    // of them: routes of sources other than the kernel that lead nowhere
+	Parked       int    // routes that name a next-hop object or only links that are not known: they wait for them
+	Exported     int    // routes of weft's own that the kernel has
 	Groups       int    // next-hop groups in use
 	Adjacencies  int    // in use
 	NotInstalled int    // prefixes that the image does not hold as it should
@@ -80,11 +90,16 @@ func New(image *fib.Image, options Options) *RIB {
 		options: options, image: image,
 		links: map[int]*link{}, addrs: map[addrKey]*addr{}, peers: map[peerKey]*peer{}, nextHops: map[uint32]*nextHop{},
 		vrfs:   map[uint32]uint16{tableMain: 0, tableLocal: 0},
-		routes: map[key]candidate{}, others: map[key][]candidate{}, lengths: map[lengthKey]int{}, derived: map[key]uint32{},
+		routes: map[key]candidate{}, others: newOthers(), merged: map[key]uint32{}, lengths: map[lengthKey]int{}, derived: map[key]uint32{},
 		byName: map[string]uint32{}, adjacencies: map[adjacencyKey]*adjacency{},
 		doomed: map[uint32]bool{}, missing: newMissing(),
+		tracking: newTracking(), copies: newCopies(), exports: newExports(),
 		found: newFound(image),
 	}
+	for s := range r.objects {
+		r.objects[s] = map[uint32]*nextHop{}
+	}
+	r.objects[Kernel] = r.nextHops
 	r.groups = []*group{nil} // index 0 is none
 	r.policy = r.hold(wish{kind: toKernel, reason: options.Reasons.Policy})
 	r.reserve(0)
@@ -99,7 +114,27 @@ func (r *RIB) Counts() Counts {
 	c := r.counts
 	c.Groups, c.Adjacencies, c.NotInstalled = len(r.byName), len(r.adjacencies), len(r.missing.prefixes)
 	c.Astray = r.missing.astray()
+	c.Exported = len(r.copies.first)
+	for _, g := range r.groups {
+		if g == nil || g.kind != toHops {
+			continue
+		}
+		if g.dead {
+			c.Unresolved += g.refs - g.merged
+		}
+		if r.isParked(g) {
+			c.Parked += g.refs - g.merged
+		}
+	}
 	return c
+}
+
+// isParked reports whether a group waits for something that it names.
+func (r *RIB) isParked(g *group) bool {
+	if g.nextHop != 0 {
+		return r.objects[g.by][g.nextHop] == nil
+	}
+	return !slices.ContainsFunc(g.hops, func(h hop) bool { return h.link == 0 || r.links[h.link] != nil })
 }
 
 // TakeStale reports whether something has happened upon which the kernel changes
@@ -115,7 +150,9 @@ func (r *RIB) TakeStale() bool {
 // Publish ends a set of changes. It returns the image's generation.
 func (r *RIB) Publish() uint64 {
 	r.flushDoomed()
+	r.settle()
 	r.retry()
+	r.tell()
 	r.deleteUnused()
 	if !r.changed {
 		return r.image.Generation()
@@ -136,6 +173,9 @@ func (r *RIB) EndSync() {
 	r.sweepNextHops()
 	r.sweepRoutes()
 	// gofail: var ribSwept struct{}
+	r.dropCopiesIf(func(c copied) bool { return c.generation != r.generation })
+	r.settle()
+	r.exports.synced = true
 	if r.found != nil {
 		r.load()
 	}
@@ -170,6 +210,7 @@ func (r *RIB) load() {
 		if routes[vrf] == nil {
 			routes[vrf] = make([]fib.Route, 0, sort.Search(len(keys)-i, func(n int) bool { return keys[i+n].vrf != k.vrf }))
 		}
+		r.merge(k)()
 		if g, ok := r.answer(k); ok {
 			routes[vrf] = append(routes[vrf], fib.Route{Prefix: k.prefix(), Group: r.groups[g].id})
 		}

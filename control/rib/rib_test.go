@@ -105,6 +105,8 @@ func route(t testing.TB, text string) *kernel.Route {
 			r.NextHop = uint32(n)
 		case "mtu":
 			r.MTU = uint32(n)
+		case "proto":
+			r.Protocol = uint8(n)
 		case "tos":
 			r.TOS = uint8(n)
 		default:

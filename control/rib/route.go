@@ -1,61 +1,12 @@
 package rib
 
 import (
-	"cmp"
 	"slices"
 
 	"golang.org/x/sys/unix"
 
 	"weft/control/kernel"
 )
-
-// candidate is one route of a prefix. It is small and free of pointers.
-type candidate struct {
-	group      uint32
-	metric     uint32
-	rank       rank
-	tos        uint8
-	sourced    bool
-	protocol   uint8
-	scope      uint8
-	kind       uint8 // RTN_*
-	generation uint8 // when it was last seen
-	several    bool  // of the best one: there are others
-}
-
-// rank orders candidates before the metric does.
-type rank uint8
-
-const (
-	rankReserved rank = iota // weft's own
-	rankLocal                // of the kernel's local table
-	rankMain
-)
-
-// order compares as the kernel does. The more particular comes first; that is
-// only to be found at once, see RIB.answer.
-func (c *candidate) order(o *candidate) int {
-	return cmp.Or(cmp.Compare(c.rank, o.rank), -cmp.Compare(c.particular(), o.particular()), cmp.Compare(c.metric, o.metric))
-}
-
-// particular is 1 if the route is not for all packets to the prefix.
-func (c *candidate) particular() int {
-	if c.tos != 0 || c.sourced {
-		return 1
-	}
-	return 0
-}
-
-// rivals reports whether c and o are two entries of the same rank, TOS and
-// metric, of which the kernel replaces one with the other.
-func (c *candidate) rivals(o *candidate) bool {
-	return c.rank == o.rank && c.metric == o.metric && c.tos == o.tos && c.sourced == o.sourced
-}
-
-// equals reports whether c and o are the same route.
-func (c *candidate) equals(o *candidate) bool {
-	return c.rivals(o) && c.group == o.group && c.kind == o.kind
-}
 
 // Change says how a route is meant.
 type Change uint8
@@ -90,36 +41,38 @@ func (r *RIB) candidateOf(m *kernel.Route) (k key, c candidate, ok bool) {
 		r.counts.Refused++
 		return key{}, candidate{}, false
 	}
-	c = candidate{
-		metric: m.Metric, rank: rankMain, tos: m.TOS, sourced: m.Sourced,
-		protocol: m.Protocol, scope: m.Scope, kind: m.Type, generation: r.generation,
-	}
-	if m.Table == tableLocal {
-		c.rank = rankLocal
-	}
+	c = kernelCandidate(m)
+	c.generation = r.generation
 	c.group = r.hold(r.wishOf(m))
 	return k, c, true
 }
 
+// kernelCandidate translates what a route says beside its hops.
+func kernelCandidate(m *kernel.Route) candidate {
+	c := candidate{metric: m.Metric, rank: rankMain, detail: detailOf(m), protocol: m.Protocol, kind: m.Type}
+	if m.Table == tableLocal {
+		c.rank = rankLocal
+	}
+	return c
+}
+
 // SetRoute takes a route of the kernel. m may be used again afterwards.
 func (r *RIB) SetRoute(m *kernel.Route, how Change) {
+	if k, ok := r.copyOf(m); ok && !r.takeCopy(k, m) {
+		return
+	}
 	k, c, ok := r.candidateOf(m)
 	if !ok {
 		return
 	}
-	best, exists := r.routes[k]
-	if exists && !best.several && best.equals(&c) { // nothing new: most of a dump
+	if how == Replace && c.rank == rankMain && !c.isCopy() {
+		r.dropCopy(k, c.metric)
+	}
+	if r.refreshed(k, &c, how) { // nothing new: most of a dump
 		r.drop(c.group)
-		if best != c {
-			r.routes[k] = c
-		}
 		return
 	}
-	if !exists { // nothing to compare with: most of the first dump
-		r.routes[k] = c
-		r.counts.Candidates++
-		r.lengths[lengthKey{k.vrf, k.family, k.bits}]++
-		r.install(k)
+	if r.first(k, c) { // nothing to compare with: most of the first dump
 		return
 	}
 	list, gone := r.enter(r.candidates(k), c, how, k.family)
@@ -133,6 +86,48 @@ func (r *RIB) SetRoute(m *kernel.Route, how Change) {
 	for _, o := range gone {
 		r.drop(o.group)
 	}
+}
+
+// refreshed reports whether a prefix has a candidate already, and notes that it
+// was seen. Where rivals are, their order may be new.
+func (r *RIB) refreshed(k key, c *candidate, how Change) bool {
+	best, ok := r.routes[k]
+	if !ok {
+		return false
+	}
+	same, rivals := (*candidate)(nil), 0
+	for o := range r.others.at(k) {
+		if o.order(c) == 0 {
+			same, rivals = o, rivals+1
+		}
+	}
+	if best.order(c) == 0 {
+		same, rivals = &best, rivals+1
+	}
+	if rivals != 1 || !same.equals(c) || how != Dumped && same != &best {
+		return false
+	}
+	switch {
+	case *same == *c:
+	case same == &best:
+		r.routes[k] = *c
+	default:
+		*same = *c
+	}
+	return true
+}
+
+// first puts a candidate in place if the prefix has no other.
+func (r *RIB) first(k key, c candidate) bool {
+	if _, exists := r.routes[k]; exists {
+		return false
+	}
+	r.routes[k] = c
+	r.counts.Candidates++
+	r.lengths[lengthKey{k.vrf, k.family, k.bits}]++
+	r.touch(k)
+	r.install(k)
+	return true
 }
 
 // enter puts a candidate into a list in the way it is meant, and returns the
@@ -214,6 +209,12 @@ func (r *RIB) isPart(a, b uint32) bool {
 // DeleteRoute takes note that the kernel has dropped a route. Of an IPv6
 // multipath route it may name some hops only.
 func (r *RIB) DeleteRoute(m *kernel.Route) {
+	if k, ok := r.copyOf(m); ok {
+		r.dropCopy(k, m.Metric)
+		if !r.hasAdopted(k) {
+			return
+		}
+	}
 	k, c, ok := r.candidateOf(m)
 	if !ok {
 		return
@@ -249,103 +250,35 @@ func (r *RIB) candidates(k key) []candidate {
 		return nil
 	}
 	list := append(make([]candidate, 0, 4), best)
-	if best.several {
-		list = append(list, r.others[k]...)
+	for o := range r.others.at(k) {
+		list = append(list, *o)
 	}
-	list[0].several = false
 	return list
 }
 
 // put sets the candidates of a prefix.
 func (r *RIB) put(k key, list []candidate) {
-	before := 0
-	if best, ok := r.routes[k]; ok {
-		before = 1 + len(r.others[k])
-		if best.several {
-			delete(r.others, k)
-		}
-	}
+	before := len(r.candidates(k))
 	r.counts.Candidates += len(list) - before
 	n := lengthKey{k.vrf, k.family, k.bits}
 	switch {
 	case len(list) == 0:
+		r.others.set(k, nil)
 		delete(r.routes, k)
 		r.lengths[n]--
-		return
-	case before == 0:
-		r.lengths[n]++
-	}
-	for i := range list {
-		list[i].several = false
-	}
-	best := list[0]
-	if len(list) > 1 {
-		best.several = true
-		r.others[k] = slices.Clone(list[1:])
-	}
-	r.routes[k] = best
-}
-
-// answer returns the group that packets to a prefix, and to no longer one, are
-// to go to.
-func (r *RIB) answer(k key) (group uint32, ok bool) {
-	if g, ok := r.derived[k]; ok {
-		return g, true
-	}
-	return r.chosen(k)
-}
-
-// chosen returns the group of the best candidate of a prefix.
-func (r *RIB) chosen(k key) (group uint32, ok bool) {
-	best, ok := r.routes[k]
-	switch {
-	case !ok:
-		return 0, false
-	case best.particular() == 1:
-		return r.policy, true
-	case best.several && k.family == 6 && best.rank == rankMain && r.others[k][0].order(&best) == 0:
-		return r.policy, true
-	}
-	return best.group, true
-}
-
-// install brings the image up to date for a prefix, and for the attached hosts
-// in it.
-func (r *RIB) install(k key) {
-	if r.loading() {
-		return
-	}
-	if k.isHost() {
-		defer r.derive(k)()
-	}
-	if r.installOne(k); !k.isHost() {
-		for _, h := range r.hostsIn(k) {
-			r.install(h)
+	default:
+		if before == 0 {
+			r.lengths[n]++
 		}
+		r.routes[k] = list[0]
+		r.others.set(k, list[1:])
 	}
-}
-
-// deleteUnused deletes what is unused and could not be deleted before.
-func (r *RIB) deleteUnused() {
-	groups, adjacencies := r.unusedGroups, r.unusedAdjacencies
-	r.unusedGroups, r.unusedAdjacencies = nil, nil
-	for _, id := range groups {
-		r.deleteGroup(id)
-	}
-	for _, id := range adjacencies {
-		r.deleteAdjacency(id)
-	}
+	r.touch(k)
 }
 
 // removeIf removes all candidates that satisfy a condition.
-func (r *RIB) removeIf(is func(*candidate) bool) {
-	var keys []key
-	for k, best := range r.routes {
-		if is(&best) || best.several && slices.ContainsFunc(r.others[k], func(o candidate) bool { return is(&o) }) {
-			keys = append(keys, k)
-		}
-	}
-	for _, k := range keys {
+func (r *RIB) removeIf(is func(*candidate) bool) (removed int) {
+	for _, k := range r.keysWith(is) {
 		var stay, gone []candidate
 		for _, c := range r.candidates(k) {
 			if is(&c) {
@@ -356,12 +289,33 @@ func (r *RIB) removeIf(is func(*candidate) bool) {
 		}
 		r.put(k, stay)
 		r.install(k)
+		if slices.ContainsFunc(gone, func(c candidate) bool { return c.isOwn() }) {
+			r.reexport(k)
+		}
 		for _, c := range gone {
 			r.drop(c.group)
 		}
+		removed += len(gone)
 	}
+	return removed
+}
+
+// keysWith returns the prefixes that have a candidate which satisfies a condition.
+func (r *RIB) keysWith(is func(*candidate) bool) (keys []key) {
+	for k, best := range r.routes {
+		found := is(&best)
+		for o := range r.others.at(k) {
+			found = found || is(o)
+		}
+		if found {
+			keys = append(keys, k)
+		}
+	}
+	return keys
 }
 
 func (r *RIB) sweepRoutes() {
-	r.removeIf(func(c *candidate) bool { return c.rank != rankReserved && c.generation != r.generation })
+	r.removeIf(func(c *candidate) bool {
+		return c.isKernels() && c.rank != rankReserved && c.generation != r.generation
+	})
 }

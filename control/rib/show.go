@@ -42,8 +42,8 @@ func (r *RIB) Neighbors(yield func(kernel.Neighbor) bool) {
 	}
 }
 
-// Route is a route of the RIB, for people.
-type Route struct {
+// Candidate is a route to a prefix, for people.
+type Candidate struct {
 	VRF       int
 	Prefix    netip.Prefix
 	Local     bool // of the kernel's local table
@@ -58,6 +58,12 @@ type Route struct {
 	Group     fib.GroupID
 	Selected  bool // it is the best of its prefix
 	Installed bool // and the image has it
+
+	Offered  Source
+	Origin   uint32       // of a source other than the kernel
+	Eligible bool         // it leads somewhere
+	Resolved []kernel.Hop // of a source other than the kernel: what its hops come to, each with a link
+	Why      string       // it was chosen, or was not
 }
 
 // Key names a prefix in a VRF.
@@ -89,17 +95,11 @@ func (r *RIB) Keys(is func(Key) bool) []Key {
 func KeyOf(vrf int, p netip.Prefix) Key { return Key{newKey(uint16(vrf), p)} }
 
 // At returns the routes to a prefix, best first.
-func (r *RIB) At(k Key) (routes []Route) {
-	best, ok := r.routes[k.key]
-	if !ok {
-		return nil
-	}
-	if best.rank != rankReserved {
-		routes = append(routes, r.show(k.key, &best, true))
-	}
-	if best.several {
-		for i := range r.others[k.key] {
-			routes = append(routes, r.show(k.key, &r.others[k.key][i], false))
+func (r *RIB) At(k Key) (routes []Candidate) {
+	list := r.candidates(k.key)
+	for i := range list {
+		if list[i].rank != rankReserved {
+			routes = append(routes, r.show(k.key, &list[i]))
 		}
 	}
 	return routes
@@ -130,25 +130,33 @@ func (r *RIB) IsUsed(link int, addr netip.Addr) bool {
 	return p != nil && len(p.adjacencies) > 0
 }
 
-func (r *RIB) show(k key, c *candidate, best bool) Route {
-	g := r.groups[c.group]
-	_, missing := r.missing.prefixes[k]
-	_, shield := r.missing.shields[k]
-	route := Route{
-		VRF: int(k.vrf), Prefix: k.prefix(), Local: c.rank == rankLocal, Type: c.kind, Protocol: c.protocol, Scope: c.scope,
-		Metric: c.metric, NextHop: g.nextHop, MTU: g.mtu, Source: g.source, Group: g.id, Selected: best, Installed: best && !missing && !shield,
+func (r *RIB) show(k key, c *candidate) Candidate {
+	g, taken := r.groups[c.group], r.isTaken(k, c)
+	route := Candidate{
+		VRF: int(k.vrf), Prefix: k.prefix(), Local: c.rank == rankLocal, Type: c.kind, Protocol: c.protocol, Scope: c.scope(),
+		Metric: c.metric, NextHop: g.nextHop, MTU: g.mtu, Source: g.source, Group: g.id,
+		Selected: taken, Installed: taken && r.isInstalled(k),
+		Offered: c.source(), Eligible: r.eligible(c), Why: r.why(k, c),
+	}
+	if !c.isKernels() {
+		route.Origin, route.Resolved = c.detail, showHops(g.flat.hops)
 	}
 	hops := g.hops
 	switch {
 	case g.kind != toHops:
 		return route
 	case g.nextHop != 0:
-		hops, _, _ = r.objectHops(g.nextHop)
+		hops, _, _ = r.objectHopsOf(g.by, g.nextHop)
 	}
-	for _, h := range hops {
-		route.Hops = append(route.Hops, kernel.Hop{Link: h.link, Gateway: h.gateway, Weight: h.weight, Encap: h.encap})
-	}
+	route.Hops = showHops(hops)
 	return route
+}
+
+func showHops(hops []hop) (shown []kernel.Hop) {
+	for _, h := range hops {
+		shown = append(shown, kernel.Hop{Link: h.link, Gateway: h.gateway, Weight: h.weight, Encap: h.encap})
+	}
+	return shown
 }
 
 // VRFs returns the numbers of the VRFs there are, in no order.

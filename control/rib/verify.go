@@ -9,6 +9,9 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"weft/control/kernel"
 	"weft/fib"
@@ -36,13 +39,10 @@ func (d *Digester) Digest(m *kernel.Route) (k Key, digest uint64, ok bool) {
 	if !known || m.Cached || m.Prefix.Addr().Is4In6() || isReserved(k.key) {
 		return Key{}, 0, false
 	}
-	w := d.rib.wishOf(m)
-	c := candidate{
-		metric: m.Metric, rank: rankMain, tos: m.TOS, sourced: m.Sourced, protocol: m.Protocol, scope: m.Scope, kind: m.Type,
+	if m.Protocol == ProtocolWeft && m.Table != tableLocal {
+		return k, digestCopy(copied{metric: m.Metric, nextHop: m.NextHop, kind: m.Type}), true
 	}
-	if m.Table == tableLocal {
-		c.rank = rankLocal
-	}
+	w, c := d.rib.wishOf(m), kernelCandidate(m)
 	return k, d.digest(&w, &c), true
 }
 
@@ -53,21 +53,86 @@ func (d *Digester) digest(w *wish, c *candidate) uint64 {
 		return cmp.Or(a.link-b.link, a.gateway.Compare(b.gateway), a.weight-b.weight)
 	})
 	b := d.rib.name(&sorted)
-	b = append(b, byte(c.rank), c.tos, c.protocol, c.scope, c.kind)
-	if c.sourced {
-		b = append(b, 1)
-	}
+	b = append(b, byte(c.rank), c.protocol, c.kind)
+	b = binary.NativeEndian.AppendUint32(b, c.detail)
 	return maphash.Bytes(digestSeed, binary.NativeEndian.AppendUint32(b, c.metric))
 }
 
-// Digest returns the sum of the digests of the RIB's routes to a prefix.
+func digestCopy(c copied) uint64 {
+	b := binary.NativeEndian.AppendUint32([]byte{ProtocolWeft, c.kind}, c.metric)
+	return maphash.Bytes(digestSeed, binary.NativeEndian.AppendUint32(b, c.nextHop))
+}
+
+// Digest returns the sum of the digests of the RIB's routes of the kernel to a
+// prefix.
 func (r *RIB) Digest(d *Digester, k Key) (sum uint64) {
-	for _, c := range r.candidates(k.key) {
-		if c.rank != rankReserved {
-			sum += d.digest(&r.groups[c.group].wish, &c)
+	for c := range r.inOrder(k.key) {
+		if c.isKernels() && c.rank != rankReserved && !c.isCopy() {
+			sum += d.digest(&r.groups[c.group].wish, c)
 		}
 	}
+	for _, c := range r.copies.at(k.key) {
+		sum += digestCopy(c)
+	}
 	return sum
+}
+
+// CheckExport compares what the kernel is to have of weft's own routes to a prefix
+// with what it has, and says in words what differs.
+func (r *RIB) CheckExport(k Key) (want, have string, same bool) {
+	t, told := r.exports.told[k.key]
+	list := r.copies.at(k.key)
+	if !told {
+		if r.options.Export == nil || len(list) == 0 {
+			return "", "", true
+		}
+		return "no route of weft", fmt.Sprintf("%d with protocol %d", len(list), ProtocolWeft), r.hasAdopted(k.key)
+	}
+	g := r.groups[t.group]
+	want = describeFlat(&g.flat, t.metric)
+	var all []string
+	for _, c := range list {
+		all = append(all, describeFlat(r.flatOf(&c), c.metric))
+	}
+	if have = strings.Join(all, ", "); have == "" {
+		have = "no route of weft"
+	}
+	return want, have, want == have
+}
+
+// flatOf returns what a route of weft's own leads to in the kernel.
+func (r *RIB) flatOf(c *copied) *expansion {
+	x := expansion{}
+	if c.kind != unix.RTN_UNICAST {
+		x.end = c.kind
+		return &x
+	}
+	hops, _, blackhole := r.objectHops(c.nextHop)
+	if blackhole {
+		x.end = unix.RTN_BLACKHOLE
+	}
+	var parts []part
+	for _, h := range hops {
+		weight := h.weight
+		h.weight = 1
+		parts = append(parts, part{weight, []hop{h}})
+	}
+	if len(parts) > 0 {
+		x.hops = divide(parts)
+	}
+	return &x
+}
+
+func describeFlat(x *expansion, metric uint32) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "metric %d", metric)
+	if x.end != 0 {
+		fmt.Fprintf(&b, " type %d", x.end)
+	}
+	for _, h := range x.hops {
+		fmt.Fprintf(&b, " via %s interface %d weight %d", h.gateway, h.link, h.weight)
+	}
+	return b.String()
 }
 
 // RouteKey returns the key of a route; ok is false for one of a table that the RIB
@@ -119,6 +184,11 @@ func (r *RIB) CheckGroups() (differences []string) {
 		if g == nil || !g.created {
 			continue
 		}
+		if g.by != Kernel {
+			if x := r.expand(g); !x.equals(&g.flat) {
+				differences = append(differences, fmt.Sprintf("group %d: leads to %v, want %v", g.id, g.flat.hops, x.hops))
+			}
+		}
 		want, members := r.resolve(g)
 		have, err := r.image.Group(g.id)
 		if err != nil {
@@ -146,12 +216,12 @@ func (r *RIB) CheckGroups() (differences []string) {
 // Len returns how many prefixes the image is to hold for a VRF.
 func (r *RIB) Len(vrf int) (n int) {
 	for k := range r.routes {
-		if int(k.vrf) == vrf {
+		if _, ok := r.chosen(k); ok && int(k.vrf) == vrf {
 			n++
 		}
 	}
 	for k := range r.derived {
-		if _, ok := r.routes[k]; !ok && int(k.vrf) == vrf {
+		if _, ok := r.chosen(k); !ok && int(k.vrf) == vrf {
 			n++
 		}
 	}
