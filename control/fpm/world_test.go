@@ -45,7 +45,9 @@ func (s *sink) Apply(_ context.Context, b *Batch) error {
 		r := &b.Routes[i]
 		k := keyOf(&r.Route)
 		if r.Gone {
-			s.deletes++
+			if _, ok := s.routes[k]; ok {
+				s.deletes++
+			}
 			delete(s.routes, k)
 			continue
 		}
