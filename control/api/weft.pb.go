@@ -77,6 +77,7 @@ type Status struct {
 	Memory        uint64                 `protobuf:"varint,12,opt,name=memory,proto3" json:"memory,omitempty"`           // of the process, resident, bytes
 	Unaccounted   uint64                 `protobuf:"varint,13,opt,name=unaccounted,proto3" json:"unaccounted,omitempty"` // of all ports
 	Degraded      string                 `protobuf:"bytes,14,opt,name=degraded,proto3" json:"degraded,omitempty"`        // why it does not forward as the ports need; "": it does
+	Fpm           *FPM                   `protobuf:"bytes,15,opt,name=fpm,proto3" json:"fpm,omitempty"`                  // none: it takes no routes from FRR
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -209,6 +210,194 @@ func (x *Status) GetDegraded() string {
 	return ""
 }
 
+func (x *Status) GetFpm() *FPM {
+	if x != nil {
+		return x.Fpm
+	}
+	return nil
+}
+
+// FPM is the server that FRR's zebra connects to.
+type FPM struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"` // that it listens on
+	Peer          string                 `protobuf:"bytes,2,opt,name=peer,proto3" json:"peer,omitempty"`       // "": nobody is connected
+	Since         int64                  `protobuf:"varint,3,opt,name=since,proto3" json:"since,omitempty"`    // of the peer
+	Routes        uint64                 `protobuf:"varint,4,opt,name=routes,proto3" json:"routes,omitempty"`
+	Stale         uint64                 `protobuf:"varint,5,opt,name=stale,proto3" json:"stale,omitempty"`       // of routes: of a connection that has ended
+	Parked        uint64                 `protobuf:"varint,6,opt,name=parked,proto3" json:"parked,omitempty"`     // of routes: for next-hop objects and tables that are not known
+	Nexthops      uint64                 `protobuf:"varint,7,opt,name=nexthops,proto3" json:"nexthops,omitempty"` // objects
+	Queued        uint64                 `protobuf:"varint,8,opt,name=queued,proto3" json:"queued,omitempty"`     // changes that are not in the RIB yet
+	Connections   uint64                 `protobuf:"varint,9,opt,name=connections,proto3" json:"connections,omitempty"`
+	Refused       uint64                 `protobuf:"varint,10,opt,name=refused,proto3" json:"refused,omitempty"` // connections
+	Frames        uint64                 `protobuf:"varint,11,opt,name=frames,proto3" json:"frames,omitempty"`
+	BadFrames     uint64                 `protobuf:"varint,12,opt,name=bad_frames,json=badFrames,proto3" json:"bad_frames,omitempty"` // each ended a connection
+	Messages      uint64                 `protobuf:"varint,13,opt,name=messages,proto3" json:"messages,omitempty"`
+	Ignored       uint64                 `protobuf:"varint,14,opt,name=ignored,proto3" json:"ignored,omitempty"`                                  // messages: not about routes by destination
+	Undecodable   uint64                 `protobuf:"varint,15,opt,name=undecodable,proto3" json:"undecodable,omitempty"`                          // messages
+	Swept         uint64                 `protobuf:"varint,16,opt,name=swept,proto3" json:"swept,omitempty"`                                      // stale routes that were removed
+	Offloaded     uint64                 `protobuf:"varint,17,opt,name=offloaded,proto3" json:"offloaded,omitempty"`                              // acknowledged to FRR
+	OffloadFailed uint64                 `protobuf:"varint,18,opt,name=offload_failed,json=offloadFailed,proto3" json:"offload_failed,omitempty"` // told FRR that packets do not find them
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FPM) Reset() {
+	*x = FPM{}
+	mi := &file_weft_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FPM) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FPM) ProtoMessage() {}
+
+func (x *FPM) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FPM.ProtoReflect.Descriptor instead.
+func (*FPM) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *FPM) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *FPM) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
+}
+
+func (x *FPM) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *FPM) GetRoutes() uint64 {
+	if x != nil {
+		return x.Routes
+	}
+	return 0
+}
+
+func (x *FPM) GetStale() uint64 {
+	if x != nil {
+		return x.Stale
+	}
+	return 0
+}
+
+func (x *FPM) GetParked() uint64 {
+	if x != nil {
+		return x.Parked
+	}
+	return 0
+}
+
+func (x *FPM) GetNexthops() uint64 {
+	if x != nil {
+		return x.Nexthops
+	}
+	return 0
+}
+
+func (x *FPM) GetQueued() uint64 {
+	if x != nil {
+		return x.Queued
+	}
+	return 0
+}
+
+func (x *FPM) GetConnections() uint64 {
+	if x != nil {
+		return x.Connections
+	}
+	return 0
+}
+
+func (x *FPM) GetRefused() uint64 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+func (x *FPM) GetFrames() uint64 {
+	if x != nil {
+		return x.Frames
+	}
+	return 0
+}
+
+func (x *FPM) GetBadFrames() uint64 {
+	if x != nil {
+		return x.BadFrames
+	}
+	return 0
+}
+
+func (x *FPM) GetMessages() uint64 {
+	if x != nil {
+		return x.Messages
+	}
+	return 0
+}
+
+func (x *FPM) GetIgnored() uint64 {
+	if x != nil {
+		return x.Ignored
+	}
+	return 0
+}
+
+func (x *FPM) GetUndecodable() uint64 {
+	if x != nil {
+		return x.Undecodable
+	}
+	return 0
+}
+
+func (x *FPM) GetSwept() uint64 {
+	if x != nil {
+		return x.Swept
+	}
+	return 0
+}
+
+func (x *FPM) GetOffloaded() uint64 {
+	if x != nil {
+		return x.Offloaded
+	}
+	return 0
+}
+
+func (x *FPM) GetOffloadFailed() uint64 {
+	if x != nil {
+		return x.OffloadFailed
+	}
+	return 0
+}
+
 type FIB struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Size          uint64                 `protobuf:"varint,1,opt,name=size,proto3" json:"size,omitempty"` // of the image, bytes
@@ -226,7 +415,7 @@ type FIB struct {
 
 func (x *FIB) Reset() {
 	*x = FIB{}
-	mi := &file_weft_proto_msgTypes[2]
+	mi := &file_weft_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -238,7 +427,7 @@ func (x *FIB) String() string {
 func (*FIB) ProtoMessage() {}
 
 func (x *FIB) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[2]
+	mi := &file_weft_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -251,7 +440,7 @@ func (x *FIB) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FIB.ProtoReflect.Descriptor instead.
 func (*FIB) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{2}
+	return file_weft_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *FIB) GetSize() uint64 {
@@ -332,7 +521,7 @@ type Netlink struct {
 
 func (x *Netlink) Reset() {
 	*x = Netlink{}
-	mi := &file_weft_proto_msgTypes[3]
+	mi := &file_weft_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -344,7 +533,7 @@ func (x *Netlink) String() string {
 func (*Netlink) ProtoMessage() {}
 
 func (x *Netlink) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[3]
+	mi := &file_weft_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -357,7 +546,7 @@ func (x *Netlink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Netlink.ProtoReflect.Descriptor instead.
 func (*Netlink) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{3}
+	return file_weft_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Netlink) GetChanges() uint64 {
@@ -422,7 +611,7 @@ type Program struct {
 
 func (x *Program) Reset() {
 	*x = Program{}
-	mi := &file_weft_proto_msgTypes[4]
+	mi := &file_weft_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -434,7 +623,7 @@ func (x *Program) String() string {
 func (*Program) ProtoMessage() {}
 
 func (x *Program) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[4]
+	mi := &file_weft_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -447,7 +636,7 @@ func (x *Program) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Program.ProtoReflect.Descriptor instead.
 func (*Program) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{4}
+	return file_weft_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Program) GetId() uint32 {
@@ -493,7 +682,7 @@ type PortsRequest struct {
 
 func (x *PortsRequest) Reset() {
 	*x = PortsRequest{}
-	mi := &file_weft_proto_msgTypes[5]
+	mi := &file_weft_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -505,7 +694,7 @@ func (x *PortsRequest) String() string {
 func (*PortsRequest) ProtoMessage() {}
 
 func (x *PortsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[5]
+	mi := &file_weft_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -518,7 +707,7 @@ func (x *PortsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PortsRequest.ProtoReflect.Descriptor instead.
 func (*PortsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{5}
+	return file_weft_proto_rawDescGZIP(), []int{6}
 }
 
 type Ports struct {
@@ -531,7 +720,7 @@ type Ports struct {
 
 func (x *Ports) Reset() {
 	*x = Ports{}
-	mi := &file_weft_proto_msgTypes[6]
+	mi := &file_weft_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -543,7 +732,7 @@ func (x *Ports) String() string {
 func (*Ports) ProtoMessage() {}
 
 func (x *Ports) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[6]
+	mi := &file_weft_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -556,7 +745,7 @@ func (x *Ports) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ports.ProtoReflect.Descriptor instead.
 func (*Ports) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{6}
+	return file_weft_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Ports) GetPorts() []*Port {
@@ -600,7 +789,7 @@ type Port struct {
 
 func (x *Port) Reset() {
 	*x = Port{}
-	mi := &file_weft_proto_msgTypes[7]
+	mi := &file_weft_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -612,7 +801,7 @@ func (x *Port) String() string {
 func (*Port) ProtoMessage() {}
 
 func (x *Port) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[7]
+	mi := &file_weft_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -625,7 +814,7 @@ func (x *Port) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Port.ProtoReflect.Descriptor instead.
 func (*Port) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{7}
+	return file_weft_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Port) GetNumber() uint32 {
@@ -774,7 +963,7 @@ type Counter struct {
 
 func (x *Counter) Reset() {
 	*x = Counter{}
-	mi := &file_weft_proto_msgTypes[8]
+	mi := &file_weft_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -786,7 +975,7 @@ func (x *Counter) String() string {
 func (*Counter) ProtoMessage() {}
 
 func (x *Counter) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[8]
+	mi := &file_weft_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -799,7 +988,7 @@ func (x *Counter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counter.ProtoReflect.Descriptor instead.
 func (*Counter) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{8}
+	return file_weft_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Counter) GetReason() string {
@@ -848,7 +1037,7 @@ type Refused struct {
 
 func (x *Refused) Reset() {
 	*x = Refused{}
-	mi := &file_weft_proto_msgTypes[9]
+	mi := &file_weft_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -860,7 +1049,7 @@ func (x *Refused) String() string {
 func (*Refused) ProtoMessage() {}
 
 func (x *Refused) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[9]
+	mi := &file_weft_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -873,7 +1062,7 @@ func (x *Refused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refused.ProtoReflect.Descriptor instead.
 func (*Refused) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{9}
+	return file_weft_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Refused) GetDev() string {
@@ -907,7 +1096,7 @@ type RoutesRequest struct {
 
 func (x *RoutesRequest) Reset() {
 	*x = RoutesRequest{}
-	mi := &file_weft_proto_msgTypes[10]
+	mi := &file_weft_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -919,7 +1108,7 @@ func (x *RoutesRequest) String() string {
 func (*RoutesRequest) ProtoMessage() {}
 
 func (x *RoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[10]
+	mi := &file_weft_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -932,7 +1121,7 @@ func (x *RoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoutesRequest.ProtoReflect.Descriptor instead.
 func (*RoutesRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{10}
+	return file_weft_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RoutesRequest) GetFamily() uint32 {
@@ -1007,7 +1196,7 @@ type Routes struct {
 
 func (x *Routes) Reset() {
 	*x = Routes{}
-	mi := &file_weft_proto_msgTypes[11]
+	mi := &file_weft_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1019,7 +1208,7 @@ func (x *Routes) String() string {
 func (*Routes) ProtoMessage() {}
 
 func (x *Routes) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[11]
+	mi := &file_weft_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1032,7 +1221,7 @@ func (x *Routes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Routes.ProtoReflect.Descriptor instead.
 func (*Routes) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{11}
+	return file_weft_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Routes) GetRoutes() []*Route {
@@ -1064,7 +1253,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_weft_proto_msgTypes[12]
+	mi := &file_weft_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1076,7 +1265,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[12]
+	mi := &file_weft_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1089,7 +1278,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{12}
+	return file_weft_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Route) GetDst() string {
@@ -1201,7 +1390,7 @@ type NextHop struct {
 
 func (x *NextHop) Reset() {
 	*x = NextHop{}
-	mi := &file_weft_proto_msgTypes[13]
+	mi := &file_weft_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1213,7 +1402,7 @@ func (x *NextHop) String() string {
 func (*NextHop) ProtoMessage() {}
 
 func (x *NextHop) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[13]
+	mi := &file_weft_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1226,7 +1415,7 @@ func (x *NextHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NextHop.ProtoReflect.Descriptor instead.
 func (*NextHop) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{13}
+	return file_weft_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *NextHop) GetGateway() string {
@@ -1258,7 +1447,7 @@ type NeighborsRequest struct {
 
 func (x *NeighborsRequest) Reset() {
 	*x = NeighborsRequest{}
-	mi := &file_weft_proto_msgTypes[14]
+	mi := &file_weft_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1270,7 +1459,7 @@ func (x *NeighborsRequest) String() string {
 func (*NeighborsRequest) ProtoMessage() {}
 
 func (x *NeighborsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[14]
+	mi := &file_weft_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1283,7 +1472,7 @@ func (x *NeighborsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighborsRequest.ProtoReflect.Descriptor instead.
 func (*NeighborsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{14}
+	return file_weft_proto_rawDescGZIP(), []int{15}
 }
 
 type Neighbors struct {
@@ -1295,7 +1484,7 @@ type Neighbors struct {
 
 func (x *Neighbors) Reset() {
 	*x = Neighbors{}
-	mi := &file_weft_proto_msgTypes[15]
+	mi := &file_weft_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1307,7 +1496,7 @@ func (x *Neighbors) String() string {
 func (*Neighbors) ProtoMessage() {}
 
 func (x *Neighbors) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[15]
+	mi := &file_weft_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1320,7 +1509,7 @@ func (x *Neighbors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Neighbors.ProtoReflect.Descriptor instead.
 func (*Neighbors) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{15}
+	return file_weft_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Neighbors) GetNeighbors() []*Neighbor {
@@ -1343,7 +1532,7 @@ type Neighbor struct {
 
 func (x *Neighbor) Reset() {
 	*x = Neighbor{}
-	mi := &file_weft_proto_msgTypes[16]
+	mi := &file_weft_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1355,7 +1544,7 @@ func (x *Neighbor) String() string {
 func (*Neighbor) ProtoMessage() {}
 
 func (x *Neighbor) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[16]
+	mi := &file_weft_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1368,7 +1557,7 @@ func (x *Neighbor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Neighbor.ProtoReflect.Descriptor instead.
 func (*Neighbor) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{16}
+	return file_weft_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Neighbor) GetDst() string {
@@ -1415,7 +1604,7 @@ type GroupsRequest struct {
 
 func (x *GroupsRequest) Reset() {
 	*x = GroupsRequest{}
-	mi := &file_weft_proto_msgTypes[17]
+	mi := &file_weft_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1427,7 +1616,7 @@ func (x *GroupsRequest) String() string {
 func (*GroupsRequest) ProtoMessage() {}
 
 func (x *GroupsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[17]
+	mi := &file_weft_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1440,7 +1629,7 @@ func (x *GroupsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupsRequest.ProtoReflect.Descriptor instead.
 func (*GroupsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{17}
+	return file_weft_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GroupsRequest) GetId() uint32 {
@@ -1459,7 +1648,7 @@ type Groups struct {
 
 func (x *Groups) Reset() {
 	*x = Groups{}
-	mi := &file_weft_proto_msgTypes[18]
+	mi := &file_weft_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1471,7 +1660,7 @@ func (x *Groups) String() string {
 func (*Groups) ProtoMessage() {}
 
 func (x *Groups) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[18]
+	mi := &file_weft_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1484,7 +1673,7 @@ func (x *Groups) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Groups.ProtoReflect.Descriptor instead.
 func (*Groups) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{18}
+	return file_weft_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Groups) GetGroups() []*Group {
@@ -1509,7 +1698,7 @@ type Group struct {
 
 func (x *Group) Reset() {
 	*x = Group{}
-	mi := &file_weft_proto_msgTypes[19]
+	mi := &file_weft_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1521,7 +1710,7 @@ func (x *Group) String() string {
 func (*Group) ProtoMessage() {}
 
 func (x *Group) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[19]
+	mi := &file_weft_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1534,7 +1723,7 @@ func (x *Group) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Group.ProtoReflect.Descriptor instead.
 func (*Group) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{19}
+	return file_weft_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Group) GetId() uint32 {
@@ -1601,7 +1790,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_weft_proto_msgTypes[20]
+	mi := &file_weft_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1613,7 +1802,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[20]
+	mi := &file_weft_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1626,7 +1815,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{20}
+	return file_weft_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Member) GetAdjacency() uint32 {
@@ -1694,7 +1883,7 @@ type LookupRequest struct {
 
 func (x *LookupRequest) Reset() {
 	*x = LookupRequest{}
-	mi := &file_weft_proto_msgTypes[21]
+	mi := &file_weft_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1706,7 +1895,7 @@ func (x *LookupRequest) String() string {
 func (*LookupRequest) ProtoMessage() {}
 
 func (x *LookupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[21]
+	mi := &file_weft_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1719,7 +1908,7 @@ func (x *LookupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupRequest.ProtoReflect.Descriptor instead.
 func (*LookupRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{21}
+	return file_weft_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *LookupRequest) GetDst() string {
@@ -1808,7 +1997,7 @@ type LookupReply struct {
 
 func (x *LookupReply) Reset() {
 	*x = LookupReply{}
-	mi := &file_weft_proto_msgTypes[22]
+	mi := &file_weft_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1820,7 +2009,7 @@ func (x *LookupReply) String() string {
 func (*LookupReply) ProtoMessage() {}
 
 func (x *LookupReply) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[22]
+	mi := &file_weft_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1833,7 +2022,7 @@ func (x *LookupReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupReply.ProtoReflect.Descriptor instead.
 func (*LookupReply) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{22}
+	return file_weft_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *LookupReply) GetVerdict() string {
@@ -2003,7 +2192,7 @@ type Step struct {
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_weft_proto_msgTypes[23]
+	mi := &file_weft_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2015,7 +2204,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[23]
+	mi := &file_weft_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2028,7 +2217,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{23}
+	return file_weft_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Step) GetNode() string {
@@ -2081,7 +2270,7 @@ type KernelAnswer struct {
 
 func (x *KernelAnswer) Reset() {
 	*x = KernelAnswer{}
-	mi := &file_weft_proto_msgTypes[24]
+	mi := &file_weft_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2093,7 +2282,7 @@ func (x *KernelAnswer) String() string {
 func (*KernelAnswer) ProtoMessage() {}
 
 func (x *KernelAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[24]
+	mi := &file_weft_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2106,7 +2295,7 @@ func (x *KernelAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KernelAnswer.ProtoReflect.Descriptor instead.
 func (*KernelAnswer) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{24}
+	return file_weft_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *KernelAnswer) GetAgrees() bool {
@@ -2160,7 +2349,7 @@ type MonitorRequest struct {
 
 func (x *MonitorRequest) Reset() {
 	*x = MonitorRequest{}
-	mi := &file_weft_proto_msgTypes[25]
+	mi := &file_weft_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2172,7 +2361,7 @@ func (x *MonitorRequest) String() string {
 func (*MonitorRequest) ProtoMessage() {}
 
 func (x *MonitorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[25]
+	mi := &file_weft_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2185,7 +2374,7 @@ func (x *MonitorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonitorRequest.ProtoReflect.Descriptor instead.
 func (*MonitorRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{25}
+	return file_weft_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *MonitorRequest) GetKinds() []string {
@@ -2211,7 +2400,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_weft_proto_msgTypes[26]
+	mi := &file_weft_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2223,7 +2412,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[26]
+	mi := &file_weft_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2236,7 +2425,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{26}
+	return file_weft_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Event) GetTime() int64 {
@@ -2310,7 +2499,7 @@ type Link struct {
 
 func (x *Link) Reset() {
 	*x = Link{}
-	mi := &file_weft_proto_msgTypes[27]
+	mi := &file_weft_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2322,7 +2511,7 @@ func (x *Link) String() string {
 func (*Link) ProtoMessage() {}
 
 func (x *Link) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[27]
+	mi := &file_weft_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2335,7 +2524,7 @@ func (x *Link) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Link.ProtoReflect.Descriptor instead.
 func (*Link) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{27}
+	return file_weft_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Link) GetIfindex() uint32 {
@@ -2395,7 +2584,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_weft_proto_msgTypes[28]
+	mi := &file_weft_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2407,7 +2596,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[28]
+	mi := &file_weft_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2420,7 +2609,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{28}
+	return file_weft_proto_rawDescGZIP(), []int{29}
 }
 
 type VerifyReply struct {
@@ -2438,7 +2627,7 @@ type VerifyReply struct {
 
 func (x *VerifyReply) Reset() {
 	*x = VerifyReply{}
-	mi := &file_weft_proto_msgTypes[29]
+	mi := &file_weft_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2450,7 +2639,7 @@ func (x *VerifyReply) String() string {
 func (*VerifyReply) ProtoMessage() {}
 
 func (x *VerifyReply) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[29]
+	mi := &file_weft_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2463,7 +2652,7 @@ func (x *VerifyReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyReply.ProtoReflect.Descriptor instead.
 func (*VerifyReply) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{29}
+	return file_weft_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *VerifyReply) GetChecked() uint64 {
@@ -2528,7 +2717,7 @@ type Difference struct {
 
 func (x *Difference) Reset() {
 	*x = Difference{}
-	mi := &file_weft_proto_msgTypes[30]
+	mi := &file_weft_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2540,7 +2729,7 @@ func (x *Difference) String() string {
 func (*Difference) ProtoMessage() {}
 
 func (x *Difference) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[30]
+	mi := &file_weft_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2553,7 +2742,7 @@ func (x *Difference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Difference.ProtoReflect.Descriptor instead.
 func (*Difference) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{30}
+	return file_weft_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Difference) GetDst() string {
@@ -2599,7 +2788,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_weft_proto_msgTypes[31]
+	mi := &file_weft_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2611,7 +2800,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[31]
+	mi := &file_weft_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2624,7 +2813,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{31}
+	return file_weft_proto_rawDescGZIP(), []int{32}
 }
 
 type StopReply struct {
@@ -2635,7 +2824,7 @@ type StopReply struct {
 
 func (x *StopReply) Reset() {
 	*x = StopReply{}
-	mi := &file_weft_proto_msgTypes[32]
+	mi := &file_weft_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2647,7 +2836,7 @@ func (x *StopReply) String() string {
 func (*StopReply) ProtoMessage() {}
 
 func (x *StopReply) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[32]
+	mi := &file_weft_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2660,7 +2849,7 @@ func (x *StopReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopReply.ProtoReflect.Descriptor instead.
 func (*StopReply) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{32}
+	return file_weft_proto_rawDescGZIP(), []int{33}
 }
 
 var File_weft_proto protoreflect.FileDescriptor
@@ -2669,7 +2858,7 @@ const file_weft_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
 	"weft.proto\x12\aweft.v1\"\x0f\n" +
-	"\rStatusRequest\"\x8c\x03\n" +
+	"\rStatusRequest\"\xac\x03\n" +
 	"\x06Status\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\x03R\x03pid\x12\x18\n" +
@@ -2685,7 +2874,29 @@ const file_weft_proto_rawDesc = "" +
 	"\aprogram\x18\v \x01(\v2\x10.weft.v1.ProgramR\aprogram\x12\x16\n" +
 	"\x06memory\x18\f \x01(\x04R\x06memory\x12 \n" +
 	"\vunaccounted\x18\r \x01(\x04R\vunaccounted\x12\x1a\n" +
-	"\bdegraded\x18\x0e \x01(\tR\bdegraded\"\x82\x02\n" +
+	"\bdegraded\x18\x0e \x01(\tR\bdegraded\x12\x1e\n" +
+	"\x03fpm\x18\x0f \x01(\v2\f.weft.v1.FPMR\x03fpm\"\xe9\x03\n" +
+	"\x03FPM\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x12\n" +
+	"\x04peer\x18\x02 \x01(\tR\x04peer\x12\x14\n" +
+	"\x05since\x18\x03 \x01(\x03R\x05since\x12\x16\n" +
+	"\x06routes\x18\x04 \x01(\x04R\x06routes\x12\x14\n" +
+	"\x05stale\x18\x05 \x01(\x04R\x05stale\x12\x16\n" +
+	"\x06parked\x18\x06 \x01(\x04R\x06parked\x12\x1a\n" +
+	"\bnexthops\x18\a \x01(\x04R\bnexthops\x12\x16\n" +
+	"\x06queued\x18\b \x01(\x04R\x06queued\x12 \n" +
+	"\vconnections\x18\t \x01(\x04R\vconnections\x12\x18\n" +
+	"\arefused\x18\n" +
+	" \x01(\x04R\arefused\x12\x16\n" +
+	"\x06frames\x18\v \x01(\x04R\x06frames\x12\x1d\n" +
+	"\n" +
+	"bad_frames\x18\f \x01(\x04R\tbadFrames\x12\x1a\n" +
+	"\bmessages\x18\r \x01(\x04R\bmessages\x12\x18\n" +
+	"\aignored\x18\x0e \x01(\x04R\aignored\x12 \n" +
+	"\vundecodable\x18\x0f \x01(\x04R\vundecodable\x12\x14\n" +
+	"\x05swept\x18\x10 \x01(\x04R\x05swept\x12\x1c\n" +
+	"\toffloaded\x18\x11 \x01(\x04R\toffloaded\x12%\n" +
+	"\x0eoffload_failed\x18\x12 \x01(\x04R\roffloadFailed\"\x82\x02\n" +
 	"\x03FIB\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\x04R\x04size\x12\x12\n" +
 	"\x04used\x18\x02 \x01(\x04R\x04used\x12\x1e\n" +
@@ -2924,84 +3135,86 @@ func file_weft_proto_rawDescGZIP() []byte {
 	return file_weft_proto_rawDescData
 }
 
-var file_weft_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_weft_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_weft_proto_goTypes = []any{
 	(*StatusRequest)(nil),    // 0: weft.v1.StatusRequest
 	(*Status)(nil),           // 1: weft.v1.Status
-	(*FIB)(nil),              // 2: weft.v1.FIB
-	(*Netlink)(nil),          // 3: weft.v1.Netlink
-	(*Program)(nil),          // 4: weft.v1.Program
-	(*PortsRequest)(nil),     // 5: weft.v1.PortsRequest
-	(*Ports)(nil),            // 6: weft.v1.Ports
-	(*Port)(nil),             // 7: weft.v1.Port
-	(*Counter)(nil),          // 8: weft.v1.Counter
-	(*Refused)(nil),          // 9: weft.v1.Refused
-	(*RoutesRequest)(nil),    // 10: weft.v1.RoutesRequest
-	(*Routes)(nil),           // 11: weft.v1.Routes
-	(*Route)(nil),            // 12: weft.v1.Route
-	(*NextHop)(nil),          // 13: weft.v1.NextHop
-	(*NeighborsRequest)(nil), // 14: weft.v1.NeighborsRequest
-	(*Neighbors)(nil),        // 15: weft.v1.Neighbors
-	(*Neighbor)(nil),         // 16: weft.v1.Neighbor
-	(*GroupsRequest)(nil),    // 17: weft.v1.GroupsRequest
-	(*Groups)(nil),           // 18: weft.v1.Groups
-	(*Group)(nil),            // 19: weft.v1.Group
-	(*Member)(nil),           // 20: weft.v1.Member
-	(*LookupRequest)(nil),    // 21: weft.v1.LookupRequest
-	(*LookupReply)(nil),      // 22: weft.v1.LookupReply
-	(*Step)(nil),             // 23: weft.v1.Step
-	(*KernelAnswer)(nil),     // 24: weft.v1.KernelAnswer
-	(*MonitorRequest)(nil),   // 25: weft.v1.MonitorRequest
-	(*Event)(nil),            // 26: weft.v1.Event
-	(*Link)(nil),             // 27: weft.v1.Link
-	(*VerifyRequest)(nil),    // 28: weft.v1.VerifyRequest
-	(*VerifyReply)(nil),      // 29: weft.v1.VerifyReply
-	(*Difference)(nil),       // 30: weft.v1.Difference
-	(*StopRequest)(nil),      // 31: weft.v1.StopRequest
-	(*StopReply)(nil),        // 32: weft.v1.StopReply
+	(*FPM)(nil),              // 2: weft.v1.FPM
+	(*FIB)(nil),              // 3: weft.v1.FIB
+	(*Netlink)(nil),          // 4: weft.v1.Netlink
+	(*Program)(nil),          // 5: weft.v1.Program
+	(*PortsRequest)(nil),     // 6: weft.v1.PortsRequest
+	(*Ports)(nil),            // 7: weft.v1.Ports
+	(*Port)(nil),             // 8: weft.v1.Port
+	(*Counter)(nil),          // 9: weft.v1.Counter
+	(*Refused)(nil),          // 10: weft.v1.Refused
+	(*RoutesRequest)(nil),    // 11: weft.v1.RoutesRequest
+	(*Routes)(nil),           // 12: weft.v1.Routes
+	(*Route)(nil),            // 13: weft.v1.Route
+	(*NextHop)(nil),          // 14: weft.v1.NextHop
+	(*NeighborsRequest)(nil), // 15: weft.v1.NeighborsRequest
+	(*Neighbors)(nil),        // 16: weft.v1.Neighbors
+	(*Neighbor)(nil),         // 17: weft.v1.Neighbor
+	(*GroupsRequest)(nil),    // 18: weft.v1.GroupsRequest
+	(*Groups)(nil),           // 19: weft.v1.Groups
+	(*Group)(nil),            // 20: weft.v1.Group
+	(*Member)(nil),           // 21: weft.v1.Member
+	(*LookupRequest)(nil),    // 22: weft.v1.LookupRequest
+	(*LookupReply)(nil),      // 23: weft.v1.LookupReply
+	(*Step)(nil),             // 24: weft.v1.Step
+	(*KernelAnswer)(nil),     // 25: weft.v1.KernelAnswer
+	(*MonitorRequest)(nil),   // 26: weft.v1.MonitorRequest
+	(*Event)(nil),            // 27: weft.v1.Event
+	(*Link)(nil),             // 28: weft.v1.Link
+	(*VerifyRequest)(nil),    // 29: weft.v1.VerifyRequest
+	(*VerifyReply)(nil),      // 30: weft.v1.VerifyReply
+	(*Difference)(nil),       // 31: weft.v1.Difference
+	(*StopRequest)(nil),      // 32: weft.v1.StopRequest
+	(*StopReply)(nil),        // 33: weft.v1.StopReply
 }
 var file_weft_proto_depIdxs = []int32{
-	2,  // 0: weft.v1.Status.fib:type_name -> weft.v1.FIB
-	3,  // 1: weft.v1.Status.netlink:type_name -> weft.v1.Netlink
-	4,  // 2: weft.v1.Status.program:type_name -> weft.v1.Program
-	7,  // 3: weft.v1.Ports.ports:type_name -> weft.v1.Port
-	9,  // 4: weft.v1.Ports.refused:type_name -> weft.v1.Refused
-	8,  // 5: weft.v1.Port.counters:type_name -> weft.v1.Counter
-	12, // 6: weft.v1.Routes.routes:type_name -> weft.v1.Route
-	13, // 7: weft.v1.Route.nexthops:type_name -> weft.v1.NextHop
-	16, // 8: weft.v1.Neighbors.neighbors:type_name -> weft.v1.Neighbor
-	19, // 9: weft.v1.Groups.groups:type_name -> weft.v1.Group
-	20, // 10: weft.v1.Group.members:type_name -> weft.v1.Member
-	12, // 11: weft.v1.LookupReply.route:type_name -> weft.v1.Route
-	23, // 12: weft.v1.LookupReply.steps:type_name -> weft.v1.Step
-	24, // 13: weft.v1.LookupReply.kernel:type_name -> weft.v1.KernelAnswer
-	12, // 14: weft.v1.Event.route:type_name -> weft.v1.Route
-	16, // 15: weft.v1.Event.neighbor:type_name -> weft.v1.Neighbor
-	27, // 16: weft.v1.Event.link:type_name -> weft.v1.Link
-	30, // 17: weft.v1.VerifyReply.differences:type_name -> weft.v1.Difference
-	0,  // 18: weft.v1.Router.GetStatus:input_type -> weft.v1.StatusRequest
-	5,  // 19: weft.v1.Router.ListPorts:input_type -> weft.v1.PortsRequest
-	10, // 20: weft.v1.Router.ListRoutes:input_type -> weft.v1.RoutesRequest
-	14, // 21: weft.v1.Router.ListNeighbors:input_type -> weft.v1.NeighborsRequest
-	17, // 22: weft.v1.Router.ListGroups:input_type -> weft.v1.GroupsRequest
-	21, // 23: weft.v1.Router.Lookup:input_type -> weft.v1.LookupRequest
-	25, // 24: weft.v1.Router.Monitor:input_type -> weft.v1.MonitorRequest
-	28, // 25: weft.v1.Router.Verify:input_type -> weft.v1.VerifyRequest
-	31, // 26: weft.v1.Router.Stop:input_type -> weft.v1.StopRequest
-	1,  // 27: weft.v1.Router.GetStatus:output_type -> weft.v1.Status
-	6,  // 28: weft.v1.Router.ListPorts:output_type -> weft.v1.Ports
-	11, // 29: weft.v1.Router.ListRoutes:output_type -> weft.v1.Routes
-	15, // 30: weft.v1.Router.ListNeighbors:output_type -> weft.v1.Neighbors
-	18, // 31: weft.v1.Router.ListGroups:output_type -> weft.v1.Groups
-	22, // 32: weft.v1.Router.Lookup:output_type -> weft.v1.LookupReply
-	26, // 33: weft.v1.Router.Monitor:output_type -> weft.v1.Event
-	29, // 34: weft.v1.Router.Verify:output_type -> weft.v1.VerifyReply
-	32, // 35: weft.v1.Router.Stop:output_type -> weft.v1.StopReply
-	27, // [27:36] is the sub-list for method output_type
-	18, // [18:27] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	3,  // 0: weft.v1.Status.fib:type_name -> weft.v1.FIB
+	4,  // 1: weft.v1.Status.netlink:type_name -> weft.v1.Netlink
+	5,  // 2: weft.v1.Status.program:type_name -> weft.v1.Program
+	2,  // 3: weft.v1.Status.fpm:type_name -> weft.v1.FPM
+	8,  // 4: weft.v1.Ports.ports:type_name -> weft.v1.Port
+	10, // 5: weft.v1.Ports.refused:type_name -> weft.v1.Refused
+	9,  // 6: weft.v1.Port.counters:type_name -> weft.v1.Counter
+	13, // 7: weft.v1.Routes.routes:type_name -> weft.v1.Route
+	14, // 8: weft.v1.Route.nexthops:type_name -> weft.v1.NextHop
+	17, // 9: weft.v1.Neighbors.neighbors:type_name -> weft.v1.Neighbor
+	20, // 10: weft.v1.Groups.groups:type_name -> weft.v1.Group
+	21, // 11: weft.v1.Group.members:type_name -> weft.v1.Member
+	13, // 12: weft.v1.LookupReply.route:type_name -> weft.v1.Route
+	24, // 13: weft.v1.LookupReply.steps:type_name -> weft.v1.Step
+	25, // 14: weft.v1.LookupReply.kernel:type_name -> weft.v1.KernelAnswer
+	13, // 15: weft.v1.Event.route:type_name -> weft.v1.Route
+	17, // 16: weft.v1.Event.neighbor:type_name -> weft.v1.Neighbor
+	28, // 17: weft.v1.Event.link:type_name -> weft.v1.Link
+	31, // 18: weft.v1.VerifyReply.differences:type_name -> weft.v1.Difference
+	0,  // 19: weft.v1.Router.GetStatus:input_type -> weft.v1.StatusRequest
+	6,  // 20: weft.v1.Router.ListPorts:input_type -> weft.v1.PortsRequest
+	11, // 21: weft.v1.Router.ListRoutes:input_type -> weft.v1.RoutesRequest
+	15, // 22: weft.v1.Router.ListNeighbors:input_type -> weft.v1.NeighborsRequest
+	18, // 23: weft.v1.Router.ListGroups:input_type -> weft.v1.GroupsRequest
+	22, // 24: weft.v1.Router.Lookup:input_type -> weft.v1.LookupRequest
+	26, // 25: weft.v1.Router.Monitor:input_type -> weft.v1.MonitorRequest
+	29, // 26: weft.v1.Router.Verify:input_type -> weft.v1.VerifyRequest
+	32, // 27: weft.v1.Router.Stop:input_type -> weft.v1.StopRequest
+	1,  // 28: weft.v1.Router.GetStatus:output_type -> weft.v1.Status
+	7,  // 29: weft.v1.Router.ListPorts:output_type -> weft.v1.Ports
+	12, // 30: weft.v1.Router.ListRoutes:output_type -> weft.v1.Routes
+	16, // 31: weft.v1.Router.ListNeighbors:output_type -> weft.v1.Neighbors
+	19, // 32: weft.v1.Router.ListGroups:output_type -> weft.v1.Groups
+	23, // 33: weft.v1.Router.Lookup:output_type -> weft.v1.LookupReply
+	27, // 34: weft.v1.Router.Monitor:output_type -> weft.v1.Event
+	30, // 35: weft.v1.Router.Verify:output_type -> weft.v1.VerifyReply
+	33, // 36: weft.v1.Router.Stop:output_type -> weft.v1.StopReply
+	28, // [28:37] is the sub-list for method output_type
+	19, // [19:28] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_weft_proto_init() }
@@ -3009,14 +3222,14 @@ func file_weft_proto_init() {
 	if File_weft_proto != nil {
 		return
 	}
-	file_weft_proto_msgTypes[10].OneofWrappers = []any{}
+	file_weft_proto_msgTypes[11].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_weft_proto_rawDesc), len(file_weft_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   33,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -30,6 +30,7 @@ type Options struct {
 	Mode          dataplane.Mode // of all ports; "": what each can do best
 	ReceiveBuffer int            // of the netlink socket, bytes; 0: the default
 	FIBSize       int            // bytes that the image may grow to; 0: fib.MaxSize
+	FPM           FPM            // the server for FRR
 	Socket        string         // "": by the network namespace
 	Version       string
 	Log           *slog.Logger
@@ -79,6 +80,7 @@ type router struct {
 	ports    *ports.Set
 	follower *control.Follower
 	server   *api.Server
+	fpm      fpmServer
 
 	adopted bool          // packets were forwarded when the daemon came
 	held    bool          // ports wait until the image is filled: nothing is forwarded by it yet
@@ -163,7 +165,7 @@ func (r *router) open() (err error) {
 	if err != nil {
 		return fmt.Errorf("follow the kernel: %w", err)
 	}
-	return nil
+	return r.openFPM()
 }
 
 // supported finds out whether there is any sense in trying.
@@ -288,7 +290,7 @@ func (r *router) serve(signals <-chan os.Signal) error {
 	// gofail: var daemonListens struct{}
 	r.server = api.NewServer(api.Config{
 		Follower: r.follower, Ports: r.ports, Engine: r.engine, Program: r.program, Degraded: r.degraded, Stop: r.requestStop, Stopped: r.stopped,
-		Identity: api.Identity{
+		FPM: r.describeFPM, Identity: api.Identity{
 			Version: r.options.Version, Netns: r.netns, Pins: filepath.Join("/sys/fs/bpf", pinsName, r.netns), Adopted: r.adopted,
 			Started: r.started,
 		},
@@ -313,6 +315,7 @@ func (r *router) follow(signals <-chan os.Signal, served <-chan error) error {
 	go func() { followed <- r.follower.Run(ctx) }()
 	end := func() error {
 		cancel()
+		r.endFPM()
 		return <-followed
 	}
 	check, retry, pins := time.NewTicker(checkEvery), time.NewTicker(retryEvery), time.NewTicker(pinsEvery)
@@ -372,6 +375,7 @@ func (r *router) ready(ctx context.Context) error {
 	}
 	debug.FreeOSMemory() // what the dumps took
 	r.log.Info("forwarding", "ports", r.names(), "took", time.Since(r.started).Round(time.Millisecond))
+	r.startFPM(ctx)
 	// gofail: var daemonForwards struct{}
 	if r.options.Ready != nil {
 		r.options.Ready()
@@ -475,6 +479,7 @@ func (r *router) leave(forwarding bool) error {
 // close ends what open began, in the reverse order.
 func (r *router) close() error {
 	var errs []error
+	r.endFPM()
 	if r.engine != nil && !r.left { // it did not come to an end of its own
 		errs = append(errs, r.leave(r.adopted))
 	}
