@@ -6,6 +6,10 @@
 //
 //	kernel -> Watcher -> Follower.take -> rib.RIB -> fib.Image -> Publish
 //
+// Other sources (FPM, static routes, BGP) hand over batches with Update, which tells
+// them when a batch is published: there RIB.State says for each route whether it
+// is installed.
+//
 // # All of it
 //
 // At the start the Follower subscribes, then dumps, then works off what has

@@ -26,6 +26,7 @@ type Difference struct {
 // Between whom a Difference is.
 const (
 	KernelAndRIB    = "kernel and rib"
+	RIBAndKernel    = "rib and kernel" // weft's own routes, and those of them that the kernel has
 	RIBAndImage     = "rib and image"
 	ImageAndProgram = "image and program"
 )
@@ -50,7 +51,7 @@ const (
 var verifyPause = 300 * time.Millisecond
 
 // Verify compares the kernel's tables, asked anew, with the RIB, the image and
-// the live program, prefix by prefix, while all of them go on. What differs is
+// the live program, and weft's own routes with what the kernel has of them, prefix by prefix, while all of them go on. What differs is
 // looked at again before it counts: it may have changed between two looks. It
 // waits for the first synchronization, and for other verifications.
 //
@@ -233,6 +234,9 @@ func (v *verification) prefixes(r *rib.RIB, d *rib.Digester, digests map[rib.Key
 		want, have := digests[k], r.Digest(d, k)
 		if delete(digests, k); want != have {
 			here.Between, here.Want, here.Have = KernelAndRIB, told(want), told(have)
+			found[k] = here
+		} else if want, have, same := r.CheckExport(k); !same {
+			here.Between, here.Want, here.Have = RIBAndKernel, want, have
 			found[k] = here
 		}
 		if want, have, err := r.CheckPrefix(k); err != nil || want != have {

@@ -104,6 +104,11 @@ func steps(r *api.LookupReply, before, after *headers) []step {
 		lpm.sub = append(lpm.sub, fmt.Sprintf("%-6s bits %d-%d at 0x%x: entry %d",
 			s.GetNode(), s.GetDepth(), s.GetDepth()+s.GetStride(), s.GetOffset(), s.GetIndex()))
 	}
+	if len(r.GetCandidates()) > 1 || r.GetRoute().GetSource() != "kernel" {
+		for _, c := range r.GetCandidates() {
+			lpm.sub = append(lpm.sub, candidateInWords(c))
+		}
+	}
 	group := fmt.Sprintf("%d: %s", r.GetGroup(), r.GetGroupKind())
 	if r.GetMembers() > 0 {
 		group += ", " + count(r.GetMembers(), "member")
@@ -132,6 +137,20 @@ func steps(r *api.LookupReply, before, after *headers) []step {
 		{stepRewrite, fmt.Sprintf("ttl %d, %s -> %s%s", after.ttl, after.smac, after.dmac, after.tags()), nil},
 		{stepRedirect, r.GetDev(), nil},
 	}
+}
+
+// candidateInWords tells of a route to the matched prefix, and why it was chosen or
+// was not.
+func candidateInWords(c *api.Route) string {
+	mark := " "
+	if c.GetSelected() {
+		mark = "*"
+	}
+	who := c.GetSource()
+	if c.GetOrigin() != 0 {
+		who += fmt.Sprintf(" %d", c.GetOrigin())
+	}
+	return fmt.Sprintf("%s %s: proto %s, preference %d: %s", mark, who, c.GetProtocol(), c.GetMetric(), c.GetWhy())
 }
 
 func orNone(s string) string {

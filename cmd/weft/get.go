@@ -158,6 +158,7 @@ type answerJSON struct {
 	Nanoseconds int64        `json:"nanoseconds"`
 	Kernel      kernelAnswer `json:"kernel"`
 	Steps       []lpmStep    `json:"steps,omitempty"`
+	Candidates  []*route     `json:"candidates,omitempty"`
 	Packet      string       `json:"packet,omitempty"` // hexadecimal
 	Result      string       `json:"result,omitempty"`
 }
@@ -198,6 +199,11 @@ func newAnswer(q *query, r *api.LookupReply) *answerJSON {
 	if q.explain {
 		for _, s := range r.GetSteps() {
 			a.Steps = append(a.Steps, lpmStep{s.GetNode(), s.GetDepth(), s.GetStride(), s.GetOffset(), s.GetIndex()})
+		}
+		for _, c := range r.GetCandidates() {
+			shown := newRoute(c)
+			shown.Source, shown.Why = c.GetSource(), c.GetWhy()
+			a.Candidates = append(a.Candidates, shown)
 		}
 		a.Packet, a.Result = hex.EncodeToString(r.GetPacket()), hex.EncodeToString(r.GetResult())
 	}

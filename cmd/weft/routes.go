@@ -173,6 +173,11 @@ type route struct {
 	Group     uint32    `json:"group"`
 	Selected  *bool     `json:"selected,omitempty"` // nil: not told, as of an event
 	Installed *bool     `json:"installed,omitempty"`
+	Source    string    `json:"source,omitempty"` // who offers it, if not the kernel
+	Origin    uint32    `json:"origin,omitempty"`
+	Eligible  *bool     `json:"eligible,omitempty"`
+	Resolved  []nexthop `json:"resolved,omitempty"`
+	Why       string    `json:"why,omitempty"`
 }
 
 type nexthop struct {
@@ -202,17 +207,26 @@ func newRoute(r *api.Route) *route {
 	if r.GetMtu() != 0 {
 		out.Metrics = []metrics{{r.GetMtu()}}
 	}
-	for _, h := range r.GetNexthops() {
-		hop := nexthop{Dev: h.GetDev(), Weight: h.GetWeight(), Flags: []string{}}
-		hop.Gateway, hop.Via = gateway(h.GetGateway(), r.GetDst())
-		out.Nexthops = append(out.Nexthops, hop)
+	if r.GetSource() != "kernel" && r.GetSource() != "" {
+		out.Source, out.Origin, out.Eligible = r.GetSource(), r.GetOrigin(), new(r.GetEligible())
+		out.Why, out.Resolved = r.GetWhy(), newHops(r.GetResolved(), r.GetDst())
 	}
+	out.Nexthops = newHops(r.GetNexthops(), r.GetDst())
 	if len(out.Nexthops) == 1 {
 		hop := out.Nexthops[0]
 		out.Gateway, out.Via, out.Dev = hop.Gateway, hop.Via, hop.Dev
 		out.Nexthops = nil
 	}
 	return out
+}
+
+func newHops(from []*api.NextHop, dst string) (hops []nexthop) {
+	for _, h := range from {
+		hop := nexthop{Dev: h.GetDev(), Weight: h.GetWeight(), Flags: []string{}}
+		hop.Gateway, hop.Via = gateway(h.GetGateway(), dst)
+		hops = append(hops, hop)
+	}
+	return hops
 }
 
 // gateway puts a gateway of another family than the route's apart, as ip does.
@@ -335,8 +349,13 @@ func (r *route) remarks() string {
 			all = append(all, strings.TrimPrefix(hops, " "))
 		}
 	}
+	if r.Source != "" {
+		all = append(all, "from "+r.Source)
+	}
 	switch {
 	case r.Selected == nil:
+	case r.Eligible != nil && !*r.Eligible:
+		all = append(all, r.Why)
 	case !*r.Selected:
 		all = append(all, "not the best of its prefix")
 	case !*r.Installed:

@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -34,14 +35,21 @@ func Lock(netns string) (*os.File, error) {
 		return nil, fmt.Errorf("lock network namespace: %w", err)
 	}
 	for try := 1; ; try++ {
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
+		made := err == nil
+		if errors.Is(err, fs.ErrExist) {
+			f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("lock network namespace: %w", err)
 		}
 		// gofail: var lockOpened struct{}
 		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 			f.Close()
-			if !errors.Is(err, unix.EWOULDBLOCK) {
+			if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+				if made {
+					os.Remove(path)
+				}
 				return nil, fmt.Errorf("lock %s: %w", path, err)
 			}
 			if try < lockTries { // somebody may only look (IsLocked), or be about to end

@@ -55,8 +55,12 @@ func (s *Server) explain(reply *LookupReply, r *rib.RIB, p *probe, result *datap
 	}
 	if x.Prefix.IsValid() {
 		reply.Prefix = x.Prefix.String()
-		if routes := r.At(rib.KeyOf(p.port.VRF, x.Prefix)); len(routes) > 0 {
-			reply.Route = showRoute(r, &routes[0])
+		for _, route := range r.At(rib.KeyOf(p.port.VRF, x.Prefix)) {
+			shown := showRoute(r, &route)
+			reply.Candidates = append(reply.Candidates, shown)
+			if reply.Route == nil && route.Selected {
+				reply.Route = shown
+			}
 		}
 	}
 	if g, err := im.Group(fib.GroupID(result.Group)); err == nil {

@@ -103,13 +103,15 @@ func showRoute(r *rib.RIB, route *rib.Candidate) *Route {
 		Metric: route.Metric, Nhid: route.NextHop, Mtu: route.MTU, Group: uint32(route.Group),
 		Selected: route.Selected, Installed: route.Installed,
 	}
+	out.Source, out.Origin, out.Eligible, out.Why = route.Offered.String(), route.Origin, route.Eligible, route.Why
 	if route.Local {
 		out.Table = tableLocal
 	}
 	if route.Source.IsValid() {
 		out.Prefsrc = route.Source.String()
 	}
-	out.Nexthops = showHops(route.Hops, func(link int) string { l, _ := r.Link(link); return validUTF8(l.Name) })
+	dev := func(link int) string { l, _ := r.Link(link); return validUTF8(l.Name) }
+	out.Nexthops, out.Resolved = showHops(route.Hops, dev), showHops(route.Resolved, dev)
 	return out
 }
 

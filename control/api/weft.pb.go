@@ -1247,6 +1247,11 @@ type Route struct {
 	Selected      bool                   `protobuf:"varint,12,opt,name=selected,proto3" json:"selected,omitempty"`   // the best of its prefix
 	Installed     bool                   `protobuf:"varint,13,opt,name=installed,proto3" json:"installed,omitempty"` // and in the image
 	Prefsrc       string                 `protobuf:"bytes,14,opt,name=prefsrc,proto3" json:"prefsrc,omitempty"`      // source of the kernel's own packets, "": any
+	Source        string                 `protobuf:"bytes,15,opt,name=source,proto3" json:"source,omitempty"`        // who offers it: "kernel", "fpm", "static", "bgp"
+	Origin        uint32                 `protobuf:"varint,16,opt,name=origin,proto3" json:"origin,omitempty"`       // tells routes of one source apart; not of the kernel
+	Eligible      bool                   `protobuf:"varint,17,opt,name=eligible,proto3" json:"eligible,omitempty"`   // it leads somewhere; routes of the kernel always count so
+	Why           string                 `protobuf:"bytes,18,opt,name=why,proto3" json:"why,omitempty"`              // it was chosen, or was not
+	Resolved      []*NextHop             `protobuf:"bytes,19,rep,name=resolved,proto3" json:"resolved,omitempty"`    // what the next hops come to; not of the kernel
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1377,6 +1382,41 @@ func (x *Route) GetPrefsrc() string {
 		return x.Prefsrc
 	}
 	return ""
+}
+
+func (x *Route) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *Route) GetOrigin() uint32 {
+	if x != nil {
+		return x.Origin
+	}
+	return 0
+}
+
+func (x *Route) GetEligible() bool {
+	if x != nil {
+		return x.Eligible
+	}
+	return false
+}
+
+func (x *Route) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *Route) GetResolved() []*NextHop {
+	if x != nil {
+		return x.Resolved
+	}
+	return nil
 }
 
 type NextHop struct {
@@ -1991,6 +2031,7 @@ type LookupReply struct {
 	Result        []byte                 `protobuf:"bytes,20,opt,name=result,proto3" json:"result,omitempty"`            // as it leaves the program
 	Nanoseconds   int64                  `protobuf:"varint,21,opt,name=nanoseconds,proto3" json:"nanoseconds,omitempty"` // that the program ran, by the kernel's clock
 	Kernel        *KernelAnswer          `protobuf:"bytes,22,opt,name=kernel,proto3" json:"kernel,omitempty"`
+	Candidates    []*Route               `protobuf:"bytes,23,rep,name=candidates,proto3" json:"candidates,omitempty"` // of the matched prefix, best first; route is the chosen one
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2175,6 +2216,13 @@ func (x *LookupReply) GetNanoseconds() int64 {
 func (x *LookupReply) GetKernel() *KernelAnswer {
 	if x != nil {
 		return x.Kernel
+	}
+	return nil
+}
+
+func (x *LookupReply) GetCandidates() []*Route {
+	if x != nil {
+		return x.Candidates
 	}
 	return nil
 }
@@ -2974,7 +3022,7 @@ const file_weft_proto_rawDesc = "" +
 	"\x05limit\x18\t \x01(\x04R\x05limitB\x06\n" +
 	"\x04_vrf\"0\n" +
 	"\x06Routes\x12&\n" +
-	"\x06routes\x18\x01 \x03(\v2\x0e.weft.v1.RouteR\x06routes\"\xdd\x02\n" +
+	"\x06routes\x18\x01 \x03(\v2\x0e.weft.v1.RouteR\x06routes\"\xe9\x03\n" +
 	"\x05Route\x12\x10\n" +
 	"\x03dst\x18\x01 \x01(\tR\x03dst\x12\x10\n" +
 	"\x03vrf\x18\x02 \x01(\rR\x03vrf\x12\x14\n" +
@@ -2990,7 +3038,12 @@ const file_weft_proto_rawDesc = "" +
 	"\x05group\x18\v \x01(\rR\x05group\x12\x1a\n" +
 	"\bselected\x18\f \x01(\bR\bselected\x12\x1c\n" +
 	"\tinstalled\x18\r \x01(\bR\tinstalled\x12\x18\n" +
-	"\aprefsrc\x18\x0e \x01(\tR\aprefsrc\"M\n" +
+	"\aprefsrc\x18\x0e \x01(\tR\aprefsrc\x12\x16\n" +
+	"\x06source\x18\x0f \x01(\tR\x06source\x12\x16\n" +
+	"\x06origin\x18\x10 \x01(\rR\x06origin\x12\x1a\n" +
+	"\beligible\x18\x11 \x01(\bR\beligible\x12\x10\n" +
+	"\x03why\x18\x12 \x01(\tR\x03why\x12,\n" +
+	"\bresolved\x18\x13 \x03(\v2\x10.weft.v1.NextHopR\bresolved\"M\n" +
 	"\aNextHop\x12\x18\n" +
 	"\agateway\x18\x01 \x01(\tR\agateway\x12\x10\n" +
 	"\x03dev\x18\x02 \x01(\tR\x03dev\x12\x16\n" +
@@ -3032,7 +3085,7 @@ const file_weft_proto_rawDesc = "" +
 	"\x05sport\x18\x05 \x01(\rR\x05sport\x12\x14\n" +
 	"\x05dport\x18\x06 \x01(\rR\x05dport\x12\x10\n" +
 	"\x03ttl\x18\a \x01(\rR\x03ttl\x12\x16\n" +
-	"\x06length\x18\b \x01(\rR\x06length\"\xd2\x04\n" +
+	"\x06length\x18\b \x01(\rR\x06length\"\x82\x05\n" +
 	"\vLookupReply\x12\x18\n" +
 	"\averdict\x18\x01 \x01(\tR\averdict\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x16\n" +
@@ -3059,7 +3112,10 @@ const file_weft_proto_rawDesc = "" +
 	"\x06packet\x18\x13 \x01(\fR\x06packet\x12\x16\n" +
 	"\x06result\x18\x14 \x01(\fR\x06result\x12 \n" +
 	"\vnanoseconds\x18\x15 \x01(\x03R\vnanoseconds\x12-\n" +
-	"\x06kernel\x18\x16 \x01(\v2\x15.weft.v1.KernelAnswerR\x06kernel\"v\n" +
+	"\x06kernel\x18\x16 \x01(\v2\x15.weft.v1.KernelAnswerR\x06kernel\x12.\n" +
+	"\n" +
+	"candidates\x18\x17 \x03(\v2\x0e.weft.v1.RouteR\n" +
+	"candidates\"v\n" +
 	"\x04Step\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x14\n" +
 	"\x05depth\x18\x02 \x01(\rR\x05depth\x12\x16\n" +
@@ -3182,39 +3238,41 @@ var file_weft_proto_depIdxs = []int32{
 	9,  // 6: weft.v1.Port.counters:type_name -> weft.v1.Counter
 	13, // 7: weft.v1.Routes.routes:type_name -> weft.v1.Route
 	14, // 8: weft.v1.Route.nexthops:type_name -> weft.v1.NextHop
-	17, // 9: weft.v1.Neighbors.neighbors:type_name -> weft.v1.Neighbor
-	20, // 10: weft.v1.Groups.groups:type_name -> weft.v1.Group
-	21, // 11: weft.v1.Group.members:type_name -> weft.v1.Member
-	13, // 12: weft.v1.LookupReply.route:type_name -> weft.v1.Route
-	24, // 13: weft.v1.LookupReply.steps:type_name -> weft.v1.Step
-	25, // 14: weft.v1.LookupReply.kernel:type_name -> weft.v1.KernelAnswer
-	13, // 15: weft.v1.Event.route:type_name -> weft.v1.Route
-	17, // 16: weft.v1.Event.neighbor:type_name -> weft.v1.Neighbor
-	28, // 17: weft.v1.Event.link:type_name -> weft.v1.Link
-	31, // 18: weft.v1.VerifyReply.differences:type_name -> weft.v1.Difference
-	0,  // 19: weft.v1.Router.GetStatus:input_type -> weft.v1.StatusRequest
-	6,  // 20: weft.v1.Router.ListPorts:input_type -> weft.v1.PortsRequest
-	11, // 21: weft.v1.Router.ListRoutes:input_type -> weft.v1.RoutesRequest
-	15, // 22: weft.v1.Router.ListNeighbors:input_type -> weft.v1.NeighborsRequest
-	18, // 23: weft.v1.Router.ListGroups:input_type -> weft.v1.GroupsRequest
-	22, // 24: weft.v1.Router.Lookup:input_type -> weft.v1.LookupRequest
-	26, // 25: weft.v1.Router.Monitor:input_type -> weft.v1.MonitorRequest
-	29, // 26: weft.v1.Router.Verify:input_type -> weft.v1.VerifyRequest
-	32, // 27: weft.v1.Router.Stop:input_type -> weft.v1.StopRequest
-	1,  // 28: weft.v1.Router.GetStatus:output_type -> weft.v1.Status
-	7,  // 29: weft.v1.Router.ListPorts:output_type -> weft.v1.Ports
-	12, // 30: weft.v1.Router.ListRoutes:output_type -> weft.v1.Routes
-	16, // 31: weft.v1.Router.ListNeighbors:output_type -> weft.v1.Neighbors
-	19, // 32: weft.v1.Router.ListGroups:output_type -> weft.v1.Groups
-	23, // 33: weft.v1.Router.Lookup:output_type -> weft.v1.LookupReply
-	27, // 34: weft.v1.Router.Monitor:output_type -> weft.v1.Event
-	30, // 35: weft.v1.Router.Verify:output_type -> weft.v1.VerifyReply
-	33, // 36: weft.v1.Router.Stop:output_type -> weft.v1.StopReply
-	28, // [28:37] is the sub-list for method output_type
-	19, // [19:28] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	14, // 9: weft.v1.Route.resolved:type_name -> weft.v1.NextHop
+	17, // 10: weft.v1.Neighbors.neighbors:type_name -> weft.v1.Neighbor
+	20, // 11: weft.v1.Groups.groups:type_name -> weft.v1.Group
+	21, // 12: weft.v1.Group.members:type_name -> weft.v1.Member
+	13, // 13: weft.v1.LookupReply.route:type_name -> weft.v1.Route
+	24, // 14: weft.v1.LookupReply.steps:type_name -> weft.v1.Step
+	25, // 15: weft.v1.LookupReply.kernel:type_name -> weft.v1.KernelAnswer
+	13, // 16: weft.v1.LookupReply.candidates:type_name -> weft.v1.Route
+	13, // 17: weft.v1.Event.route:type_name -> weft.v1.Route
+	17, // 18: weft.v1.Event.neighbor:type_name -> weft.v1.Neighbor
+	28, // 19: weft.v1.Event.link:type_name -> weft.v1.Link
+	31, // 20: weft.v1.VerifyReply.differences:type_name -> weft.v1.Difference
+	0,  // 21: weft.v1.Router.GetStatus:input_type -> weft.v1.StatusRequest
+	6,  // 22: weft.v1.Router.ListPorts:input_type -> weft.v1.PortsRequest
+	11, // 23: weft.v1.Router.ListRoutes:input_type -> weft.v1.RoutesRequest
+	15, // 24: weft.v1.Router.ListNeighbors:input_type -> weft.v1.NeighborsRequest
+	18, // 25: weft.v1.Router.ListGroups:input_type -> weft.v1.GroupsRequest
+	22, // 26: weft.v1.Router.Lookup:input_type -> weft.v1.LookupRequest
+	26, // 27: weft.v1.Router.Monitor:input_type -> weft.v1.MonitorRequest
+	29, // 28: weft.v1.Router.Verify:input_type -> weft.v1.VerifyRequest
+	32, // 29: weft.v1.Router.Stop:input_type -> weft.v1.StopRequest
+	1,  // 30: weft.v1.Router.GetStatus:output_type -> weft.v1.Status
+	7,  // 31: weft.v1.Router.ListPorts:output_type -> weft.v1.Ports
+	12, // 32: weft.v1.Router.ListRoutes:output_type -> weft.v1.Routes
+	16, // 33: weft.v1.Router.ListNeighbors:output_type -> weft.v1.Neighbors
+	19, // 34: weft.v1.Router.ListGroups:output_type -> weft.v1.Groups
+	23, // 35: weft.v1.Router.Lookup:output_type -> weft.v1.LookupReply
+	27, // 36: weft.v1.Router.Monitor:output_type -> weft.v1.Event
+	30, // 37: weft.v1.Router.Verify:output_type -> weft.v1.VerifyReply
+	33, // 38: weft.v1.Router.Stop:output_type -> weft.v1.StopReply
+	30, // [30:39] is the sub-list for method output_type
+	21, // [21:30] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_weft_proto_init() }

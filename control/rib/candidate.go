@@ -69,13 +69,6 @@ func (c *candidate) scope() uint8 {
 	return 0
 }
 
-func (c *candidate) tos() uint8 {
-	if c.isKernels() {
-		return uint8(c.detail >> 8)
-	}
-	return 0
-}
-
 // particular is 1 if the route is not for all packets to the prefix.
 func (c *candidate) particular() int {
 	if c.isKernels() && c.detail>>8 != 0 {

@@ -1,12 +1,19 @@
-// Package rib holds all that the kernel knows about routing, and keeps a FIB
-// image such that packets find in it what the kernel would do.
+// Package rib holds all that the kernel knows about routing, and what other sources
+// offer, and keeps a FIB image such that packets find in it what the kernel would
+// do, or will do once weft's own routes are programmed into it.
 //
 // # One route
 //
 //	kernel.Route -> candidate of its prefix -> answer (the best one) -> group -> fib.Table
+//	Route -> candidate with its source ------> the same; resolved -> Options.Export
 //
 // Candidates of a prefix are ordered as the kernel does: the local table before
-// the main one, then the lowest metric, then the order of the kernel's list. A
+// the main one, then the lowest metric, then the order of the kernel's list. The
+// preference of a source is the metric of its route, so FIB and kernel agree when
+// the kernel has the same routes; with equal metrics FPM goes before the kernel,
+// whose route is a copy of it, and the kernel before static routes and BGP, for
+// weft replaces no route of others there. Routes of one source with the same, best
+// preference are one route with all their hops. A
 // group stands for what a route says of next hops, word for word ("these hops
 // with these weights", "next-hop object 7"), and not for what that comes to at
 // the moment. So when a link, a next-hop object or a neighbor changes, the group
@@ -27,6 +34,29 @@
 // A hop over a link that is down or has no carrier does not count while there
 // are others; when there is none left, the group punts. The kernel then routes
 // as it sees fit, until its own change of routes has been followed.
+//
+// # Gateways that are found
+//
+// A route of a source other than the kernel may name a gateway without a link. It is
+// found by the longest prefix around it that leads anywhere without that gateway
+// (recurse.go): so a route is never found through itself, and two that are found
+// through each other lead nowhere, unless there is a way out. Default routes count
+// if an option says so. Shares multiply. What is found depends on candidates,
+// links and objects alone, and not on what else was found, or when.
+//
+// When a route changes, the groups with a gateway in its prefix are expanded again,
+// once for each publication (track.go); prefixes are only looked at when a group
+// comes to lead nowhere, or somewhere again: such candidates are not eligible, and
+// the next best is taken. That needs one look at all routes. A neighbor that has
+// failed is left out of a group while it has others.
+//
+// # Weft's own routes in the kernel
+//
+// Static routes and those of BGP are programmed into the kernel by who is told of
+// them (export.go), with protocol 119. When they come back through the mirror
+// they are no candidates but noted (copies.go): so it is known what is
+// missing there or left over. After a restart, though, they are candidates until
+// their source is back: packets do not wait for BGP.
 //
 // # An image that is full
 //

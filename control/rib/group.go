@@ -212,7 +212,11 @@ func (r *RIB) update(g *group) {
 	if g.by != Kernel {
 		r.expandAgain(g)
 	}
+	onLink := g.onLink
 	want, members := r.resolve(g)
+	if g.onLink != onLink && g.created && (g.by != Kernel || g.nextHop != 0) {
+		r.tracking.turned[g] = struct{}{} // attached hosts in its prefixes have routes of their own, or no longer
+	}
 	uses := make([]*adjacency, 0, len(members))
 	err := error(nil)
 	for _, m := range members {

@@ -1,5 +1,7 @@
 package rib
 
+import "slices"
+
 // answer returns the group that packets to a prefix, and to no longer one, are
 // to go to.
 func (r *RIB) answer(k key) (group uint32, ok bool) {
@@ -88,6 +90,16 @@ func (r *RIB) merge(k key) (release func()) {
 		if had {
 			r.dropMerged(old)
 		}
+	}
+}
+
+// mergeAll is merge for all prefixes, where there are other sources than the kernel.
+func (r *RIB) mergeAll() {
+	if !slices.ContainsFunc(r.groups, func(g *group) bool { return g != nil && g.by != Kernel }) {
+		return
+	}
+	for k := range r.routes {
+		r.merge(k)()
 	}
 }
 

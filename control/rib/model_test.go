@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"weft/control/kernel"
+	"weft/test/proof"
 )
 
 // state is a kernel in the simplest way: what is there, by name.
@@ -18,10 +19,35 @@ type state struct {
 	neighbors map[peerKey]kernel.Neighbor
 	objects   map[uint32]kernel.NextHop
 	routes    map[string]*kernel.Route // by prefix and metric
+
+	own map[string]*Route         // of other sources, by prefix, source and origin
+	fpm map[uint32]kernel.NextHop // objects
+
+	sorted  map[netip.Prefix][]offered // of checkOwn
+	lookups int
+}
+
+func newState() *state {
+	return &state{
+		map[int]kernel.Link{}, map[peerKey]kernel.Neighbor{}, map[uint32]kernel.NextHop{}, map[string]*kernel.Route{},
+		map[string]*Route{}, map[uint32]kernel.NextHop{}, nil, 0,
+	}
 }
 
 // give gives a RIB all that is there.
-func (s *state) give(r *RIB) {
+func (s *state) give(t *testing.T, r *RIB) {
+	for source := FPM; source < sources; source++ {
+		r.BeginReplay(source)
+	}
+	for _, n := range s.fpm {
+		r.SetNextHopOf(FPM, n)
+	}
+	for _, m := range s.own {
+		s.setOwn(t, r, m)
+	}
+	for source := FPM; source < sources; source++ {
+		r.EndReplay(source)
+	}
 	r.BeginSync()
 	for _, l := range s.links {
 		r.SetLink(l)
@@ -40,6 +66,10 @@ func (s *state) give(r *RIB) {
 
 // step changes the state, and tells the RIB unless told is false.
 func (s *state) step(t *testing.T, rnd *rand.Rand, r *RIB, told bool) {
+	if rnd.IntN(3) == 0 {
+		s.stepOwn(t, rnd, r, told)
+		return
+	}
 	six := rnd.IntN(2) == 0
 	gateway, prefix := fmt.Sprintf("192.0.2.%d", 1+rnd.IntN(6)), fmt.Sprintf("192.0.%d.%d/%d", rnd.IntN(4), rnd.IntN(8), []int{8, 16, 24, 29, 30, 32}[rnd.IntN(6)])
 	if six {
@@ -140,21 +170,22 @@ func TestFollowingComesToTheSameAsReadingAll(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	s := &state{map[int]kernel.Link{}, map[peerKey]kernel.Neighbor{}, map[uint32]kernel.NextHop{}, map[string]*kernel.Route{}}
+	s := newState()
 	options := Options{Ports: portsBelow(3), Reasons: testReasons} // link 3 is no port
 	followed := New(testImage(t, 1<<20), options)
-	s.give(followed)
+	s.give(t, followed)
+	compared := 0
 	for round := range 300 {
 		told := round%4 != 3
 		for range 20 {
 			s.step(t, rnd, followed, told)
 		}
 		if !told {
-			s.give(followed)
+			s.give(t, followed)
 		}
 		followed.Publish()
 		read := New(testImage(t, 1<<20), options)
-		s.give(read)
+		s.give(t, read)
 		want, got := contents(t, read, 0), contents(t, followed, 0)
 		for p := range want {
 			if got[p] != want[p] {
@@ -170,10 +201,14 @@ func TestFollowingComesToTheSameAsReadingAll(t *testing.T) {
 		if a.Failed+b.Failed+a.Unmatched != 0 || a.Candidates != b.Candidates || a.Groups != b.Groups || a.Adjacencies != b.Adjacencies {
 			t.Errorf("round %d: following %+v, reading %+v", round, a, b)
 		}
+		compared += s.checkOwn(t, fmt.Sprintf("round %d, told %v", round, told), followed)
+		for _, d := range followed.CheckGroups() {
+			t.Errorf("round %d: %s", round, d)
+		}
 		// Another RIB on the same image finds all that it needs.
 		if round%50 == 0 {
 			again := New(followed.Image(), options)
-			s.give(again)
+			s.give(t, again)
 			for p, g := range contents(t, again, 0) {
 				if got[p] != g {
 					t.Errorf("round %d: %s: after a restart %q, before %q", round, p, g, got[p])
@@ -185,4 +220,11 @@ func TestFollowingComesToTheSameAsReadingAll(t *testing.T) {
 			t.FailNow()
 		}
 	}
+	if compared < 300 {
+		t.Errorf("%d prefixes compared with the model", compared)
+	}
+	proof.Record(t, proof.Result{
+		Kind: proof.Agreement, Name: "sources", Count: uint64(compared),
+		What: "prefixes with routes of several sources, gateways found through others: RIB and image against a slow model",
+	})
 }

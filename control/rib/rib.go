@@ -172,8 +172,8 @@ func (r *RIB) EndSync() {
 	r.sweepLinks()
 	r.sweepNextHops()
 	r.sweepRoutes()
-	// gofail: var ribSwept struct{}
 	r.dropCopiesIf(func(c copied) bool { return c.generation != r.generation })
+	// gofail: var ribSwept struct{}
 	r.settle()
 	r.exports.synced = true
 	if r.found != nil {
@@ -188,6 +188,7 @@ func (r *RIB) loading() bool { return r.found != nil }
 
 // load fills the image with all routes at once.
 func (r *RIB) load() {
+	r.mergeAll()
 	for _, h := range r.hosts {
 		r.derive(h.key)() // a host on two links is there twice
 	}
@@ -210,7 +211,6 @@ func (r *RIB) load() {
 		if routes[vrf] == nil {
 			routes[vrf] = make([]fib.Route, 0, sort.Search(len(keys)-i, func(n int) bool { return keys[i+n].vrf != k.vrf }))
 		}
-		r.merge(k)()
 		if g, ok := r.answer(k); ok {
 			routes[vrf] = append(routes[vrf], fib.Route{Prefix: k.prefix(), Group: r.groups[g].id})
 		}

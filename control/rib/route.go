@@ -68,11 +68,13 @@ func (r *RIB) SetRoute(m *kernel.Route, how Change) {
 	if how == Replace && c.rank == rankMain && !c.isCopy() {
 		r.dropCopy(k, c.metric)
 	}
-	if r.refreshed(k, &c, how) { // nothing new: most of a dump
+	best, exists := r.routes[k]
+	switch {
+	case exists && r.refreshed(k, &best, &c, how): // nothing new: most of a dump
 		r.drop(c.group)
 		return
-	}
-	if r.first(k, c) { // nothing to compare with: most of the first dump
+	case !exists: // nothing to compare with: most of the first dump
+		r.first(k, c)
 		return
 	}
 	list, gone := r.enter(r.candidates(k), c, how, k.family)
@@ -89,12 +91,8 @@ func (r *RIB) SetRoute(m *kernel.Route, how Change) {
 }
 
 // refreshed reports whether a prefix has a candidate already, and notes that it
-// was seen. Where rivals are, their order may be new.
-func (r *RIB) refreshed(k key, c *candidate, how Change) bool {
-	best, ok := r.routes[k]
-	if !ok {
-		return false
-	}
+// was seen. Where there are rivals their order may be new.
+func (r *RIB) refreshed(k key, best, c *candidate, how Change) bool {
 	same, rivals := (*candidate)(nil), 0
 	for o := range r.others.at(k) {
 		if o.order(c) == 0 {
@@ -102,14 +100,14 @@ func (r *RIB) refreshed(k key, c *candidate, how Change) bool {
 		}
 	}
 	if best.order(c) == 0 {
-		same, rivals = &best, rivals+1
+		same, rivals = best, rivals+1
 	}
-	if rivals != 1 || !same.equals(c) || how != Dumped && same != &best {
+	if rivals != 1 || !same.equals(c) || how != Dumped && same != best {
 		return false
 	}
 	switch {
 	case *same == *c:
-	case same == &best:
+	case same == best:
 		r.routes[k] = *c
 	default:
 		*same = *c
@@ -117,17 +115,13 @@ func (r *RIB) refreshed(k key, c *candidate, how Change) bool {
 	return true
 }
 
-// first puts a candidate in place if the prefix has no other.
-func (r *RIB) first(k key, c candidate) bool {
-	if _, exists := r.routes[k]; exists {
-		return false
-	}
+// first puts the only candidate of a prefix in place.
+func (r *RIB) first(k key, c candidate) {
 	r.routes[k] = c
 	r.counts.Candidates++
 	r.lengths[lengthKey{k.vrf, k.family, k.bits}]++
 	r.touch(k)
 	r.install(k)
-	return true
 }
 
 // enter puts a candidate into a list in the way it is meant, and returns the

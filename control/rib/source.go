@@ -93,7 +93,8 @@ func (r *RIB) Set(m *Route) error {
 		group: r.hold(r.wishOfSource(m)), metric: m.Preference, detail: m.Origin, rank: ranks[m.Source],
 		protocol: m.Protocol, kind: m.Kind.number(), generation: r.replays[m.Source],
 	}
-	if r.first(k, c) {
+	if _, exists := r.routes[k]; !exists {
+		r.first(k, c)
 		r.reexport(k)
 		return nil
 	}

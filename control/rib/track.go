@@ -100,10 +100,16 @@ func (r *RIB) settle() {
 	if r.loading() {
 		return
 	}
-	for _, k := range r.keysWith(func(c *candidate) bool {
+	keys := r.keysWith(func(c *candidate) bool {
 		_, is := turned[r.groups[c.group]]
-		return is && !c.isKernels()
-	}) {
+		return is
+	})
+	for k, at := range r.merged {
+		if _, is := turned[r.groups[at]]; is {
+			keys = append(keys, k)
+		}
+	}
+	for _, k := range keys {
 		r.install(k)
 		r.reexport(k)
 	}

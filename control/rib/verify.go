@@ -80,10 +80,13 @@ func (r *RIB) Digest(d *Digester, k Key) (sum uint64) {
 // CheckExport compares what the kernel is to have of weft's own routes to a prefix
 // with what it has, and says in words what differs.
 func (r *RIB) CheckExport(k Key) (want, have string, same bool) {
+	if r.options.Export == nil {
+		return "", "", true
+	}
 	t, told := r.exports.told[k.key]
 	list := r.copies.at(k.key)
 	if !told {
-		if r.options.Export == nil || len(list) == 0 {
+		if len(list) == 0 {
 			return "", "", true
 		}
 		return "no route of weft", fmt.Sprintf("%d with protocol %d", len(list), ProtocolWeft), r.hasAdopted(k.key)

@@ -90,10 +90,12 @@ func New(im *bpf.Image, o Options) (*Engine, error) {
 	e, err := newEngine(im, s, pins{o.Dir, found{}.free(), ourAbout(1, cpus)})
 	if err == nil {
 		if err = e.pins.create(im, s); err == nil {
-			err = e.startWatch()
+			if err = e.startWatch(); err != nil {
+				err = errors.Join(err, e.pins.remove())
+			}
 		}
 		if err != nil {
-			e.release()
+			err = errors.Join(err, e.release())
 		}
 	}
 	if err != nil {

@@ -336,8 +336,11 @@ func (e *Engine) adoptPort(number uint32, l link.Link) (*port, error) {
 		p.Mode = dataplane.TC
 	}
 	nl, err := netlink.LinkByIndex(p.Ifindex)
-	if p.Ifindex == 0 || err != nil {
+	if p.Ifindex == 0 || errors.As(err, new(netlink.LinkNotFoundError)) {
 		return nil, e.detach(p)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ask for its interface: %w", err)
 	}
 	p.Name, p.veth = nl.Attrs().Name, nl.Type() == "veth"
 	if err := e.adoptEgress(p); err != nil {

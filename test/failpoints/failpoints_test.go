@@ -82,7 +82,7 @@ func (r *router) killAt(s *star.Stream, stop *stopping, point string) {
 	r.IP("r1", "route del 10.210.0.0/24")
 	r.CatchUp()
 	s.Stop()
-	if lost := s.Gen.Sent() - s.Arrived(); lost != 0 {
+	if lost := s.Sent() - s.Arrived(); lost != 0 {
 		r.Errorf("%d packets are lost", lost)
 	}
 	if stop.fresh {

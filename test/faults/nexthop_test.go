@@ -91,7 +91,7 @@ func TestMemberDown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lost := s.Gen.Sent() - s.Arrived() - there.Packets
+	lost := s.Sent() - s.Arrived() - there.Packets
 	t.Logf("%d of %d packets lost, %d told by weft; %d went to it", lost, s.Gen.Sent(), dropped, there.Packets)
 	s.Close()
 
@@ -203,7 +203,7 @@ func (f *fault) dropped(port uint32) *atomic.Uint64 {
 	f.Helper()
 	var mem []byte
 	f.Pins(func(dir string) {
-		m, err := ebpf.LoadPinnedMap(filepath.Join(dir, "transmits"), nil)
+		m, err := ebpf.LoadPinnedMap(filepath.Join(dir, "current", "transmits"), nil)
 		if err == nil {
 			defer m.Close()
 			size := (int(unsafe.Sizeof(bpf.Transmits{})) + unix.Getpagesize() - 1) &^ (unix.Getpagesize() - 1)

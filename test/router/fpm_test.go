@@ -71,13 +71,19 @@ func TestFPM(t *testing.T) {
 	p := n.Path(2)
 	say(fpmFrame("10.70.0.0/16", star.HostAddr(2, 4).String()))
 	wantAnswer(unix.RTM_F_OFFLOAD)
-	n.WantForward("10.70.0.1", "to-h2", star.HostAddr(2, 4).String())
+	goesTo := func(host int) { // as far as weft knows: Linux has no such route
+		t.Helper()
+		n.WantLookup("10.70.0.1", func(l *star.Lookup) bool {
+			return l.Verdict == "forward" && l.Dev == fmt.Sprint("to-h", host) && l.Gateway == star.HostAddr(host, 4).String()
+		})
+	}
+	goesTo(2)
 	n.WantCounted("to-h1", "forwarded", 1, func() { p.Crosses(p.Packet("10.70.0.1")) })
 	say(fpmFrame("10.71.0.0/16", "192.0.2.99")) // nobody knows the way to that gateway
 	wantAnswer(unix.RTM_F_OFFLOAD_FAILED)
 	say(fpmFrame("10.70.0.0/16", star.HostAddr(3, 4).String()))
 	wantAnswer(unix.RTM_F_OFFLOAD)
-	n.WantForward("10.70.0.1", "to-h3", star.HostAddr(3, 4).String())
+	goesTo(3)
 	say(fpmFrame("10.70.0.0/16", ""))
 	n.WantReason("10.70.0.1", "ipv4_lpm_miss")
 	if o := n.Weft("status", "--json"); o.Code != 0 {

@@ -2,8 +2,10 @@ package star
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"runtime"
+	"strings"
 	"time"
 
 	"weft/test/traffic"
@@ -17,6 +19,8 @@ type Stream struct {
 	Sinks map[string]*traffic.Sink
 	Ended chan error
 	End   context.CancelFunc
+
+	unsent uint64 // by h1's interface, before the stream
 }
 
 // rate of streams, packets a second. What a test changes under it takes long
@@ -57,7 +61,34 @@ func (n *Network) Stream(dst ...string) *Stream {
 		n.Fatal(err)
 	}
 	n.Cleanup(s.Gen.Close)
+	s.unsent = n.unsent()
 	return s
+}
+
+// unsent is how many frames h1's interface could not send: the queue of the veth was
+// full, as the machine was busy with something else. The router has not seen them.
+func (n *Network) unsent() (sum uint64) {
+	n.Helper()
+	for line := range strings.Lines(n.Command("h1", "ethtool", "-S", "eth0")) {
+		var count uint64
+		if name, text, _ := strings.Cut(strings.TrimSpace(line), ": "); strings.HasSuffix(name, "_xdp_xmit_errors") {
+			if _, err := fmt.Sscan(text, &count); err != nil {
+				n.Fatal(err)
+			}
+			sum += count
+		}
+	}
+	return sum
+}
+
+// Sent returns how many packets the router has been sent.
+func (s *Stream) Sent() uint64 {
+	s.Helper()
+	unsent := s.Network.unsent() - s.unsent
+	if unsent > 0 {
+		s.Logf("%d of %d packets were not sent: h1 was too busy", unsent, s.Gen.Sent())
+	}
+	return s.Gen.Sent() - unsent
 }
 
 // Burst sends so many packets at once and waits until they have arrived.
@@ -147,7 +178,7 @@ func (s *Stream) Lost() (lost int) {
 			lost++
 		}
 	}
-	return lost
+	return lost - int(s.Gen.Sent()-s.Sent())
 }
 
 // missing returns which of the packets that were sent have not come to a host.
@@ -164,9 +195,10 @@ func (s *Stream) missing(host string) []uint64 {
 // how many were sent.
 func (s *Stream) WantAll() (sent uint64) {
 	s.Helper()
-	sent = s.Gen.Sent()
+	sent = s.Sent()
 	if lost := s.Lost(); lost != 0 {
 		s.Errorf("%d of %d packets are lost", lost, sent)
+		s.LogDrops()
 	}
 	for _, host := range []string{"h2", "h3"} {
 		c := s.Counts(host)
@@ -175,6 +207,24 @@ func (s *Stream) WantAll() (sent uint64) {
 		}
 	}
 	return sent
+}
+
+// LogDrops logs where interfaces say that they have dropped something: in a queue
+// that was full, if all is busy.
+func (s *Stream) LogDrops() {
+	s.Helper()
+	for _, at := range []struct{ node, name string }{
+		{"h1", "eth0"}, {"r1", "to-h1"}, {"r1", "to-h2"}, {"r1", "to-h3"}, {"h2", "eth0"}, {"h3", "eth0"},
+	} {
+		out, _ := s.Lab.Output(at.node, "ethtool", "-S", at.name)
+		for line := range strings.Lines(string(out)) {
+			name, count, _ := strings.Cut(strings.TrimSpace(line), ": ")
+			if (strings.Contains(name, "drop") || strings.Contains(name, "err")) && count != "0" {
+				s.Logf("%s of %s: %s %s", at.name, at.node, name, count)
+			}
+		}
+		s.Logf("%s of %s: %v", at.name, at.node, s.Link(at.node, at.name).Attrs().Statistics)
+	}
 }
 
 // Close ends the stream, for another one to begin.
