@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -97,13 +98,17 @@ func TestAcknowledgeLatest(t *testing.T) {
 func TestAcknowledgeToTheDeaf(t *testing.T) {
 	w := newWorld(t, Config{Acknowledge: true})
 	c := w.dial()
-	const prefixes, rounds = 2000, 50
+	const prefixes, rounds = 2000, 50 // more bytes of answers than sockets hold
 	for round := range rounds {
+		var messages [][]byte
 		for i := range prefixes {
-			c.say(via(fmt.Sprintf("10.%d.%d.0/24", i/250, i%250), fmt.Sprintf("198.51.100.%d", round)))
+			messages = append(messages, via(fmt.Sprintf("10.%d.%d.0/24", i/250, i%250), fmt.Sprintf("198.51.100.%d", round)))
+		}
+		for part := range slices.Chunk(messages, 500) {
+			c.say(part...)
 		}
 	}
-	w.applied(prefixes * rounds)
+	w.applied(c.sent)
 	w.wantVia("10.0.9.0/24", fmt.Sprintf("198.51.100.%d", rounds-1))
 	w.server.peer.ackMu.Lock()
 	waiting := len(w.server.peer.acks.items)
