@@ -162,8 +162,8 @@ func (n *Network) Path(to int) *Path {
 	n.Helper()
 	host := fmt.Sprintf("h%d", to)
 	p := &Path{
-		From: n.Wire("h1", "eth0"), To: n.Wire(host, "eth0"), In: n.Mac("r1", "to-h1"), Out: n.Mac("r1", "to-"+host),
-		Source: n.Mac("h1", "eth0"), End: n.Mac(host, "eth0"), Dev: "to-h1",
+		From: n.Wire("h1", "eth0"), To: n.Wire(host, "eth0"), In: n.MAC("r1", "to-h1"), Out: n.MAC("r1", "to-"+host),
+		Source: n.MAC("h1", "eth0"), End: n.MAC(host, "eth0"), Dev: "to-h1",
 	}
 	p.Src[4], p.Src[6] = HostAddr(1, 4), HostAddr(1, 6)
 	return p

@@ -144,7 +144,7 @@ func (n *Network) Link(node, name string) (l netlink.Link) {
 	return l
 }
 
-func (n *Network) Mac(node, name string) (m [6]byte) {
+func (n *Network) MAC(node, name string) (m [6]byte) {
 	n.Helper()
 	copy(m[:], n.Link(node, name).Attrs().HardwareAddr)
 	return m

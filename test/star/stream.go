@@ -30,7 +30,7 @@ const Rate = 20000
 // Stream makes a stream to destinations in turns: a power of two of them.
 func (n *Network) Stream(dst ...string) *Stream {
 	n.Helper()
-	spec := traffic.Spec{SrcMAC: n.Mac("h1", "eth0"), DstMAC: n.Mac("r1", "to-h1"), Src: HostAddr(1, 4), FrameSize: 128}
+	spec := traffic.Spec{SrcMAC: n.MAC("h1", "eth0"), DstMAC: n.MAC("r1", "to-h1"), Src: HostAddr(1, 4), FrameSize: 128}
 	for _, d := range dst {
 		spec.Dst = append(spec.Dst, netip.MustParseAddr(d))
 	}
@@ -39,7 +39,7 @@ func (n *Network) Stream(dst ...string) *Stream {
 	}
 	s := &Stream{Network: n, Sinks: map[string]*traffic.Sink{}}
 	for _, host := range []string{"h2", "h3"} {
-		index, mac := n.Link(host, "eth0").Attrs().Index, n.Mac(host, "eth0")
+		index, mac := n.Link(host, "eth0").Attrs().Index, n.MAC(host, "eth0")
 		err := n.Lab.In(host, func() error {
 			sink, err := traffic.NewSink(index, traffic.SinkOptions{Check: true, TTL: 63, MAC: mac})
 			if err == nil {
