@@ -39,7 +39,7 @@ func runDaemon(ctx context.Context, e *env, o runOptions) error {
 	report := daemon.Report()
 	err := daemon.Run(signals, daemon.Options{
 		Ports: o.ports, Mode: dataplane.Mode(o.wantedMode()), ReceiveBuffer: o.receiveBuffer, FIBSize: o.fibSize << 20, Socket: e.socket, Config: o.config,
-		Version: e.version, Log: slog.New(slog.NewTextHandler(out, nil)), Ready: func() { report(nil) },
+		FPM: daemon.FPM{Address: o.fpmAddress, Acknowledge: o.fpmAck}, Version: e.version, Log: slog.New(slog.NewTextHandler(out, nil)), Ready: func() { report(nil) },
 	})
 	err = daemonFailure("run", err)
 	report(err)

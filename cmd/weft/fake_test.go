@@ -28,6 +28,7 @@ type fake struct {
 	state       string
 	noPorts     bool
 	unaccounted bool
+	fpm         *api.FPM
 	differences int
 	pending     bool                    // a configuration waits to be confirmed
 	same        bool                    // a plan has no changes
@@ -48,6 +49,7 @@ func (f *fake) GetStatus(context.Context, *api.StatusRequest) (*api.Status, erro
 		Netlink: &api.Netlink{Changes: 12, Overruns: 1, Syncs: 2, LastSync: 412e6},
 		Program: &api.Program{Id: 12, Tag: "143cf00c85a8178e", Instructions: 1871, JitedBytes: 8714, Features: []string{"vlan", "vrf"}},
 	}
+	s.Fpm = f.fpm
 	if f.unaccounted {
 		s.Unaccounted = 12
 	}

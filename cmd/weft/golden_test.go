@@ -10,9 +10,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"weft/control/api"
 )
 
 var update = flag.Bool("update", false, "write testdata anew")
@@ -31,6 +34,10 @@ var golden = []struct {
 	{"status-no-ports", fake{noPorts: true}, "status"},
 	{"status-unaccounted", fake{unaccounted: true}, "status"},
 	{"status-unaccounted-json", fake{unaccounted: true}, "status -j -p"},
+	{"status-fpm", fake{fpm: &api.FPM{Address: "127.0.0.1:2620", Peer: "127.0.0.1:40112", Since: began.Add(-90 * time.Second).UnixNano(),
+		Routes: 10006, Stale: 12, Parked: 3, Nexthops: 14, Connections: 2, Frames: 10020, BadFrames: 1, Messages: 10026, Offloaded: 10003}}, "status"},
+	{"status-fpm-nobody", fake{fpm: &api.FPM{Address: "127.0.0.1:2620", Refused: 1}}, "status"},
+	{"status-fpm-json", fake{fpm: &api.FPM{Address: "127.0.0.1:2620", Peer: "127.0.0.1:40112", Since: began.UnixNano(), Routes: 7}}, "status -j"},
 	{"ports-unaccounted", fake{unaccounted: true}, "ports"},
 	{"ports", fake{}, "ports"},
 	{"ports-json", fake{}, "ports --json --pretty"},

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"net/netip"
 	"strconv"
 
 	"github.com/spf13/cobra"
 
+	"weft/control/fpm"
 	portset "weft/control/ports"
 	"weft/fib"
 )
@@ -16,8 +18,11 @@ type runOptions struct {
 	log           string // path; "": stderr
 	mode          string // "auto", "native", "generic", "tc"
 	config        string // path; "": the default one
-	receiveBuffer int    // of the netlink socket, bytes; 0: the default
-	fibSize       int    // MiB at most; 0: as it comes
+	fpm           string // address; "": none
+	fpmAddress    netip.AddrPort
+	fpmAck        bool
+	receiveBuffer int // of the netlink socket, bytes; 0: the default
+	fibSize       int // MiB at most; 0: as it comes
 }
 
 var runModes = []string{"auto", "native", "generic", "tc"}
@@ -40,6 +45,7 @@ If a daemon was killed, what it left forwarding goes on, and run takes it over.`
   sudo weft run --detach --log /var/log/weft.log
   sudo weft run --ports 'eth*' --ports 'veth-*'
   sudo weft run --config router.yaml
+  sudo weft run --fpm 127.0.0.1:2620
   sudo weft -n router1 run`,
 		Annotations:       map[string]string{inFull: "yes"},
 		Args:              atMost(0),
@@ -58,6 +64,8 @@ If a daemon was killed, what it left forwarding goes on, and run takes it over.`
 	f.StringVar(&o.config, "config", "", "configuration `FILE` (default: /etc/weft/weft.yaml if it is there and -n is not)")
 	f.StringVar(&o.mode, "mode", "auto", "how to take packets from ports: auto, native, generic or tc")
 	f.IntVar(&o.fibSize, "fib-size", 0, "at most `MIB` for the FIB; Linux forwards what does not fit (default: 512)")
+	f.StringVar(&o.fpm, "fpm", "", "take routes from FRR's zebra (-M dplane_fpm_nl) on `ADDRESS`, like 127.0.0.1:2620")
+	f.BoolVar(&o.fpmAck, "fpm-acknowledge", true, "tell FRR which routes packets find (FRR 8.5 and later listen)")
 	f.IntVar(&o.receiveBuffer, "receive-buffer", 0, "`BYTES` of the netlink socket's receive buffer, for tests")
 	if err := f.MarkHidden("receive-buffer"); err != nil {
 		panic(err) // it is defined above
@@ -72,13 +80,18 @@ func (o *runOptions) check() error {
 	}
 	for _, m := range runModes {
 		if o.mode == m {
-			return o.checkNumbers()
+			return o.checkValues()
 		}
 	}
 	return usage("--mode "+o.mode+": no such mode", meant(o.mode, runModes, "want auto, native, generic or tc"))
 }
 
-func (o *runOptions) checkNumbers() error {
+func (o *runOptions) checkValues() (err error) {
+	if o.fpm != "" {
+		if o.fpmAddress, err = fpm.ParseAddress(o.fpm); err != nil {
+			return usagef("--fpm %v", err)
+		}
+	}
 	switch {
 	case o.receiveBuffer < 0:
 		return usagef("--receive-buffer %d: want 0 or more", o.receiveBuffer)
@@ -104,6 +117,9 @@ func (o *runOptions) arguments(e *env) []string {
 	}
 	if o.config != "" {
 		args = append(args, "--config", o.config)
+	}
+	if o.fpm != "" {
+		args = append(args, "--fpm", o.fpm, "--fpm-acknowledge="+strconv.FormatBool(o.fpmAck))
 	}
 	if e.socket != "" {
 		args = append(args, "--socket", e.socket)

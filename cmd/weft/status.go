@@ -48,6 +48,7 @@ type routerStatus struct {
 	FIB         fibStatus     `json:"fib"`
 	Netlink     netlinkStatus `json:"netlink"`
 	Program     programStatus `json:"program"`
+	FPM         *fpmStatus    `json:"fpm,omitempty"` // none: it takes no routes from FRR
 	Trouble     []string      `json:"trouble"`
 }
 
@@ -121,6 +122,7 @@ func (e *env) newStatus(s *api.Status, p *ports) *routerStatus {
 		Netlink: netlinkStatus{n.GetChanges(), n.GetOverruns(), n.GetInterrupted(), n.GetSyncs(), n.GetFailed(), n.GetUndecodable(), n.GetLastSync()},
 		Program: programStatus{g.GetId(), g.GetTag(), g.GetInstructions(), g.GetJitedBytes(), append([]string{}, g.GetFeatures()...)},
 	}
+	out.FPM = e.newFPMStatus(s.GetFpm())
 	for _, one := range p.Ports {
 		out.Ports = append(out.Ports, one.Ifname)
 	}
@@ -183,6 +185,9 @@ func (s *routerStatus) print(w io.Writer, p *ports) error {
 	line("next hops", "%s, %s", count(f.Groups, "group"), count(f.Adjacencies, "adjacency"))
 	line("fib", "%s used of %s, generation %d", size(f.Used), size(f.Size), f.Generation)
 	line("netlink", "%s; %s, the last took %s; %s", count(n.Changes, "change"), count(n.Syncs, "sync"), short(time.Duration(n.LastSync)), n.losses())
+	if s.FPM != nil {
+		line("fpm", "%s", s.FPM)
+	}
 	line("program", "id %d tag %s, %s, %d bytes of machine code", g.ID, g.Tag, count(g.Instructions, "instruction"), g.JITedBytes)
 	features := strings.Join(g.Features, ", ")
 	if features == "" {

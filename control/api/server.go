@@ -31,6 +31,7 @@ type Config struct {
 	Identity      Identity
 	Program       func() (*Program, error) // that forwards now
 	Degraded      func() string            // why it is not the one that the ports need; "": it is
+	FPM           func() *FPM              // nil: there is none
 	Stop          func()                   // ends the daemon and gives the ports back; it does not wait
 	Stopped       <-chan struct{}          // closed when that is done
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"weft/control/fpm"
 	"weft/control/rib"
 )
 
@@ -37,6 +39,9 @@ func (s *Server) GetStatus(ctx context.Context, _ *StatusRequest) (*Status, erro
 		st.State = Forwarding
 	default:
 	}
+	if s.config.FPM != nil {
+		st.Fpm = s.config.FPM()
+	}
 	counts, err := s.config.Follower.Counts(ctx)
 	if err != nil {
 		return nil, ended(err)
@@ -62,6 +67,20 @@ func (s *Server) GetStatus(ctx context.Context, _ *StatusRequest) (*Status, erro
 		return nil, status.Errorf(codes.Internal, "describe the program: %v", err)
 	}
 	return st, nil
+}
+
+// DescribeFPM says how the server for FRR is.
+func DescribeFPM(address netip.AddrPort, s fpm.Status) *FPM {
+	f := &FPM{
+		Address: address.String(), Routes: uint64(s.Routes), Stale: uint64(s.Stale), Parked: uint64(s.Parked), Nexthops: uint64(s.NextHops),
+		Queued: uint64(s.Queued), Connections: s.Connections, Refused: s.Refused, Frames: s.Frames, BadFrames: s.BadFrames,
+		Messages: s.Messages, Ignored: s.Ignored, Undecodable: s.Undecodable, Swept: s.Swept, Offloaded: s.Offloaded,
+		OffloadFailed: s.OffloadFailed,
+	}
+	if s.Peer.IsValid() {
+		f.Peer, f.Since = s.Peer.String(), s.Since.UnixNano()
+	}
+	return f
 }
 
 func describeFIB(f *FIB, r *rib.RIB) {

@@ -77,6 +77,7 @@ type Status struct {
 	Memory        uint64                 `protobuf:"varint,12,opt,name=memory,proto3" json:"memory,omitempty"`           // of the process, resident, bytes
 	Unaccounted   uint64                 `protobuf:"varint,13,opt,name=unaccounted,proto3" json:"unaccounted,omitempty"` // of all ports
 	Degraded      string                 `protobuf:"bytes,14,opt,name=degraded,proto3" json:"degraded,omitempty"`        // why it does not forward as the ports need; "": it does
+	Fpm           *FPM                   `protobuf:"bytes,15,opt,name=fpm,proto3" json:"fpm,omitempty"`                  // none: it takes no routes from FRR
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -209,6 +210,194 @@ func (x *Status) GetDegraded() string {
 	return ""
 }
 
+func (x *Status) GetFpm() *FPM {
+	if x != nil {
+		return x.Fpm
+	}
+	return nil
+}
+
+// FPM is the server that FRR's zebra connects to.
+type FPM struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"` // that it listens on
+	Peer          string                 `protobuf:"bytes,2,opt,name=peer,proto3" json:"peer,omitempty"`       // "": nobody is connected
+	Since         int64                  `protobuf:"varint,3,opt,name=since,proto3" json:"since,omitempty"`    // of the peer
+	Routes        uint64                 `protobuf:"varint,4,opt,name=routes,proto3" json:"routes,omitempty"`
+	Stale         uint64                 `protobuf:"varint,5,opt,name=stale,proto3" json:"stale,omitempty"`       // of routes: of a connection that has ended
+	Parked        uint64                 `protobuf:"varint,6,opt,name=parked,proto3" json:"parked,omitempty"`     // of routes: for next-hop objects and tables that are not known
+	Nexthops      uint64                 `protobuf:"varint,7,opt,name=nexthops,proto3" json:"nexthops,omitempty"` // objects
+	Queued        uint64                 `protobuf:"varint,8,opt,name=queued,proto3" json:"queued,omitempty"`     // changes that are not in the RIB yet
+	Connections   uint64                 `protobuf:"varint,9,opt,name=connections,proto3" json:"connections,omitempty"`
+	Refused       uint64                 `protobuf:"varint,10,opt,name=refused,proto3" json:"refused,omitempty"` // connections
+	Frames        uint64                 `protobuf:"varint,11,opt,name=frames,proto3" json:"frames,omitempty"`
+	BadFrames     uint64                 `protobuf:"varint,12,opt,name=bad_frames,json=badFrames,proto3" json:"bad_frames,omitempty"` // each ended a connection
+	Messages      uint64                 `protobuf:"varint,13,opt,name=messages,proto3" json:"messages,omitempty"`
+	Ignored       uint64                 `protobuf:"varint,14,opt,name=ignored,proto3" json:"ignored,omitempty"`                                  // messages: not about routes by destination
+	Undecodable   uint64                 `protobuf:"varint,15,opt,name=undecodable,proto3" json:"undecodable,omitempty"`                          // messages
+	Swept         uint64                 `protobuf:"varint,16,opt,name=swept,proto3" json:"swept,omitempty"`                                      // stale routes that were removed
+	Offloaded     uint64                 `protobuf:"varint,17,opt,name=offloaded,proto3" json:"offloaded,omitempty"`                              // acknowledged to FRR
+	OffloadFailed uint64                 `protobuf:"varint,18,opt,name=offload_failed,json=offloadFailed,proto3" json:"offload_failed,omitempty"` // told FRR that packets do not find them
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FPM) Reset() {
+	*x = FPM{}
+	mi := &file_weft_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FPM) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FPM) ProtoMessage() {}
+
+func (x *FPM) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FPM.ProtoReflect.Descriptor instead.
+func (*FPM) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *FPM) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *FPM) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
+}
+
+func (x *FPM) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *FPM) GetRoutes() uint64 {
+	if x != nil {
+		return x.Routes
+	}
+	return 0
+}
+
+func (x *FPM) GetStale() uint64 {
+	if x != nil {
+		return x.Stale
+	}
+	return 0
+}
+
+func (x *FPM) GetParked() uint64 {
+	if x != nil {
+		return x.Parked
+	}
+	return 0
+}
+
+func (x *FPM) GetNexthops() uint64 {
+	if x != nil {
+		return x.Nexthops
+	}
+	return 0
+}
+
+func (x *FPM) GetQueued() uint64 {
+	if x != nil {
+		return x.Queued
+	}
+	return 0
+}
+
+func (x *FPM) GetConnections() uint64 {
+	if x != nil {
+		return x.Connections
+	}
+	return 0
+}
+
+func (x *FPM) GetRefused() uint64 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+func (x *FPM) GetFrames() uint64 {
+	if x != nil {
+		return x.Frames
+	}
+	return 0
+}
+
+func (x *FPM) GetBadFrames() uint64 {
+	if x != nil {
+		return x.BadFrames
+	}
+	return 0
+}
+
+func (x *FPM) GetMessages() uint64 {
+	if x != nil {
+		return x.Messages
+	}
+	return 0
+}
+
+func (x *FPM) GetIgnored() uint64 {
+	if x != nil {
+		return x.Ignored
+	}
+	return 0
+}
+
+func (x *FPM) GetUndecodable() uint64 {
+	if x != nil {
+		return x.Undecodable
+	}
+	return 0
+}
+
+func (x *FPM) GetSwept() uint64 {
+	if x != nil {
+		return x.Swept
+	}
+	return 0
+}
+
+func (x *FPM) GetOffloaded() uint64 {
+	if x != nil {
+		return x.Offloaded
+	}
+	return 0
+}
+
+func (x *FPM) GetOffloadFailed() uint64 {
+	if x != nil {
+		return x.OffloadFailed
+	}
+	return 0
+}
+
 type FIB struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Size          uint64                 `protobuf:"varint,1,opt,name=size,proto3" json:"size,omitempty"` // of the image, bytes
@@ -229,7 +418,7 @@ type FIB struct {
 
 func (x *FIB) Reset() {
 	*x = FIB{}
-	mi := &file_weft_proto_msgTypes[2]
+	mi := &file_weft_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -241,7 +430,7 @@ func (x *FIB) String() string {
 func (*FIB) ProtoMessage() {}
 
 func (x *FIB) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[2]
+	mi := &file_weft_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -254,7 +443,7 @@ func (x *FIB) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FIB.ProtoReflect.Descriptor instead.
 func (*FIB) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{2}
+	return file_weft_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *FIB) GetSize() uint64 {
@@ -356,7 +545,7 @@ type Netlink struct {
 
 func (x *Netlink) Reset() {
 	*x = Netlink{}
-	mi := &file_weft_proto_msgTypes[3]
+	mi := &file_weft_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -368,7 +557,7 @@ func (x *Netlink) String() string {
 func (*Netlink) ProtoMessage() {}
 
 func (x *Netlink) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[3]
+	mi := &file_weft_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -381,7 +570,7 @@ func (x *Netlink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Netlink.ProtoReflect.Descriptor instead.
 func (*Netlink) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{3}
+	return file_weft_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Netlink) GetChanges() uint64 {
@@ -446,7 +635,7 @@ type Program struct {
 
 func (x *Program) Reset() {
 	*x = Program{}
-	mi := &file_weft_proto_msgTypes[4]
+	mi := &file_weft_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -458,7 +647,7 @@ func (x *Program) String() string {
 func (*Program) ProtoMessage() {}
 
 func (x *Program) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[4]
+	mi := &file_weft_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -471,7 +660,7 @@ func (x *Program) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Program.ProtoReflect.Descriptor instead.
 func (*Program) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{4}
+	return file_weft_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Program) GetId() uint32 {
@@ -517,7 +706,7 @@ type PortsRequest struct {
 
 func (x *PortsRequest) Reset() {
 	*x = PortsRequest{}
-	mi := &file_weft_proto_msgTypes[5]
+	mi := &file_weft_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -529,7 +718,7 @@ func (x *PortsRequest) String() string {
 func (*PortsRequest) ProtoMessage() {}
 
 func (x *PortsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[5]
+	mi := &file_weft_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -542,7 +731,7 @@ func (x *PortsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PortsRequest.ProtoReflect.Descriptor instead.
 func (*PortsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{5}
+	return file_weft_proto_rawDescGZIP(), []int{6}
 }
 
 type Ports struct {
@@ -555,7 +744,7 @@ type Ports struct {
 
 func (x *Ports) Reset() {
 	*x = Ports{}
-	mi := &file_weft_proto_msgTypes[6]
+	mi := &file_weft_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -567,7 +756,7 @@ func (x *Ports) String() string {
 func (*Ports) ProtoMessage() {}
 
 func (x *Ports) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[6]
+	mi := &file_weft_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -580,7 +769,7 @@ func (x *Ports) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ports.ProtoReflect.Descriptor instead.
 func (*Ports) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{6}
+	return file_weft_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Ports) GetPorts() []*Port {
@@ -624,7 +813,7 @@ type Port struct {
 
 func (x *Port) Reset() {
 	*x = Port{}
-	mi := &file_weft_proto_msgTypes[7]
+	mi := &file_weft_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -636,7 +825,7 @@ func (x *Port) String() string {
 func (*Port) ProtoMessage() {}
 
 func (x *Port) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[7]
+	mi := &file_weft_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -649,7 +838,7 @@ func (x *Port) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Port.ProtoReflect.Descriptor instead.
 func (*Port) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{7}
+	return file_weft_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Port) GetNumber() uint32 {
@@ -798,7 +987,7 @@ type Counter struct {
 
 func (x *Counter) Reset() {
 	*x = Counter{}
-	mi := &file_weft_proto_msgTypes[8]
+	mi := &file_weft_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -810,7 +999,7 @@ func (x *Counter) String() string {
 func (*Counter) ProtoMessage() {}
 
 func (x *Counter) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[8]
+	mi := &file_weft_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -823,7 +1012,7 @@ func (x *Counter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counter.ProtoReflect.Descriptor instead.
 func (*Counter) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{8}
+	return file_weft_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Counter) GetReason() string {
@@ -872,7 +1061,7 @@ type Refused struct {
 
 func (x *Refused) Reset() {
 	*x = Refused{}
-	mi := &file_weft_proto_msgTypes[9]
+	mi := &file_weft_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -884,7 +1073,7 @@ func (x *Refused) String() string {
 func (*Refused) ProtoMessage() {}
 
 func (x *Refused) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[9]
+	mi := &file_weft_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -897,7 +1086,7 @@ func (x *Refused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refused.ProtoReflect.Descriptor instead.
 func (*Refused) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{9}
+	return file_weft_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Refused) GetDev() string {
@@ -931,7 +1120,7 @@ type RoutesRequest struct {
 
 func (x *RoutesRequest) Reset() {
 	*x = RoutesRequest{}
-	mi := &file_weft_proto_msgTypes[10]
+	mi := &file_weft_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -943,7 +1132,7 @@ func (x *RoutesRequest) String() string {
 func (*RoutesRequest) ProtoMessage() {}
 
 func (x *RoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[10]
+	mi := &file_weft_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -956,7 +1145,7 @@ func (x *RoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoutesRequest.ProtoReflect.Descriptor instead.
 func (*RoutesRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{10}
+	return file_weft_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RoutesRequest) GetFamily() uint32 {
@@ -1031,7 +1220,7 @@ type Routes struct {
 
 func (x *Routes) Reset() {
 	*x = Routes{}
-	mi := &file_weft_proto_msgTypes[11]
+	mi := &file_weft_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1043,7 +1232,7 @@ func (x *Routes) String() string {
 func (*Routes) ProtoMessage() {}
 
 func (x *Routes) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[11]
+	mi := &file_weft_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1056,7 +1245,7 @@ func (x *Routes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Routes.ProtoReflect.Descriptor instead.
 func (*Routes) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{11}
+	return file_weft_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Routes) GetRoutes() []*Route {
@@ -1093,7 +1282,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_weft_proto_msgTypes[12]
+	mi := &file_weft_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1105,7 +1294,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[12]
+	mi := &file_weft_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1118,7 +1307,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{12}
+	return file_weft_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Route) GetDst() string {
@@ -1265,7 +1454,7 @@ type NextHop struct {
 
 func (x *NextHop) Reset() {
 	*x = NextHop{}
-	mi := &file_weft_proto_msgTypes[13]
+	mi := &file_weft_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1277,7 +1466,7 @@ func (x *NextHop) String() string {
 func (*NextHop) ProtoMessage() {}
 
 func (x *NextHop) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[13]
+	mi := &file_weft_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1290,7 +1479,7 @@ func (x *NextHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NextHop.ProtoReflect.Descriptor instead.
 func (*NextHop) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{13}
+	return file_weft_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *NextHop) GetGateway() string {
@@ -1322,7 +1511,7 @@ type NeighborsRequest struct {
 
 func (x *NeighborsRequest) Reset() {
 	*x = NeighborsRequest{}
-	mi := &file_weft_proto_msgTypes[14]
+	mi := &file_weft_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1334,7 +1523,7 @@ func (x *NeighborsRequest) String() string {
 func (*NeighborsRequest) ProtoMessage() {}
 
 func (x *NeighborsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[14]
+	mi := &file_weft_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1347,7 +1536,7 @@ func (x *NeighborsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighborsRequest.ProtoReflect.Descriptor instead.
 func (*NeighborsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{14}
+	return file_weft_proto_rawDescGZIP(), []int{15}
 }
 
 type Neighbors struct {
@@ -1359,7 +1548,7 @@ type Neighbors struct {
 
 func (x *Neighbors) Reset() {
 	*x = Neighbors{}
-	mi := &file_weft_proto_msgTypes[15]
+	mi := &file_weft_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1371,7 +1560,7 @@ func (x *Neighbors) String() string {
 func (*Neighbors) ProtoMessage() {}
 
 func (x *Neighbors) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[15]
+	mi := &file_weft_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1384,7 +1573,7 @@ func (x *Neighbors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Neighbors.ProtoReflect.Descriptor instead.
 func (*Neighbors) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{15}
+	return file_weft_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Neighbors) GetNeighbors() []*Neighbor {
@@ -1407,7 +1596,7 @@ type Neighbor struct {
 
 func (x *Neighbor) Reset() {
 	*x = Neighbor{}
-	mi := &file_weft_proto_msgTypes[16]
+	mi := &file_weft_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1419,7 +1608,7 @@ func (x *Neighbor) String() string {
 func (*Neighbor) ProtoMessage() {}
 
 func (x *Neighbor) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[16]
+	mi := &file_weft_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1432,7 +1621,7 @@ func (x *Neighbor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Neighbor.ProtoReflect.Descriptor instead.
 func (*Neighbor) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{16}
+	return file_weft_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Neighbor) GetDst() string {
@@ -1479,7 +1668,7 @@ type GroupsRequest struct {
 
 func (x *GroupsRequest) Reset() {
 	*x = GroupsRequest{}
-	mi := &file_weft_proto_msgTypes[17]
+	mi := &file_weft_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1491,7 +1680,7 @@ func (x *GroupsRequest) String() string {
 func (*GroupsRequest) ProtoMessage() {}
 
 func (x *GroupsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[17]
+	mi := &file_weft_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1504,7 +1693,7 @@ func (x *GroupsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupsRequest.ProtoReflect.Descriptor instead.
 func (*GroupsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{17}
+	return file_weft_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GroupsRequest) GetId() uint32 {
@@ -1523,7 +1712,7 @@ type Groups struct {
 
 func (x *Groups) Reset() {
 	*x = Groups{}
-	mi := &file_weft_proto_msgTypes[18]
+	mi := &file_weft_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1535,7 +1724,7 @@ func (x *Groups) String() string {
 func (*Groups) ProtoMessage() {}
 
 func (x *Groups) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[18]
+	mi := &file_weft_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1548,7 +1737,7 @@ func (x *Groups) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Groups.ProtoReflect.Descriptor instead.
 func (*Groups) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{18}
+	return file_weft_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Groups) GetGroups() []*Group {
@@ -1573,7 +1762,7 @@ type Group struct {
 
 func (x *Group) Reset() {
 	*x = Group{}
-	mi := &file_weft_proto_msgTypes[19]
+	mi := &file_weft_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1585,7 +1774,7 @@ func (x *Group) String() string {
 func (*Group) ProtoMessage() {}
 
 func (x *Group) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[19]
+	mi := &file_weft_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1598,7 +1787,7 @@ func (x *Group) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Group.ProtoReflect.Descriptor instead.
 func (*Group) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{19}
+	return file_weft_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Group) GetId() uint32 {
@@ -1665,7 +1854,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_weft_proto_msgTypes[20]
+	mi := &file_weft_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1677,7 +1866,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[20]
+	mi := &file_weft_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1690,7 +1879,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{20}
+	return file_weft_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Member) GetAdjacency() uint32 {
@@ -1758,7 +1947,7 @@ type LookupRequest struct {
 
 func (x *LookupRequest) Reset() {
 	*x = LookupRequest{}
-	mi := &file_weft_proto_msgTypes[21]
+	mi := &file_weft_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1770,7 +1959,7 @@ func (x *LookupRequest) String() string {
 func (*LookupRequest) ProtoMessage() {}
 
 func (x *LookupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[21]
+	mi := &file_weft_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1783,7 +1972,7 @@ func (x *LookupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupRequest.ProtoReflect.Descriptor instead.
 func (*LookupRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{21}
+	return file_weft_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *LookupRequest) GetDst() string {
@@ -1873,7 +2062,7 @@ type LookupReply struct {
 
 func (x *LookupReply) Reset() {
 	*x = LookupReply{}
-	mi := &file_weft_proto_msgTypes[22]
+	mi := &file_weft_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1885,7 +2074,7 @@ func (x *LookupReply) String() string {
 func (*LookupReply) ProtoMessage() {}
 
 func (x *LookupReply) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[22]
+	mi := &file_weft_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1898,7 +2087,7 @@ func (x *LookupReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupReply.ProtoReflect.Descriptor instead.
 func (*LookupReply) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{22}
+	return file_weft_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *LookupReply) GetVerdict() string {
@@ -2075,7 +2264,7 @@ type Step struct {
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_weft_proto_msgTypes[23]
+	mi := &file_weft_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2087,7 +2276,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[23]
+	mi := &file_weft_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2100,7 +2289,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{23}
+	return file_weft_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Step) GetNode() string {
@@ -2153,7 +2342,7 @@ type KernelAnswer struct {
 
 func (x *KernelAnswer) Reset() {
 	*x = KernelAnswer{}
-	mi := &file_weft_proto_msgTypes[24]
+	mi := &file_weft_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2165,7 +2354,7 @@ func (x *KernelAnswer) String() string {
 func (*KernelAnswer) ProtoMessage() {}
 
 func (x *KernelAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[24]
+	mi := &file_weft_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2178,7 +2367,7 @@ func (x *KernelAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KernelAnswer.ProtoReflect.Descriptor instead.
 func (*KernelAnswer) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{24}
+	return file_weft_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *KernelAnswer) GetAgrees() bool {
@@ -2232,7 +2421,7 @@ type MonitorRequest struct {
 
 func (x *MonitorRequest) Reset() {
 	*x = MonitorRequest{}
-	mi := &file_weft_proto_msgTypes[25]
+	mi := &file_weft_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2244,7 +2433,7 @@ func (x *MonitorRequest) String() string {
 func (*MonitorRequest) ProtoMessage() {}
 
 func (x *MonitorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[25]
+	mi := &file_weft_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2257,7 +2446,7 @@ func (x *MonitorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonitorRequest.ProtoReflect.Descriptor instead.
 func (*MonitorRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{25}
+	return file_weft_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *MonitorRequest) GetKinds() []string {
@@ -2283,7 +2472,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_weft_proto_msgTypes[26]
+	mi := &file_weft_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2295,7 +2484,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[26]
+	mi := &file_weft_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2308,7 +2497,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{26}
+	return file_weft_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Event) GetTime() int64 {
@@ -2382,7 +2571,7 @@ type Link struct {
 
 func (x *Link) Reset() {
 	*x = Link{}
-	mi := &file_weft_proto_msgTypes[27]
+	mi := &file_weft_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2394,7 +2583,7 @@ func (x *Link) String() string {
 func (*Link) ProtoMessage() {}
 
 func (x *Link) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[27]
+	mi := &file_weft_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2407,7 +2596,7 @@ func (x *Link) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Link.ProtoReflect.Descriptor instead.
 func (*Link) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{27}
+	return file_weft_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Link) GetIfindex() uint32 {
@@ -2467,7 +2656,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_weft_proto_msgTypes[28]
+	mi := &file_weft_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2479,7 +2668,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[28]
+	mi := &file_weft_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2492,7 +2681,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{28}
+	return file_weft_proto_rawDescGZIP(), []int{29}
 }
 
 type VerifyReply struct {
@@ -2510,7 +2699,7 @@ type VerifyReply struct {
 
 func (x *VerifyReply) Reset() {
 	*x = VerifyReply{}
-	mi := &file_weft_proto_msgTypes[29]
+	mi := &file_weft_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2522,7 +2711,7 @@ func (x *VerifyReply) String() string {
 func (*VerifyReply) ProtoMessage() {}
 
 func (x *VerifyReply) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[29]
+	mi := &file_weft_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2535,7 +2724,7 @@ func (x *VerifyReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyReply.ProtoReflect.Descriptor instead.
 func (*VerifyReply) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{29}
+	return file_weft_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *VerifyReply) GetChecked() uint64 {
@@ -2600,7 +2789,7 @@ type Difference struct {
 
 func (x *Difference) Reset() {
 	*x = Difference{}
-	mi := &file_weft_proto_msgTypes[30]
+	mi := &file_weft_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2612,7 +2801,7 @@ func (x *Difference) String() string {
 func (*Difference) ProtoMessage() {}
 
 func (x *Difference) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[30]
+	mi := &file_weft_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2625,7 +2814,7 @@ func (x *Difference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Difference.ProtoReflect.Descriptor instead.
 func (*Difference) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{30}
+	return file_weft_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Difference) GetDst() string {
@@ -2671,7 +2860,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_weft_proto_msgTypes[31]
+	mi := &file_weft_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2683,7 +2872,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[31]
+	mi := &file_weft_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2696,7 +2885,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{31}
+	return file_weft_proto_rawDescGZIP(), []int{32}
 }
 
 type StopReply struct {
@@ -2707,7 +2896,7 @@ type StopReply struct {
 
 func (x *StopReply) Reset() {
 	*x = StopReply{}
-	mi := &file_weft_proto_msgTypes[32]
+	mi := &file_weft_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2719,7 +2908,7 @@ func (x *StopReply) String() string {
 func (*StopReply) ProtoMessage() {}
 
 func (x *StopReply) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[32]
+	mi := &file_weft_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2732,7 +2921,7 @@ func (x *StopReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopReply.ProtoReflect.Descriptor instead.
 func (*StopReply) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{32}
+	return file_weft_proto_rawDescGZIP(), []int{33}
 }
 
 type GetConfigRequest struct {
@@ -2744,7 +2933,7 @@ type GetConfigRequest struct {
 
 func (x *GetConfigRequest) Reset() {
 	*x = GetConfigRequest{}
-	mi := &file_weft_proto_msgTypes[33]
+	mi := &file_weft_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2756,7 +2945,7 @@ func (x *GetConfigRequest) String() string {
 func (*GetConfigRequest) ProtoMessage() {}
 
 func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[33]
+	mi := &file_weft_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2769,7 +2958,7 @@ func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigRequest.ProtoReflect.Descriptor instead.
 func (*GetConfigRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{33}
+	return file_weft_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GetConfigRequest) GetGeneration() uint64 {
@@ -2789,7 +2978,7 @@ type Configuration struct {
 
 func (x *Configuration) Reset() {
 	*x = Configuration{}
-	mi := &file_weft_proto_msgTypes[34]
+	mi := &file_weft_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2801,7 +2990,7 @@ func (x *Configuration) String() string {
 func (*Configuration) ProtoMessage() {}
 
 func (x *Configuration) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[34]
+	mi := &file_weft_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2814,7 +3003,7 @@ func (x *Configuration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Configuration.ProtoReflect.Descriptor instead.
 func (*Configuration) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{34}
+	return file_weft_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Configuration) GetText() string {
@@ -2841,7 +3030,7 @@ type PlanConfigRequest struct {
 
 func (x *PlanConfigRequest) Reset() {
 	*x = PlanConfigRequest{}
-	mi := &file_weft_proto_msgTypes[35]
+	mi := &file_weft_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2853,7 +3042,7 @@ func (x *PlanConfigRequest) String() string {
 func (*PlanConfigRequest) ProtoMessage() {}
 
 func (x *PlanConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[35]
+	mi := &file_weft_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2866,7 +3055,7 @@ func (x *PlanConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanConfigRequest.ProtoReflect.Descriptor instead.
 func (*PlanConfigRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{35}
+	return file_weft_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *PlanConfigRequest) GetText() string {
@@ -2895,7 +3084,7 @@ type ConfigPlan struct {
 
 func (x *ConfigPlan) Reset() {
 	*x = ConfigPlan{}
-	mi := &file_weft_proto_msgTypes[36]
+	mi := &file_weft_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2907,7 +3096,7 @@ func (x *ConfigPlan) String() string {
 func (*ConfigPlan) ProtoMessage() {}
 
 func (x *ConfigPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[36]
+	mi := &file_weft_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2920,7 +3109,7 @@ func (x *ConfigPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigPlan.ProtoReflect.Descriptor instead.
 func (*ConfigPlan) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{36}
+	return file_weft_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ConfigPlan) GetChanges() []*ConfigChange {
@@ -2965,7 +3154,7 @@ type ConfigChange struct {
 
 func (x *ConfigChange) Reset() {
 	*x = ConfigChange{}
-	mi := &file_weft_proto_msgTypes[37]
+	mi := &file_weft_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2977,7 +3166,7 @@ func (x *ConfigChange) String() string {
 func (*ConfigChange) ProtoMessage() {}
 
 func (x *ConfigChange) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[37]
+	mi := &file_weft_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2990,7 +3179,7 @@ func (x *ConfigChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigChange.ProtoReflect.Descriptor instead.
 func (*ConfigChange) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{37}
+	return file_weft_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ConfigChange) GetOp() string {
@@ -3047,7 +3236,7 @@ type ApplyConfigRequest struct {
 
 func (x *ApplyConfigRequest) Reset() {
 	*x = ApplyConfigRequest{}
-	mi := &file_weft_proto_msgTypes[38]
+	mi := &file_weft_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3059,7 +3248,7 @@ func (x *ApplyConfigRequest) String() string {
 func (*ApplyConfigRequest) ProtoMessage() {}
 
 func (x *ApplyConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[38]
+	mi := &file_weft_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3072,7 +3261,7 @@ func (x *ApplyConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyConfigRequest.ProtoReflect.Descriptor instead.
 func (*ApplyConfigRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{38}
+	return file_weft_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ApplyConfigRequest) GetText() string {
@@ -3111,7 +3300,7 @@ type ConfirmConfigRequest struct {
 
 func (x *ConfirmConfigRequest) Reset() {
 	*x = ConfirmConfigRequest{}
-	mi := &file_weft_proto_msgTypes[39]
+	mi := &file_weft_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3123,7 +3312,7 @@ func (x *ConfirmConfigRequest) String() string {
 func (*ConfirmConfigRequest) ProtoMessage() {}
 
 func (x *ConfirmConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[39]
+	mi := &file_weft_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3136,7 +3325,7 @@ func (x *ConfirmConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmConfigRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmConfigRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{39}
+	return file_weft_proto_rawDescGZIP(), []int{40}
 }
 
 type ConfirmConfigReply struct {
@@ -3148,7 +3337,7 @@ type ConfirmConfigReply struct {
 
 func (x *ConfirmConfigReply) Reset() {
 	*x = ConfirmConfigReply{}
-	mi := &file_weft_proto_msgTypes[40]
+	mi := &file_weft_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3160,7 +3349,7 @@ func (x *ConfirmConfigReply) String() string {
 func (*ConfirmConfigReply) ProtoMessage() {}
 
 func (x *ConfirmConfigReply) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[40]
+	mi := &file_weft_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3173,7 +3362,7 @@ func (x *ConfirmConfigReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmConfigReply.ProtoReflect.Descriptor instead.
 func (*ConfirmConfigReply) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{40}
+	return file_weft_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ConfirmConfigReply) GetGeneration() uint64 {
@@ -3192,7 +3381,7 @@ type RollbackConfigRequest struct {
 
 func (x *RollbackConfigRequest) Reset() {
 	*x = RollbackConfigRequest{}
-	mi := &file_weft_proto_msgTypes[41]
+	mi := &file_weft_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3204,7 +3393,7 @@ func (x *RollbackConfigRequest) String() string {
 func (*RollbackConfigRequest) ProtoMessage() {}
 
 func (x *RollbackConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[41]
+	mi := &file_weft_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3217,7 +3406,7 @@ func (x *RollbackConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackConfigRequest.ProtoReflect.Descriptor instead.
 func (*RollbackConfigRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{41}
+	return file_weft_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RollbackConfigRequest) GetChanges() uint32 {
@@ -3235,7 +3424,7 @@ type GenerationsRequest struct {
 
 func (x *GenerationsRequest) Reset() {
 	*x = GenerationsRequest{}
-	mi := &file_weft_proto_msgTypes[42]
+	mi := &file_weft_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3247,7 +3436,7 @@ func (x *GenerationsRequest) String() string {
 func (*GenerationsRequest) ProtoMessage() {}
 
 func (x *GenerationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[42]
+	mi := &file_weft_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3260,7 +3449,7 @@ func (x *GenerationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenerationsRequest.ProtoReflect.Descriptor instead.
 func (*GenerationsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{42}
+	return file_weft_proto_rawDescGZIP(), []int{43}
 }
 
 type Generations struct {
@@ -3276,7 +3465,7 @@ type Generations struct {
 
 func (x *Generations) Reset() {
 	*x = Generations{}
-	mi := &file_weft_proto_msgTypes[43]
+	mi := &file_weft_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3288,7 +3477,7 @@ func (x *Generations) String() string {
 func (*Generations) ProtoMessage() {}
 
 func (x *Generations) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[43]
+	mi := &file_weft_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3301,7 +3490,7 @@ func (x *Generations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Generations.ProtoReflect.Descriptor instead.
 func (*Generations) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{43}
+	return file_weft_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Generations) GetGenerations() []*Generation {
@@ -3355,7 +3544,7 @@ type Generation struct {
 
 func (x *Generation) Reset() {
 	*x = Generation{}
-	mi := &file_weft_proto_msgTypes[44]
+	mi := &file_weft_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3367,7 +3556,7 @@ func (x *Generation) String() string {
 func (*Generation) ProtoMessage() {}
 
 func (x *Generation) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[44]
+	mi := &file_weft_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3380,7 +3569,7 @@ func (x *Generation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Generation.ProtoReflect.Descriptor instead.
 func (*Generation) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{44}
+	return file_weft_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Generation) GetNumber() uint64 {
@@ -3455,7 +3644,7 @@ type ChangeRouteRequest struct {
 
 func (x *ChangeRouteRequest) Reset() {
 	*x = ChangeRouteRequest{}
-	mi := &file_weft_proto_msgTypes[45]
+	mi := &file_weft_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3467,7 +3656,7 @@ func (x *ChangeRouteRequest) String() string {
 func (*ChangeRouteRequest) ProtoMessage() {}
 
 func (x *ChangeRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[45]
+	mi := &file_weft_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3480,7 +3669,7 @@ func (x *ChangeRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeRouteRequest.ProtoReflect.Descriptor instead.
 func (*ChangeRouteRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{45}
+	return file_weft_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ChangeRouteRequest) GetOp() string {
@@ -3545,7 +3734,7 @@ const file_weft_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
 	"weft.proto\x12\aweft.v1\"\x0f\n" +
-	"\rStatusRequest\"\x8c\x03\n" +
+	"\rStatusRequest\"\xac\x03\n" +
 	"\x06Status\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\x03R\x03pid\x12\x18\n" +
@@ -3561,7 +3750,29 @@ const file_weft_proto_rawDesc = "" +
 	"\aprogram\x18\v \x01(\v2\x10.weft.v1.ProgramR\aprogram\x12\x16\n" +
 	"\x06memory\x18\f \x01(\x04R\x06memory\x12 \n" +
 	"\vunaccounted\x18\r \x01(\x04R\vunaccounted\x12\x1a\n" +
-	"\bdegraded\x18\x0e \x01(\tR\bdegraded\"\xd6\x02\n" +
+	"\bdegraded\x18\x0e \x01(\tR\bdegraded\x12\x1e\n" +
+	"\x03fpm\x18\x0f \x01(\v2\f.weft.v1.FPMR\x03fpm\"\xe9\x03\n" +
+	"\x03FPM\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x12\n" +
+	"\x04peer\x18\x02 \x01(\tR\x04peer\x12\x14\n" +
+	"\x05since\x18\x03 \x01(\x03R\x05since\x12\x16\n" +
+	"\x06routes\x18\x04 \x01(\x04R\x06routes\x12\x14\n" +
+	"\x05stale\x18\x05 \x01(\x04R\x05stale\x12\x16\n" +
+	"\x06parked\x18\x06 \x01(\x04R\x06parked\x12\x1a\n" +
+	"\bnexthops\x18\a \x01(\x04R\bnexthops\x12\x16\n" +
+	"\x06queued\x18\b \x01(\x04R\x06queued\x12 \n" +
+	"\vconnections\x18\t \x01(\x04R\vconnections\x12\x18\n" +
+	"\arefused\x18\n" +
+	" \x01(\x04R\arefused\x12\x16\n" +
+	"\x06frames\x18\v \x01(\x04R\x06frames\x12\x1d\n" +
+	"\n" +
+	"bad_frames\x18\f \x01(\x04R\tbadFrames\x12\x1a\n" +
+	"\bmessages\x18\r \x01(\x04R\bmessages\x12\x18\n" +
+	"\aignored\x18\x0e \x01(\x04R\aignored\x12 \n" +
+	"\vundecodable\x18\x0f \x01(\x04R\vundecodable\x12\x14\n" +
+	"\x05swept\x18\x10 \x01(\x04R\x05swept\x12\x1c\n" +
+	"\toffloaded\x18\x11 \x01(\x04R\toffloaded\x12%\n" +
+	"\x0eoffload_failed\x18\x12 \x01(\x04R\roffloadFailed\"\xd6\x02\n" +
 	"\x03FIB\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\x04R\x04size\x12\x12\n" +
 	"\x04used\x18\x02 \x01(\x04R\x04used\x12\x1e\n" +
@@ -3890,116 +4101,118 @@ func file_weft_proto_rawDescGZIP() []byte {
 	return file_weft_proto_rawDescData
 }
 
-var file_weft_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_weft_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_weft_proto_goTypes = []any{
 	(*StatusRequest)(nil),         // 0: weft.v1.StatusRequest
 	(*Status)(nil),                // 1: weft.v1.Status
-	(*FIB)(nil),                   // 2: weft.v1.FIB
-	(*Netlink)(nil),               // 3: weft.v1.Netlink
-	(*Program)(nil),               // 4: weft.v1.Program
-	(*PortsRequest)(nil),          // 5: weft.v1.PortsRequest
-	(*Ports)(nil),                 // 6: weft.v1.Ports
-	(*Port)(nil),                  // 7: weft.v1.Port
-	(*Counter)(nil),               // 8: weft.v1.Counter
-	(*Refused)(nil),               // 9: weft.v1.Refused
-	(*RoutesRequest)(nil),         // 10: weft.v1.RoutesRequest
-	(*Routes)(nil),                // 11: weft.v1.Routes
-	(*Route)(nil),                 // 12: weft.v1.Route
-	(*NextHop)(nil),               // 13: weft.v1.NextHop
-	(*NeighborsRequest)(nil),      // 14: weft.v1.NeighborsRequest
-	(*Neighbors)(nil),             // 15: weft.v1.Neighbors
-	(*Neighbor)(nil),              // 16: weft.v1.Neighbor
-	(*GroupsRequest)(nil),         // 17: weft.v1.GroupsRequest
-	(*Groups)(nil),                // 18: weft.v1.Groups
-	(*Group)(nil),                 // 19: weft.v1.Group
-	(*Member)(nil),                // 20: weft.v1.Member
-	(*LookupRequest)(nil),         // 21: weft.v1.LookupRequest
-	(*LookupReply)(nil),           // 22: weft.v1.LookupReply
-	(*Step)(nil),                  // 23: weft.v1.Step
-	(*KernelAnswer)(nil),          // 24: weft.v1.KernelAnswer
-	(*MonitorRequest)(nil),        // 25: weft.v1.MonitorRequest
-	(*Event)(nil),                 // 26: weft.v1.Event
-	(*Link)(nil),                  // 27: weft.v1.Link
-	(*VerifyRequest)(nil),         // 28: weft.v1.VerifyRequest
-	(*VerifyReply)(nil),           // 29: weft.v1.VerifyReply
-	(*Difference)(nil),            // 30: weft.v1.Difference
-	(*StopRequest)(nil),           // 31: weft.v1.StopRequest
-	(*StopReply)(nil),             // 32: weft.v1.StopReply
-	(*GetConfigRequest)(nil),      // 33: weft.v1.GetConfigRequest
-	(*Configuration)(nil),         // 34: weft.v1.Configuration
-	(*PlanConfigRequest)(nil),     // 35: weft.v1.PlanConfigRequest
-	(*ConfigPlan)(nil),            // 36: weft.v1.ConfigPlan
-	(*ConfigChange)(nil),          // 37: weft.v1.ConfigChange
-	(*ApplyConfigRequest)(nil),    // 38: weft.v1.ApplyConfigRequest
-	(*ConfirmConfigRequest)(nil),  // 39: weft.v1.ConfirmConfigRequest
-	(*ConfirmConfigReply)(nil),    // 40: weft.v1.ConfirmConfigReply
-	(*RollbackConfigRequest)(nil), // 41: weft.v1.RollbackConfigRequest
-	(*GenerationsRequest)(nil),    // 42: weft.v1.GenerationsRequest
-	(*Generations)(nil),           // 43: weft.v1.Generations
-	(*Generation)(nil),            // 44: weft.v1.Generation
-	(*ChangeRouteRequest)(nil),    // 45: weft.v1.ChangeRouteRequest
+	(*FPM)(nil),                   // 2: weft.v1.FPM
+	(*FIB)(nil),                   // 3: weft.v1.FIB
+	(*Netlink)(nil),               // 4: weft.v1.Netlink
+	(*Program)(nil),               // 5: weft.v1.Program
+	(*PortsRequest)(nil),          // 6: weft.v1.PortsRequest
+	(*Ports)(nil),                 // 7: weft.v1.Ports
+	(*Port)(nil),                  // 8: weft.v1.Port
+	(*Counter)(nil),               // 9: weft.v1.Counter
+	(*Refused)(nil),               // 10: weft.v1.Refused
+	(*RoutesRequest)(nil),         // 11: weft.v1.RoutesRequest
+	(*Routes)(nil),                // 12: weft.v1.Routes
+	(*Route)(nil),                 // 13: weft.v1.Route
+	(*NextHop)(nil),               // 14: weft.v1.NextHop
+	(*NeighborsRequest)(nil),      // 15: weft.v1.NeighborsRequest
+	(*Neighbors)(nil),             // 16: weft.v1.Neighbors
+	(*Neighbor)(nil),              // 17: weft.v1.Neighbor
+	(*GroupsRequest)(nil),         // 18: weft.v1.GroupsRequest
+	(*Groups)(nil),                // 19: weft.v1.Groups
+	(*Group)(nil),                 // 20: weft.v1.Group
+	(*Member)(nil),                // 21: weft.v1.Member
+	(*LookupRequest)(nil),         // 22: weft.v1.LookupRequest
+	(*LookupReply)(nil),           // 23: weft.v1.LookupReply
+	(*Step)(nil),                  // 24: weft.v1.Step
+	(*KernelAnswer)(nil),          // 25: weft.v1.KernelAnswer
+	(*MonitorRequest)(nil),        // 26: weft.v1.MonitorRequest
+	(*Event)(nil),                 // 27: weft.v1.Event
+	(*Link)(nil),                  // 28: weft.v1.Link
+	(*VerifyRequest)(nil),         // 29: weft.v1.VerifyRequest
+	(*VerifyReply)(nil),           // 30: weft.v1.VerifyReply
+	(*Difference)(nil),            // 31: weft.v1.Difference
+	(*StopRequest)(nil),           // 32: weft.v1.StopRequest
+	(*StopReply)(nil),             // 33: weft.v1.StopReply
+	(*GetConfigRequest)(nil),      // 34: weft.v1.GetConfigRequest
+	(*Configuration)(nil),         // 35: weft.v1.Configuration
+	(*PlanConfigRequest)(nil),     // 36: weft.v1.PlanConfigRequest
+	(*ConfigPlan)(nil),            // 37: weft.v1.ConfigPlan
+	(*ConfigChange)(nil),          // 38: weft.v1.ConfigChange
+	(*ApplyConfigRequest)(nil),    // 39: weft.v1.ApplyConfigRequest
+	(*ConfirmConfigRequest)(nil),  // 40: weft.v1.ConfirmConfigRequest
+	(*ConfirmConfigReply)(nil),    // 41: weft.v1.ConfirmConfigReply
+	(*RollbackConfigRequest)(nil), // 42: weft.v1.RollbackConfigRequest
+	(*GenerationsRequest)(nil),    // 43: weft.v1.GenerationsRequest
+	(*Generations)(nil),           // 44: weft.v1.Generations
+	(*Generation)(nil),            // 45: weft.v1.Generation
+	(*ChangeRouteRequest)(nil),    // 46: weft.v1.ChangeRouteRequest
 }
 var file_weft_proto_depIdxs = []int32{
-	2,  // 0: weft.v1.Status.fib:type_name -> weft.v1.FIB
-	3,  // 1: weft.v1.Status.netlink:type_name -> weft.v1.Netlink
-	4,  // 2: weft.v1.Status.program:type_name -> weft.v1.Program
-	7,  // 3: weft.v1.Ports.ports:type_name -> weft.v1.Port
-	9,  // 4: weft.v1.Ports.refused:type_name -> weft.v1.Refused
-	8,  // 5: weft.v1.Port.counters:type_name -> weft.v1.Counter
-	12, // 6: weft.v1.Routes.routes:type_name -> weft.v1.Route
-	13, // 7: weft.v1.Route.nexthops:type_name -> weft.v1.NextHop
-	13, // 8: weft.v1.Route.resolved:type_name -> weft.v1.NextHop
-	16, // 9: weft.v1.Neighbors.neighbors:type_name -> weft.v1.Neighbor
-	19, // 10: weft.v1.Groups.groups:type_name -> weft.v1.Group
-	20, // 11: weft.v1.Group.members:type_name -> weft.v1.Member
-	12, // 12: weft.v1.LookupReply.route:type_name -> weft.v1.Route
-	23, // 13: weft.v1.LookupReply.steps:type_name -> weft.v1.Step
-	24, // 14: weft.v1.LookupReply.kernel:type_name -> weft.v1.KernelAnswer
-	12, // 15: weft.v1.LookupReply.candidates:type_name -> weft.v1.Route
-	12, // 16: weft.v1.Event.route:type_name -> weft.v1.Route
-	16, // 17: weft.v1.Event.neighbor:type_name -> weft.v1.Neighbor
-	27, // 18: weft.v1.Event.link:type_name -> weft.v1.Link
-	30, // 19: weft.v1.VerifyReply.differences:type_name -> weft.v1.Difference
-	37, // 20: weft.v1.ConfigPlan.changes:type_name -> weft.v1.ConfigChange
-	44, // 21: weft.v1.Generations.generations:type_name -> weft.v1.Generation
-	13, // 22: weft.v1.ChangeRouteRequest.nexthops:type_name -> weft.v1.NextHop
-	0,  // 23: weft.v1.Router.GetStatus:input_type -> weft.v1.StatusRequest
-	5,  // 24: weft.v1.Router.ListPorts:input_type -> weft.v1.PortsRequest
-	10, // 25: weft.v1.Router.ListRoutes:input_type -> weft.v1.RoutesRequest
-	14, // 26: weft.v1.Router.ListNeighbors:input_type -> weft.v1.NeighborsRequest
-	17, // 27: weft.v1.Router.ListGroups:input_type -> weft.v1.GroupsRequest
-	21, // 28: weft.v1.Router.Lookup:input_type -> weft.v1.LookupRequest
-	25, // 29: weft.v1.Router.Monitor:input_type -> weft.v1.MonitorRequest
-	28, // 30: weft.v1.Router.Verify:input_type -> weft.v1.VerifyRequest
-	33, // 31: weft.v1.Router.GetConfig:input_type -> weft.v1.GetConfigRequest
-	35, // 32: weft.v1.Router.PlanConfig:input_type -> weft.v1.PlanConfigRequest
-	38, // 33: weft.v1.Router.ApplyConfig:input_type -> weft.v1.ApplyConfigRequest
-	39, // 34: weft.v1.Router.ConfirmConfig:input_type -> weft.v1.ConfirmConfigRequest
-	41, // 35: weft.v1.Router.RollbackConfig:input_type -> weft.v1.RollbackConfigRequest
-	42, // 36: weft.v1.Router.ListGenerations:input_type -> weft.v1.GenerationsRequest
-	45, // 37: weft.v1.Router.ChangeRoute:input_type -> weft.v1.ChangeRouteRequest
-	31, // 38: weft.v1.Router.Stop:input_type -> weft.v1.StopRequest
-	1,  // 39: weft.v1.Router.GetStatus:output_type -> weft.v1.Status
-	6,  // 40: weft.v1.Router.ListPorts:output_type -> weft.v1.Ports
-	11, // 41: weft.v1.Router.ListRoutes:output_type -> weft.v1.Routes
-	15, // 42: weft.v1.Router.ListNeighbors:output_type -> weft.v1.Neighbors
-	18, // 43: weft.v1.Router.ListGroups:output_type -> weft.v1.Groups
-	22, // 44: weft.v1.Router.Lookup:output_type -> weft.v1.LookupReply
-	26, // 45: weft.v1.Router.Monitor:output_type -> weft.v1.Event
-	29, // 46: weft.v1.Router.Verify:output_type -> weft.v1.VerifyReply
-	34, // 47: weft.v1.Router.GetConfig:output_type -> weft.v1.Configuration
-	36, // 48: weft.v1.Router.PlanConfig:output_type -> weft.v1.ConfigPlan
-	36, // 49: weft.v1.Router.ApplyConfig:output_type -> weft.v1.ConfigPlan
-	40, // 50: weft.v1.Router.ConfirmConfig:output_type -> weft.v1.ConfirmConfigReply
-	36, // 51: weft.v1.Router.RollbackConfig:output_type -> weft.v1.ConfigPlan
-	43, // 52: weft.v1.Router.ListGenerations:output_type -> weft.v1.Generations
-	36, // 53: weft.v1.Router.ChangeRoute:output_type -> weft.v1.ConfigPlan
-	32, // 54: weft.v1.Router.Stop:output_type -> weft.v1.StopReply
-	39, // [39:55] is the sub-list for method output_type
-	23, // [23:39] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	3,  // 0: weft.v1.Status.fib:type_name -> weft.v1.FIB
+	4,  // 1: weft.v1.Status.netlink:type_name -> weft.v1.Netlink
+	5,  // 2: weft.v1.Status.program:type_name -> weft.v1.Program
+	2,  // 3: weft.v1.Status.fpm:type_name -> weft.v1.FPM
+	8,  // 4: weft.v1.Ports.ports:type_name -> weft.v1.Port
+	10, // 5: weft.v1.Ports.refused:type_name -> weft.v1.Refused
+	9,  // 6: weft.v1.Port.counters:type_name -> weft.v1.Counter
+	13, // 7: weft.v1.Routes.routes:type_name -> weft.v1.Route
+	14, // 8: weft.v1.Route.nexthops:type_name -> weft.v1.NextHop
+	14, // 9: weft.v1.Route.resolved:type_name -> weft.v1.NextHop
+	17, // 10: weft.v1.Neighbors.neighbors:type_name -> weft.v1.Neighbor
+	20, // 11: weft.v1.Groups.groups:type_name -> weft.v1.Group
+	21, // 12: weft.v1.Group.members:type_name -> weft.v1.Member
+	13, // 13: weft.v1.LookupReply.route:type_name -> weft.v1.Route
+	24, // 14: weft.v1.LookupReply.steps:type_name -> weft.v1.Step
+	25, // 15: weft.v1.LookupReply.kernel:type_name -> weft.v1.KernelAnswer
+	13, // 16: weft.v1.LookupReply.candidates:type_name -> weft.v1.Route
+	13, // 17: weft.v1.Event.route:type_name -> weft.v1.Route
+	17, // 18: weft.v1.Event.neighbor:type_name -> weft.v1.Neighbor
+	28, // 19: weft.v1.Event.link:type_name -> weft.v1.Link
+	31, // 20: weft.v1.VerifyReply.differences:type_name -> weft.v1.Difference
+	38, // 21: weft.v1.ConfigPlan.changes:type_name -> weft.v1.ConfigChange
+	45, // 22: weft.v1.Generations.generations:type_name -> weft.v1.Generation
+	14, // 23: weft.v1.ChangeRouteRequest.nexthops:type_name -> weft.v1.NextHop
+	0,  // 24: weft.v1.Router.GetStatus:input_type -> weft.v1.StatusRequest
+	6,  // 25: weft.v1.Router.ListPorts:input_type -> weft.v1.PortsRequest
+	11, // 26: weft.v1.Router.ListRoutes:input_type -> weft.v1.RoutesRequest
+	15, // 27: weft.v1.Router.ListNeighbors:input_type -> weft.v1.NeighborsRequest
+	18, // 28: weft.v1.Router.ListGroups:input_type -> weft.v1.GroupsRequest
+	22, // 29: weft.v1.Router.Lookup:input_type -> weft.v1.LookupRequest
+	26, // 30: weft.v1.Router.Monitor:input_type -> weft.v1.MonitorRequest
+	29, // 31: weft.v1.Router.Verify:input_type -> weft.v1.VerifyRequest
+	34, // 32: weft.v1.Router.GetConfig:input_type -> weft.v1.GetConfigRequest
+	36, // 33: weft.v1.Router.PlanConfig:input_type -> weft.v1.PlanConfigRequest
+	39, // 34: weft.v1.Router.ApplyConfig:input_type -> weft.v1.ApplyConfigRequest
+	40, // 35: weft.v1.Router.ConfirmConfig:input_type -> weft.v1.ConfirmConfigRequest
+	42, // 36: weft.v1.Router.RollbackConfig:input_type -> weft.v1.RollbackConfigRequest
+	43, // 37: weft.v1.Router.ListGenerations:input_type -> weft.v1.GenerationsRequest
+	46, // 38: weft.v1.Router.ChangeRoute:input_type -> weft.v1.ChangeRouteRequest
+	32, // 39: weft.v1.Router.Stop:input_type -> weft.v1.StopRequest
+	1,  // 40: weft.v1.Router.GetStatus:output_type -> weft.v1.Status
+	7,  // 41: weft.v1.Router.ListPorts:output_type -> weft.v1.Ports
+	12, // 42: weft.v1.Router.ListRoutes:output_type -> weft.v1.Routes
+	16, // 43: weft.v1.Router.ListNeighbors:output_type -> weft.v1.Neighbors
+	19, // 44: weft.v1.Router.ListGroups:output_type -> weft.v1.Groups
+	23, // 45: weft.v1.Router.Lookup:output_type -> weft.v1.LookupReply
+	27, // 46: weft.v1.Router.Monitor:output_type -> weft.v1.Event
+	30, // 47: weft.v1.Router.Verify:output_type -> weft.v1.VerifyReply
+	35, // 48: weft.v1.Router.GetConfig:output_type -> weft.v1.Configuration
+	37, // 49: weft.v1.Router.PlanConfig:output_type -> weft.v1.ConfigPlan
+	37, // 50: weft.v1.Router.ApplyConfig:output_type -> weft.v1.ConfigPlan
+	41, // 51: weft.v1.Router.ConfirmConfig:output_type -> weft.v1.ConfirmConfigReply
+	37, // 52: weft.v1.Router.RollbackConfig:output_type -> weft.v1.ConfigPlan
+	44, // 53: weft.v1.Router.ListGenerations:output_type -> weft.v1.Generations
+	37, // 54: weft.v1.Router.ChangeRoute:output_type -> weft.v1.ConfigPlan
+	33, // 55: weft.v1.Router.Stop:output_type -> weft.v1.StopReply
+	40, // [40:56] is the sub-list for method output_type
+	24, // [24:40] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_weft_proto_init() }
@@ -4007,15 +4220,15 @@ func file_weft_proto_init() {
 	if File_weft_proto != nil {
 		return
 	}
-	file_weft_proto_msgTypes[10].OneofWrappers = []any{}
-	file_weft_proto_msgTypes[33].OneofWrappers = []any{}
+	file_weft_proto_msgTypes[11].OneofWrappers = []any{}
+	file_weft_proto_msgTypes[34].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_weft_proto_rawDesc), len(file_weft_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   46,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

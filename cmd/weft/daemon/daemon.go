@@ -32,6 +32,7 @@ type Options struct {
 	Mode          dataplane.Mode // of all ports; "": what each can do best
 	ReceiveBuffer int            // of the netlink socket, bytes; 0: the default
 	FIBSize       int            // bytes that the image may grow to; 0: fib.MaxSize
+	FPM           FPM            // the server for FRR
 	Socket        string         // "": by the network namespace
 	Config        string         // file; "": config.File if there is one, in the machine's own network namespace
 	Version       string
@@ -82,6 +83,7 @@ type router struct {
 	ports    *ports.Set
 	follower *control.Follower
 	server   *api.Server
+	fpm      fpmServer
 
 	static   *static.Source
 	config   *config.Store
@@ -175,7 +177,10 @@ func (r *router) open() (err error) {
 	if err != nil {
 		return fmt.Errorf("follow the kernel: %w", err)
 	}
-	return r.openConfig(place)
+	if err := r.openConfig(place); err != nil {
+		return err
+	}
+	return r.openFPM()
 }
 
 // supported finds out whether there is any sense in trying.
@@ -300,7 +305,7 @@ func (r *router) serve(signals <-chan os.Signal) error {
 	// gofail: var daemonListens struct{}
 	r.server = api.NewServer(api.Config{
 		Follower: r.follower, Configuration: r.config, Ports: r.ports, Engine: r.engine,
-		Program: r.program, Degraded: r.degraded, Stop: r.requestStop, Stopped: r.stopped,
+		Program: r.program, Degraded: r.degraded, FPM: r.describeFPM, Stop: r.requestStop, Stopped: r.stopped,
 		Identity: api.Identity{
 			Version: r.options.Version, Netns: r.netns, Pins: filepath.Join("/sys/fs/bpf", pinsName, r.netns), Adopted: r.adopted,
 			Started: r.started,
@@ -326,6 +331,7 @@ func (r *router) follow(signals <-chan os.Signal, served <-chan error) error {
 	go func() { followed <- r.follower.Run(ctx) }()
 	end := func() error {
 		cancel()
+		r.endFPM()
 		return <-followed
 	}
 	check, retry, pins := time.NewTicker(checkEvery), time.NewTicker(retryEvery), time.NewTicker(pinsEvery)
@@ -388,6 +394,7 @@ func (r *router) ready(ctx context.Context) error {
 	}
 	debug.FreeOSMemory() // what the dumps took
 	r.log.Info("forwarding", "ports", r.names(), "took", time.Since(r.started).Round(time.Millisecond))
+	r.startFPM(ctx)
 	// gofail: var daemonForwards struct{}
 	if r.options.Ready != nil {
 		r.options.Ready()
@@ -462,6 +469,7 @@ func (r *router) leave(forwarding bool) error {
 // close ends what open began, in the reverse order.
 func (r *router) close() error {
 	var errs []error
+	r.endFPM()
 	if r.engine != nil && !r.left { // it did not come to an end of its own
 		errs = append(errs, r.leave(r.adopted))
 	}
