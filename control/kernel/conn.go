@@ -62,6 +62,13 @@ type Table struct {
 	body []byte
 }
 
+// RoutesOf are the routes of a protocol (RTPROT_*) and a family, in all tables.
+func RoutesOf(family, protocol uint8) Table {
+	body := ofFamily(family, unix.SizeofRtMsg)
+	body[5] = protocol // rtm_protocol
+	return Table{unix.RTM_GETROUTE, body}
+}
+
 // skipStatistics is IFLA_EXT_MASK with RTEXT_FILTER_SKIP_STATS.
 var skipStatistics = attribute(unix.IFLA_EXT_MASK, binary.NativeEndian.AppendUint32(nil, 1<<3))
 

@@ -1,5 +1,6 @@
 // Package kernel reads what Linux knows about links, addresses, neighbors,
-// next hops and routes of one network namespace, and is told of every change.
+// next hops and routes of one network namespace, is told of every change, and
+// writes routes and next hops (Writer).
 //
 // It decodes and transports; what follows from a message is decided by package
 // rib. The decoders take the payload of one netlink message, as the kernel, FRR
