@@ -23,6 +23,13 @@ func Remove() error {
 		return err
 	}
 	defer writer.Close()
+	return remove(conn, writer)
+}
+
+// Withdraw is Remove with the sockets of an Exporter, after Run.
+func (e *Exporter) Withdraw() error { return remove(e.conn, e.writer) }
+
+func remove(conn *kernel.Conn, writer *kernel.Writer) error {
 	routes, err := readOwn(conn)
 	if err != nil {
 		return err

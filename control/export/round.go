@@ -94,7 +94,7 @@ func (e *Exporter) absorb(p *pending) {
 	}
 	for _, k := range p.lost {
 		if e.routes[k] != nil {
-			e.recheck[k] = e.recheck[k]
+			e.doubt(k)
 		}
 	}
 	for _, id := range p.gone {

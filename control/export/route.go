@@ -152,7 +152,7 @@ func (e *Exporter) writeRoutes() error {
 	})
 	if err != nil {
 		for _, k := range list[answered:] {
-			e.recheck[k] = false
+			e.doubt(k)
 		}
 	}
 	return err
@@ -238,8 +238,15 @@ func (e *Exporter) isWanted(d drop) bool {
 		e.use(r.has.nextHop, -1)
 		r.there = false
 	}
-	e.recheck[d.key] = e.recheck[d.key]
+	e.doubt(d.key)
 	return true
+}
+
+// doubt has the kernel asked whether it has a route.
+func (e *Exporter) doubt(k rib.Key) {
+	if _, is := e.recheck[k]; !is {
+		e.recheck[k] = false
+	}
 }
 
 // check asks the kernel which of the doubtful routes it has.
@@ -257,11 +264,13 @@ func (e *Exporter) check() error {
 		list := there[place{r.table, k.Prefix()}]
 		i := slices.IndexFunc(list, func(o own) bool { return o.metric == r.metric })
 		had := r.there
+		if had && i >= 0 && r.has.metric != r.metric {
+			e.drops = append(e.drops, drop{k, place{r.table, k.Prefix()}, r.has})
+		} else if had {
+			e.use(r.has.nextHop, -1)
+		}
 		if had && i < 0 {
 			i = slices.IndexFunc(list, func(o own) bool { return o.metric == r.has.metric })
-		}
-		if had {
-			e.use(r.has.nextHop, -1)
 		}
 		if r.there = i >= 0; r.there {
 			r.has = list[i]
