@@ -86,6 +86,7 @@ type router struct {
 	fpm      fpmServer
 
 	static   *static.Source
+	export   exporter
 	config   *config.Store
 	file     *config.Config // of Options.Config, nil: none
 	fileName string
@@ -164,12 +165,19 @@ func (r *router) open() (err error) {
 			before[p.Ifindex] = p.VRF
 		}
 	}
+	if err := r.openExport(); err != nil {
+		return err
+	}
 	r.follower, err = control.Open(control.Config{
 		Image: im, Ports: r.ports, Reasons: reasons, Grow: r.grow, NotInstalled: r.notInstalled, Log: r.log,
 		ReceiveBuffer: r.options.ReceiveBuffer,
 		Interface:     r.interfaceChanged,
 		VRF:           func(link int) (int, bool) { vrf, ok := before[link]; return vrf, ok },
-		Observe:       func(rib *rib.RIB, e kernel.Event) { r.server.Observe(rib, e) },
+		Export:        r.export.Take,
+		Observe: func(rib *rib.RIB, e kernel.Event) {
+			r.export.Observe(e)
+			r.server.Observe(rib, e)
+		},
 		Synced: func(took time.Duration) {
 			r.server.Note(api.EventSync, fmt.Sprintf("all of the kernel's tables read in %v", took.Round(time.Millisecond)))
 		},
@@ -332,7 +340,9 @@ func (r *router) follow(signals <-chan os.Signal, served <-chan error) error {
 	end := func() error {
 		cancel()
 		r.endFPM()
-		return <-followed
+		err := <-followed
+		r.export.end()
+		return err
 	}
 	check, retry, pins := time.NewTicker(checkEvery), time.NewTicker(retryEvery), time.NewTicker(pinsEvery)
 	defer pins.Stop()
@@ -381,9 +391,11 @@ func (r *router) follow(signals <-chan os.Signal, served <-chan error) error {
 // ready is called when the image is filled.
 func (r *router) ready(ctx context.Context) error {
 	// gofail: var daemonReady struct{}
+	r.export.start(ctx, r.follower.Do)
 	if err := r.startConfig(ctx); err != nil {
 		return err
 	}
+	r.export.Settle() // the configuration is the only source that an earlier daemon had
 	if r.held {
 		if err := r.follower.UpdatePorts(ctx, r.ports.Start); err != nil {
 			return err
@@ -461,6 +473,9 @@ func (r *router) leave(forwarding bool) error {
 			r.log.Warn("remove the configuration's neighbors", "error", err)
 		}
 	}
+	if err := r.export.withdraw(); err != nil {
+		r.log.Warn("withdraw weft's own routes from the kernel", "error", err)
+	}
 	os.Remove(api.LogPath(r.netns)) // of a daemon in the background: it has nothing to tell any more
 	// gofail: var leaveStop struct{}
 	return r.engine.Stop()
@@ -476,6 +491,7 @@ func (r *router) close() error {
 	if r.static != nil {
 		errs = append(errs, r.static.Close())
 	}
+	errs = append(errs, r.export.close())
 	if r.mem != nil {
 		errs = append(errs, r.mem.Close())
 	}

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"weft/control/api"
+	"weft/control/export"
 	"weft/control/static"
 	"weft/dataplane/xdp"
 )
@@ -98,6 +99,9 @@ func removeLeft(netns, socket string) error {
 	}
 	if e := static.Remove(); e != nil {
 		err = errors.Join(err, fmt.Errorf("remove the configuration's neighbors: %w", e))
+	}
+	if e := export.Remove(); e != nil {
+		err = errors.Join(err, fmt.Errorf("withdraw weft's own routes: %w", e))
 	}
 	if e := os.Remove(api.LogPath(netns)); e != nil && !errors.Is(e, os.ErrNotExist) {
 		err = errors.Join(err, fmt.Errorf("remove log: %w", e))
