@@ -8,7 +8,8 @@
 //
 // Other sources (FPM, static routes, BGP) hand over batches with Update, which tells
 // them when a batch is published: there RIB.State says for each route whether it
-// is installed.
+// is installed. What weft itself wants of them (static routes, BGP) package export
+// programs into the kernel.
 //
 // # All of it
 //
