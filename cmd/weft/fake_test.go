@@ -215,6 +215,17 @@ func (f *fake) Lookup(_ context.Context, q *api.LookupRequest) (*api.LookupReply
 		punt("ipv4_lpm_miss", "")
 		r.Prefix, r.Route, r.Group = "", nil, 0
 		r.Kernel = &api.KernelAnswer{Agrees: true, Error: "Network is unreachable"}
+	case q.GetDst() == "10.4.1.1":
+		hops := []*api.NextHop{{Gateway: "203.0.113.1", Weight: 1}}
+		found := []*api.NextHop{{Gateway: "192.0.2.2", Dev: "eth0", Weight: 1}}
+		r.Candidates = []*api.Route{
+			{Dst: "10.4.0.0/16", Type: "unicast", Protocol: "119", Metric: 1, Nexthops: hops, Source: "static", Why: "no route leads to gateway 203.0.113.1"},
+			{Dst: "10.4.0.0/16", Type: "unicast", Protocol: "119", Metric: 20, Nexthops: found, Resolved: found, Source: "bgp", Origin: 7, Eligible: true,
+				Selected: true, Installed: true, Why: "preference 20, the next has 100"},
+			{Dst: "10.4.0.0/16", Type: "unicast", Protocol: "ospf", Metric: 100, Nexthops: found, Source: "kernel", Eligible: true,
+				Why: "preference 100, the best has 20"},
+		}
+		r.Prefix, r.Route = "10.4.0.0/16", r.Candidates[1]
 	case q.GetDst() == "192.0.2.254":
 		punt("local_route", "local")
 		r.Prefix, r.Route = "192.0.2.254/32", &api.Route{Type: "local", Dst: "192.0.2.254/32", Protocol: "kernel"}

@@ -49,6 +49,8 @@ var golden = []struct {
 	{"get-json", fake{}, "-j -p routes get 10.1.2.3"},
 	{"get-explain", fake{}, "routes get 10.1.2.3 from 192.0.2.9 iif veth1 explain"},
 	{"get-explain-json", fake{}, "routes get 10.1.2.3 explain -j -p"},
+	{"get-explain-sources", fake{}, "routes get 10.4.1.1 explain"},
+	{"get-explain-sources-json", fake{}, "routes get 10.4.1.1 explain -j -p"},
 	{"get-ttl", fake{}, "routes get 10.1.2.3 ttl 1 exp"},
 	{"get-no-route", fake{}, "routes get 203.0.113.9"},
 	{"get-no-route-json", fake{}, "routes get 203.0.113.9 -j"},

@@ -61,6 +61,9 @@ type fibStatus struct {
 	Adjacencies  uint64 `json:"adjacencies"`
 	NotInstalled uint64 `json:"not_installed"`
 	VRFs         uint32 `json:"vrfs"`
+	Unresolved   uint64 `json:"unresolved"`
+	Parked       uint64 `json:"parked"`
+	Exported     uint64 `json:"exported"`
 }
 
 type netlinkStatus struct {
@@ -114,7 +117,7 @@ func (e *env) newStatus(s *api.Status, p *ports) *routerStatus {
 		State:  s.GetState(), Reason: s.GetDegraded(), Adopted: s.GetAdopted(), Memory: s.GetMemory(), Ports: []string{}, Refused: p.Refused,
 		Unaccounted: s.GetUnaccounted(),
 		FIB: fibStatus{f.GetSize(), f.GetUsed(), f.GetGeneration(), f.GetIpv4Routes(), f.GetIpv6Routes(), f.GetGroups(), f.GetAdjacencies(),
-			f.GetNotInstalled(), f.GetVrfs()},
+			f.GetNotInstalled(), f.GetVrfs(), f.GetUnresolved(), f.GetParked(), f.GetExported()},
 		Netlink: netlinkStatus{n.GetChanges(), n.GetOverruns(), n.GetInterrupted(), n.GetSyncs(), n.GetFailed(), n.GetUndecodable(), n.GetLastSync()},
 		Program: programStatus{g.GetId(), g.GetTag(), g.GetInstructions(), g.GetJitedBytes(), append([]string{}, g.GetFeatures()...)},
 	}

@@ -58,7 +58,7 @@ func (s *Server) explain(reply *LookupReply, r *rib.RIB, p *probe, result *datap
 		for _, route := range r.At(rib.KeyOf(p.port.VRF, x.Prefix)) {
 			shown := showRoute(r, &route)
 			reply.Candidates = append(reply.Candidates, shown)
-			if reply.Route == nil && (route.Selected || len(reply.Candidates) == 1) {
+			if reply.Route == nil && route.Selected {
 				reply.Route = shown
 			}
 		}

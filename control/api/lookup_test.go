@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net/netip"
 	"os/exec"
@@ -188,6 +189,47 @@ func TestLookupDisagrees(t *testing.T) {
 	}
 	if got.Kernel.Agrees || got.Kernel.Why != "via 10.0.1.2 dev port1" || got.Kernel.Gateway != "10.0.1.2" {
 		t.Errorf("%v", got.Kernel)
+	}
+}
+
+// Who offers the routes of a prefix, and which was chosen, is told.
+func TestLookupOfSeveralSources(t *testing.T) {
+	w := serve(t, 1<<20, nil)
+	ip(t, "route add 10.8.0.0/16 via 10.0.1.2 metric 100")
+	w.has("10.8.0.0/16")
+	set := func(source rib.Source, preference uint32, gateway string) {
+		if err := w.follower.Update(context.Background(), func(r *rib.RIB) {
+			if err := r.Set(&rib.Route{
+				Prefix: netip.MustParsePrefix("10.8.0.0/16"), Source: source, Protocol: rib.ProtocolWeft, Preference: preference,
+				Hops: []rib.Hop{{Gateway: netip.MustParseAddr(gateway)}},
+			}); err != nil {
+				t.Error(err)
+			}
+		}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(rib.Static, 1, "192.0.2.1") // nothing leads there
+	set(rib.BGP, 20, "10.0.2.2")
+	got, err := w.client.Lookup(context.Background(), &LookupRequest{Dst: "10.8.1.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var told []string
+	for _, c := range got.Candidates {
+		told = append(told, fmt.Sprintf("%s %s %d %v %v: %s", c.Source, c.Protocol, c.Metric, c.Eligible, c.Selected, c.Why))
+	}
+	want := "static 119 1 false false: no route leads to gateway 192.0.2.1\n" +
+		"bgp 119 20 true true: preference 20, the next has 100\n" +
+		"kernel boot 100 true false: preference 100, the best has 20"
+	if all := strings.Join(told, "\n"); all != want {
+		t.Errorf("candidates\n%s\nwant\n%s", all, want)
+	}
+	if got.Route == nil || got.Route.Source != "bgp" || got.Dev != "port2" || got.Gateway != "10.0.2.2" || len(got.Route.Resolved) != 1 {
+		t.Errorf("route %v, dev %s, gateway %s", got.Route, got.Dev, got.Gateway)
+	}
+	if all := w.routes(&RoutesRequest{Prefix: "10.8.0.0/16"}); len(all) != 1 || all[0].Source != "bgp" || !all[0].Installed {
+		t.Errorf("%v", all)
 	}
 }
 

@@ -69,6 +69,7 @@ func describeFIB(f *FIB, r *rib.RIB) {
 	counts := r.Counts()
 	f.Size, f.Used, f.Generation = uint64(im.Size()), uint64(im.Used()), im.Generation()
 	f.Groups, f.Adjacencies, f.NotInstalled = uint64(counts.Groups), uint64(counts.Adjacencies), uint64(counts.NotInstalled)
+	f.Unresolved, f.Parked, f.Exported = uint64(counts.Unresolved), uint64(counts.Parked), uint64(counts.Exported)
 	for vrf := range r.VRFs {
 		t, err := im.Table(vrf)
 		if err != nil {

@@ -220,6 +220,9 @@ type FIB struct {
 	Adjacencies   uint64                 `protobuf:"varint,7,opt,name=adjacencies,proto3" json:"adjacencies,omitempty"`
 	NotInstalled  uint64                 `protobuf:"varint,8,opt,name=not_installed,json=notInstalled,proto3" json:"not_installed,omitempty"` // routes that the image lacks
 	Vrfs          uint32                 `protobuf:"varint,9,opt,name=vrfs,proto3" json:"vrfs,omitempty"`                                     // in use, the default one too
+	Unresolved    uint64                 `protobuf:"varint,10,opt,name=unresolved,proto3" json:"unresolved,omitempty"`                        // routes of other sources than the kernel that lead nowhere
+	Parked        uint64                 `protobuf:"varint,11,opt,name=parked,proto3" json:"parked,omitempty"`                                // routes that name a next-hop object or only interfaces that are not known
+	Exported      uint64                 `protobuf:"varint,12,opt,name=exported,proto3" json:"exported,omitempty"`                            // routes of weft's own that the kernel has
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -313,6 +316,27 @@ func (x *FIB) GetNotInstalled() uint64 {
 func (x *FIB) GetVrfs() uint32 {
 	if x != nil {
 		return x.Vrfs
+	}
+	return 0
+}
+
+func (x *FIB) GetUnresolved() uint64 {
+	if x != nil {
+		return x.Unresolved
+	}
+	return 0
+}
+
+func (x *FIB) GetParked() uint64 {
+	if x != nil {
+		return x.Parked
+	}
+	return 0
+}
+
+func (x *FIB) GetExported() uint64 {
+	if x != nil {
+		return x.Exported
 	}
 	return 0
 }
@@ -3537,7 +3561,7 @@ const file_weft_proto_rawDesc = "" +
 	"\aprogram\x18\v \x01(\v2\x10.weft.v1.ProgramR\aprogram\x12\x16\n" +
 	"\x06memory\x18\f \x01(\x04R\x06memory\x12 \n" +
 	"\vunaccounted\x18\r \x01(\x04R\vunaccounted\x12\x1a\n" +
-	"\bdegraded\x18\x0e \x01(\tR\bdegraded\"\x82\x02\n" +
+	"\bdegraded\x18\x0e \x01(\tR\bdegraded\"\xd6\x02\n" +
 	"\x03FIB\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\x04R\x04size\x12\x12\n" +
 	"\x04used\x18\x02 \x01(\x04R\x04used\x12\x1e\n" +
@@ -3551,7 +3575,13 @@ const file_weft_proto_rawDesc = "" +
 	"\x06groups\x18\x06 \x01(\x04R\x06groups\x12 \n" +
 	"\vadjacencies\x18\a \x01(\x04R\vadjacencies\x12#\n" +
 	"\rnot_installed\x18\b \x01(\x04R\fnotInstalled\x12\x12\n" +
-	"\x04vrfs\x18\t \x01(\rR\x04vrfs\"\xce\x01\n" +
+	"\x04vrfs\x18\t \x01(\rR\x04vrfs\x12\x1e\n" +
+	"\n" +
+	"unresolved\x18\n" +
+	" \x01(\x04R\n" +
+	"unresolved\x12\x16\n" +
+	"\x06parked\x18\v \x01(\x04R\x06parked\x12\x1a\n" +
+	"\bexported\x18\f \x01(\x04R\bexported\"\xce\x01\n" +
 	"\aNetlink\x12\x18\n" +
 	"\achanges\x18\x01 \x01(\x04R\achanges\x12\x1a\n" +
 	"\boverruns\x18\x02 \x01(\x04R\boverruns\x12 \n" +

@@ -56,9 +56,19 @@ func FuzzMessages(f *testing.F) {
 		if len(data) > 1<<13 {
 			return
 		}
-		r := New(testImage(t, 1<<18), Options{Ports: portsBelow(9), Reasons: testReasons})
+		p := &programmed{groups: map[uint32]ExportGroup{}, routes: map[string]ExportRoute{}, bench: &bench{TB: t}}
+		r := New(testImage(t, 1<<18), Options{Ports: portsBelow(9), Reasons: testReasons, Export: p.take})
 		r.BeginSync()
 		r.EndSync()
+		for _, own := range []string{
+			"static 10.0.0.0/8 pref 1 via 192.0.2.1", "bgp:1 192.0.2.0/24 pref 20 via 10.0.0.1", "bgp:2 192.0.2.0/24 pref 20 via 2001:db8::1",
+			"fpm 2001:db8::/32 nhid 7", "static 2001:db8:1::/48 dev 2",
+		} {
+			if err := r.Set(offer(t, own)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.Publish()
 		syncing := false
 		for len(data) >= 4 {
 			kind, flags := uint16(data[0]), uint16(data[1])<<8

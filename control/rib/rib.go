@@ -172,8 +172,8 @@ func (r *RIB) EndSync() {
 	r.sweepLinks()
 	r.sweepNextHops()
 	r.sweepRoutes()
-	// gofail: var ribSwept struct{}
 	r.dropCopiesIf(func(c copied) bool { return c.generation != r.generation })
+	// gofail: var ribSwept struct{}
 	r.settle()
 	r.exports.synced = true
 	if r.found != nil {

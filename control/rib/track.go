@@ -1,6 +1,8 @@
 package rib
 
 import (
+	"maps"
+
 	"github.com/gaissmai/bart"
 )
 
@@ -11,6 +13,7 @@ type tracking struct {
 	gateways map[uint16]*bart.Table[*users] // by VRF
 	groups   map[*group]struct{}            // that were found through gateways
 	dirty    map[*group]struct{}
+	all      bool                // groups are dirty
 	turned   map[*group]struct{} // that are dead now, or no longer: their prefixes are to be installed again
 }
 
@@ -18,7 +21,8 @@ type users map[*group]struct{}
 
 func newTracking() tracking {
 	return tracking{
-		map[uint16]*bart.Table[*users]{}, map[*group]struct{}{}, map[*group]struct{}{}, map[*group]struct{}{},
+		gateways: map[uint16]*bart.Table[*users]{},
+		groups:   map[*group]struct{}{}, dirty: map[*group]struct{}{}, turned: map[*group]struct{}{},
 	}
 }
 
@@ -78,16 +82,16 @@ func (r *RIB) touch(k key) {
 }
 
 // disturb takes note that a link or a next-hop object has changed.
-func (r *RIB) disturb() {
-	for g := range r.tracking.groups {
-		r.tracking.dirty[g] = struct{}{}
-	}
-}
+func (r *RIB) disturb() { r.tracking.all = true }
 
 // settle expands the groups again that may have changed, and installs the prefixes
 // again whose best candidate may be another one now.
 func (r *RIB) settle() {
 	t := &r.tracking
+	if t.all {
+		maps.Copy(t.dirty, t.groups)
+		t.all = false
+	}
 	for g := range t.dirty {
 		delete(t.dirty, g)
 		r.update(g)
