@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 
 	"weft/control"
@@ -34,9 +33,7 @@ func (r *router) readConfig() (config.Place, error) {
 
 // openConfig opens what is kept of the configuration.
 func (r *router) openConfig(place config.Place) (err error) {
-	if r.static, err = static.New(r.follower, r.log); err != nil {
-		return fmt.Errorf("open the configuration: %w", err)
-	}
+	r.static = static.New(r.follower, r.log)
 	r.config, err = config.Open(config.Options{Dir: place.Dir, Identity: place.Identity, Sink: r.static, Log: r.log})
 	return err
 }
