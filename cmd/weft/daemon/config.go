@@ -44,6 +44,12 @@ func (r *router) startConfig(ctx context.Context) error {
 	if err := r.config.Start(ctx, r.file, r.fileName); err != nil {
 		return err
 	}
+	if c, _ := r.config.Running(); c.FPM.Listen.IsValid() && r.fpm.listener == nil {
+		r.options.FPM.Address, r.options.FPM.Hold = c.FPM.Listen, c.FPM.Hold
+		if err := r.openFPM(); err != nil {
+			return err
+		}
+	}
 	go r.static.Run(ctx)
 	go r.config.Run(ctx)
 	return nil
