@@ -44,15 +44,28 @@ func resolveNeighbors(c *config.Config, names map[string]place) (all []neighbor,
 // neighborWriter writes entries of weft's own.
 type neighborWriter struct{ *netlink.Conn }
 
-func openNeighbors() (neighborWriter, error) {
-	conn, err := netlink.Dial(unix.NETLINK_ROUTE, &netlink.Config{Strict: true})
-	if err != nil {
-		return neighborWriter{}, fmt.Errorf("open netlink socket: %w", err)
+// writeTries is how often entries are written until it works: the kernel may lack
+// memory for a moment, and what it has answered meanwhile be lost.
+const writeTries = 3
+
+// replaceNeighbors makes these the entries of weft's own, in the network namespace
+// of the calling thread.
+func replaceNeighbors(wanted []neighbor) (err error) {
+	for range writeTries {
+		var conn *netlink.Conn
+		if conn, err = netlink.Dial(unix.NETLINK_ROUTE, &netlink.Config{Strict: true}); err != nil {
+			err = fmt.Errorf("open netlink socket: %w", err)
+			continue
+		}
+		err = neighborWriter{conn}.replace(wanted)
+		conn.Close()
+		if err == nil {
+			return nil
+		}
 	}
-	return neighborWriter{conn}, nil
+	return err
 }
 
-// replace makes these the entries of weft's own.
 func (w neighborWriter) replace(wanted []neighbor) error {
 	there, err := w.own()
 	if err != nil {

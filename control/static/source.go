@@ -16,9 +16,8 @@ import (
 
 // Source gives the RIB the static routes of the configuration in force.
 type Source struct {
-	follower  *control.Follower
-	neighbors neighborWriter
-	log       *slog.Logger
+	follower *control.Follower
+	log      *slog.Logger
 
 	mu      sync.Mutex
 	config  *config.Config
@@ -39,18 +38,11 @@ type place struct {
 	table uint32 // of a VRF
 }
 
-// New makes a Source. It opens its netlink socket in the network namespace of the
-// calling thread. Needs CAP_NET_ADMIN there.
-func New(f *control.Follower, log *slog.Logger) (*Source, error) {
-	n, err := openNeighbors()
-	if err != nil {
-		return nil, err
-	}
-	return &Source{follower: f, neighbors: n, log: log, config: config.Default(), changed: make(chan struct{}, 1)}, nil
+// New makes a Source. Neighbors are written in the network namespace of the threads
+// that call it: of the process. Needs CAP_NET_ADMIN there.
+func New(f *control.Follower, log *slog.Logger) *Source {
+	return &Source{follower: f, log: log, config: config.Default(), changed: make(chan struct{}, 1)}
 }
-
-// Close closes the socket. Routes and neighbors stay.
-func (s *Source) Close() error { return s.neighbors.Close() }
 
 // Replace implements config.Sink. Packets find the routes when it returns.
 func (s *Source) Replace(ctx context.Context, c *config.Config) error {
@@ -79,7 +71,7 @@ func (s *Source) give(ctx context.Context, c *config.Config) error {
 	if refused != nil {
 		return refused
 	}
-	if err := s.neighbors.replace(wanted); err != nil {
+	if err := replaceNeighbors(wanted); err != nil {
 		return err
 	}
 	s.names, s.waiting = names, append(routes, neighbors...)
@@ -93,17 +85,11 @@ func (s *Source) give(ctx context.Context, c *config.Config) error {
 func (s *Source) Withdraw() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.neighbors.replace(nil)
+	return replaceNeighbors(nil)
 }
 
 // Remove removes the neighbors that a daemon left which was killed.
-func Remove() error {
-	n, err := openNeighbors()
-	if err != nil {
-		return err
-	}
-	return errors.Join(n.replace(nil), n.Close())
-}
+func Remove() error { return replaceNeighbors(nil) }
 
 // Waiting returns what waits for links.
 func (s *Source) Waiting() []Waiting {

@@ -209,3 +209,17 @@ func TestKilledWhileApplying(t *testing.T) {
 	}
 	proof.Record(t, proof.Result{Kind: proof.Fault, Name: "R14", What: "killed while a configuration is applied: all of the old one or all of the new", Count: rounds})
 }
+
+// FRR is served where the configuration says so.
+func TestFPMOfConfiguration(t *testing.T) {
+	n := network(t)
+	n.Run("--config", write(t, "fpm: {listen: 127.0.0.1:2621, hold: 30s}\n"))
+	var status struct{ FPM struct{ Address string } }
+	n.Ask(&status, "status")
+	if status.FPM.Address != "127.0.0.1:2621" {
+		t.Errorf("%+v", status)
+	}
+	if out := n.Command("r1", "ss", "-Hltn", "sport", "=", "2621"); !strings.Contains(out, "127.0.0.1:2621") {
+		t.Errorf("nobody listens: %q", out)
+	}
+}

@@ -488,9 +488,6 @@ func (r *router) close() error {
 	if r.engine != nil && !r.left { // it did not come to an end of its own
 		errs = append(errs, r.leave(r.adopted))
 	}
-	if r.static != nil {
-		errs = append(errs, r.static.Close())
-	}
 	errs = append(errs, r.export.close())
 	if r.mem != nil {
 		errs = append(errs, r.mem.Close())

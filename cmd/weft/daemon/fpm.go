@@ -3,6 +3,8 @@ package daemon
 import (
 	"context"
 	"net/netip"
+	"sync/atomic"
+	"time"
 
 	"weft/control/api"
 	"weft/control/fpm"
@@ -10,7 +12,8 @@ import (
 
 // FPM says whether, and how, FRR is served.
 type FPM struct {
-	Address     netip.AddrPort // invalid: it is not
+	Address     netip.AddrPort // invalid: it is not, unless the configuration says so
+	Hold        time.Duration  // of routes after zebra has gone; 0: fpm.DefaultHold
 	Acknowledge bool           // tell FRR which routes packets find
 }
 
@@ -18,7 +21,8 @@ type FPM struct {
 type fpmServer struct {
 	listener *fpm.Listener // nil: there is none
 	server   *fpm.Server
-	served   chan struct{} // closed when it has ended; nil: it has not begun
+	served   chan struct{}              // closed when it has ended; nil: it has not begun
+	told     atomic.Pointer[fpm.Server] // server, for those who ask
 }
 
 // openFPM listens, so that a daemon that cannot does not start.
@@ -34,9 +38,10 @@ func (r *router) openFPM() (err error) {
 		r.log.Warn("whoever reaches this address decides where packets go: the protocol of FRR knows no passwords", "fpm", o.Address)
 	}
 	r.fpm.server = fpm.New(fpm.Config{
-		Sink: fpm.Into(r.follower), Acknowledge: o.Acknowledge, Log: r.log,
+		Sink: fpm.Into(r.follower), Hold: o.Hold, Acknowledge: o.Acknowledge, Log: r.log,
 		Changed: func(text string) { r.server.Note(api.EventSync, text) },
 	})
+	r.fpm.told.Store(r.fpm.server)
 	return nil
 }
 
@@ -66,8 +71,9 @@ func (r *router) endFPM() {
 }
 
 func (r *router) describeFPM() *api.FPM {
-	if r.fpm.listener == nil {
+	server := r.fpm.told.Load()
+	if server == nil {
 		return nil
 	}
-	return api.DescribeFPM(r.fpm.listener.Addr(), r.fpm.server.Status())
+	return api.DescribeFPM(r.fpm.listener.Addr(), server.Status())
 }
