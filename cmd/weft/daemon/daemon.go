@@ -439,27 +439,6 @@ func (r *router) names() (names []string) {
 // errFIBSize: the operator wants no larger image.
 var errFIBSize = errors.New("the image is as large as it may be (--fib-size)")
 
-// notInstalled is told how many routes the image lacks, whose packets Linux gets.
-// If others would go astray, it gets all of them until there is room.
-func (r *router) notInstalled(routes int, astray bool) {
-	if lacking := routes > 0; lacking != r.lacking {
-		r.lacking = lacking
-		if lacking {
-			r.log.Error("the FIB is full and cannot grow: Linux forwards what does not fit", "routes_not_installed", routes)
-		} else {
-			r.log.Info("the FIB has room for all routes again")
-		}
-	}
-	if astray == r.astray {
-		return
-	}
-	r.astray = astray
-	if astray {
-		r.log.Error("the FIB has no room for changes: Linux forwards all until there is", "routes_not_installed", routes)
-		r.ports.Release(true)
-	} // else at the next retry, when the routes over the ports are brought up to date
-}
-
 // leave ends the use of the engine, which goes on forwarding or gives its ports
 // back to Linux.
 func (r *router) leave(forwarding bool) error {
