@@ -221,14 +221,14 @@ func TestFRR(t *testing.T) {
 		f.do("staticd", c[0])
 		w.until(c[0], func() bool { g, _ := w.sink.gateways("172.20.0.0/16"); return fmt.Sprint(g) == c[1] })
 	}
-	if w.sink.deletes != 0 {
-		t.Errorf("%d routes deleted by a change of next hops", w.sink.deletes)
+	if w.sink.deleted() != 0 {
+		t.Errorf("%d routes deleted by a change of next hops", w.sink.deleted())
 	}
 	f.do("staticd", "no ip route 172.20.0.0/16 198.51.100.4")
 	w.until("deletion", func() bool { _, ok := w.sink.gateways("172.20.0.0/16"); return !ok })
 	f.do("staticd", "ip route 172.20.0.0/16 198.51.100.2")
 	told(1)
-	deletes := w.sink.deletes
+	deletes := w.sink.deleted()
 
 	w.server.peer.conn.Close()
 	told(2)
@@ -236,7 +236,7 @@ func TestFRR(t *testing.T) {
 	f.startAll(w)
 	f.load(statics(frrRoutes))
 	told(3)
-	if lost := w.sink.deletes - deletes; lost != 0 {
+	if lost := w.sink.deleted() - deletes; lost != 0 {
 		t.Errorf("%d routes lost within the hold time", lost)
 	}
 
@@ -247,7 +247,7 @@ func TestFRR(t *testing.T) {
 		s := w.server.Status()
 		return s.Connections == 4 && s.Stale == frrRoutes-frrKept && s.Queued == 0
 	})
-	if lost := w.sink.deletes - deletes; lost != 0 {
+	if lost := w.sink.deleted() - deletes; lost != 0 {
 		t.Errorf("%d routes lost within the hold time", lost)
 	}
 	w.pass()

@@ -60,15 +60,15 @@ func TestReplay(t *testing.T) {
 	if s := w.server.Status(); s.Sweeps != 0 || s.Routes != n {
 		t.Errorf("while the replay goes on: %+v", s)
 	}
-	if w.sink.deletes != 0 {
-		t.Errorf("%d routes deleted within the hold time", w.sink.deletes)
+	if w.sink.deleted() != 0 {
+		t.Errorf("%d routes deleted within the hold time", w.sink.deleted())
 	}
 	w.pass()
 	if s := w.server.Status(); s.Sweeps != 1 || s.Swept != n/2-1 || s.Routes != n/2+1 || s.Stale != 0 || s.NextHops != 1 {
 		t.Errorf("after the hold time: %+v", s)
 	}
-	if w.sink.len() != n/2+1 || len(w.sink.nextHops) != 1 || w.sink.deletes != n/2-1 {
-		t.Errorf("sink: %d routes, %d objects, %d deletions", w.sink.len(), len(w.sink.nextHops), w.sink.deletes)
+	if w.sink.len() != n/2+1 || len(w.sink.nextHops) != 1 || w.sink.deleted() != n/2-1 {
+		t.Errorf("sink: %d routes, %d objects, %d deletions", w.sink.len(), len(w.sink.nextHops), w.sink.deleted())
 	}
 	w.wantVia(prefix(n-1), "203.0.113.1")
 	w.wantVia(prefix(n-2), "none")

@@ -106,8 +106,8 @@ func TestReplacement(t *testing.T) {
 		c.say(without("192.0.2.0/24"), by("192.0.2.0/24", uint32(i%2+1)))
 		w.applied(c.sent)
 	}
-	if w.sink.deletes != 0 || w.sink.sets != 1+rounds {
-		t.Errorf("%d deletions, %d sets", w.sink.deletes, w.sink.sets)
+	if w.sink.deleted() != 0 || w.sink.given() != 1+rounds {
+		t.Errorf("%d deletions, %d sets", w.sink.deleted(), w.sink.given())
 	}
 	w.wantVia("192.0.2.0/24", "198.51.100.2")
 	c.say(by("192.0.2.0/24", 1), without("192.0.2.0/24"))
@@ -131,11 +131,11 @@ func TestUnknownObjects(t *testing.T) {
 	parked(3)
 	c.say(group(3, 1, 2))
 	parked(3)
-	sets := w.sink.sets
+	sets := w.sink.given()
 	c.say(object1(2, "198.51.100.2"))
 	parked(2)
-	if w.sink.sets != sets+1 {
-		t.Errorf("%d routes told again, want 1", w.sink.sets-sets)
+	if w.sink.given() != sets+1 {
+		t.Errorf("%d routes told again, want 1", w.sink.given()-sets)
 	}
 	w.wantVia("10.3.0.0/16", "198.51.100.2")
 	c.say(object1(1, "198.51.100.1"))
@@ -249,8 +249,8 @@ func TestBackPressure(t *testing.T) {
 	}
 	w.sink.gate.Unlock()
 	w.applied(rounds)
-	if w.sink.len() != prefixes || w.sink.deletes != 0 || w.sink.sets > 2*prefixes {
-		t.Errorf("%d routes, %d deletions, %d sets", w.sink.len(), w.sink.deletes, w.sink.sets)
+	if w.sink.len() != prefixes || w.sink.deleted() != 0 || w.sink.given() > 2*prefixes {
+		t.Errorf("%d routes, %d deletions, %d sets", w.sink.len(), w.sink.deleted(), w.sink.given())
 	}
 	w.wantVia("10.0.9.0/24", fmt.Sprintf("198.51.100.%d", (rounds-1)%200))
 }

@@ -72,6 +72,19 @@ func (s *sink) Apply(_ context.Context, b *Batch) error {
 	return nil
 }
 
+// given and deleted return how many routes came and went: the server is at work.
+func (s *sink) given() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sets
+}
+
+func (s *sink) deleted() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.deletes
+}
+
 // hops returns the gateways of an object.
 func (s *sink) hops(id uint32) (gateways []netip.Addr) {
 	n, ok := s.nextHops[id]
