@@ -35,7 +35,8 @@
 // the neighbor has gone. So, every few seconds, the Follower tells the kernel of
 // each stale neighbor that routes or hosts lead to that it is in use (NTF_USE):
 // the kernel then asks it, as it does for its own packets, and the entry becomes
-// reachable or fails. weft does not write neighbor entries itself.
+// reachable or fails. The only entries that weft writes are the permanent ones of the
+// configuration (package static).
 //
 // # Policy routing
 //

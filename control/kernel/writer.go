@@ -84,9 +84,6 @@ func (r *Refused) Error() string {
 // Unwrap returns the number.
 func (r *Refused) Unwrap() error { return r.Errno }
 
-// Len returns how many changes are collected.
-func (w *Writer) Len() int { return len(w.results) }
-
 // IsFull reports whether Flush is to be called before the next change.
 func (w *Writer) IsFull() bool { return len(w.buf) >= writerBatch }
 

@@ -83,7 +83,7 @@ func TestWriterMessages(t *testing.T) {
 	if err := n.Decode(take(3, unix.RTM_NEWNEXTHOP, unix.NLM_F_CREATE|unix.NLM_F_EXCL)); err != nil || len(n.Members) != 2 || n.Members[1] != (NextHopMember{7, 300}) {
 		t.Errorf("%+v %v", n, err)
 	}
-	if w.Len() != 4 {
-		t.Errorf("%d messages", w.Len())
+	if len(w.results) != 4 {
+		t.Errorf("%d messages", len(w.results))
 	}
 }

@@ -13,7 +13,7 @@
 //	xdp      the engine in its variants: native XDP and tc, an image of one piece
 //	         and in chunks, with ports whose hosts leave checksums to hardware
 //
-// Those of the kernel are given a State by iproute2 (Commands), and an engine has it
+// Those of the kernel are given a State by iproute2 (ip -batch), and an engine has it
 // from there as in the daemon: by control.Follower and ports.Set. A router keeps its
 // interfaces from state to state, so what the last one left must not show in the next.
 //

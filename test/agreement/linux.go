@@ -9,6 +9,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"weft/test/lab"
 	"weft/test/model"
 )
 
@@ -21,7 +22,7 @@ type Linux struct {
 	send          [maxPorts]int // sockets
 	number        map[int]int   // ports by the ifindex of their far end
 	s             *model.State
-	errors        *allErrors
+	errors        *lab.AllErrors
 }
 
 // NewLinux makes a router in a namespace, without a State yet.
@@ -33,7 +34,7 @@ func NewLinux() (_ *Linux, err error) {
 	if l.router, l.wires, err = newRouter(true); err != nil {
 		return nil, err
 	}
-	if l.errors, err = liftErrors(); err == nil {
+	if l.errors, err = lab.LiftErrors(); err == nil {
 		err = l.wires.do(l.open)
 	}
 	if err != nil {
@@ -65,7 +66,7 @@ func (l *Linux) Name() string { return "linux" }
 // Set implements Forwarder.
 func (l *Linux) Set(s *model.State) error {
 	l.s = s
-	err := errors.Join(l.errors.again(), l.router.do(func() error { return become(s) }))
+	err := errors.Join(l.errors.Again(), l.router.do(func() error { return become(s) }))
 	if err != nil {
 		return fmt.Errorf("linux: set a state: %w", err)
 	}
@@ -110,7 +111,7 @@ func (l *Linux) collect(a *Answer) {
 
 // Patient does what Forward does with one packet, and waits for what comes late.
 func (l *Linux) Patient(p Packet) (a Answer, err error) {
-	if err := l.errors.again(); err != nil {
+	if err := l.errors.Again(); err != nil {
 		return a, err
 	}
 	err = l.wires.do(func() error {
@@ -163,7 +164,7 @@ func (l *Linux) Close() error {
 	}
 	closeNamespaces(l.router, l.wires)
 	if l.errors != nil {
-		return l.errors.restore()
+		return l.errors.Restore()
 	}
 	return nil
 }

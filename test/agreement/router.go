@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -188,11 +187,6 @@ func applyForwarding(p *model.Port) error {
 		return err
 	}
 	return errors.Join(err, sysctl("ipv6/conf/"+p.Name+"/forwarding", value[p.IPv6]), neighbors("ipv6"))
-}
-
-// Commands is a State in the words of `ip -batch`, for people who want to have one.
-func Commands(s *model.State) []string {
-	return slices.Concat(linkCommands(s), addressCommands(s), ruleCommands(s))
 }
 
 // linkCommands makes all links of a State, up, in the words of ip(8).

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/netip"
 
+	"weft/test/traffic"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -77,7 +79,7 @@ func (e icmpError) is4(p *port, frame []byte) error {
 	hlen, total := int(ip[0]&15)*4, int(binary.BigEndian.Uint16(ip[2:]))
 	src, _ := netip.AddrFromSlice(ip[12:16])
 	switch {
-	case ip[0]>>4 != 4 || total > len(ip) || hlen+icmpLen > total || checksum(ip[:hlen]) != 0:
+	case ip[0]>>4 != 4 || total > len(ip) || hlen+icmpLen > total || traffic.Checksum(ip[:hlen]) != 0:
 		return errors.New("IP header is wrong")
 	case ip[9] != unix.IPPROTO_ICMP:
 		return fmt.Errorf("protocol %d", ip[9])
@@ -89,7 +91,7 @@ func (e icmpError) is4(p *port, frame []byte) error {
 		return errors.New("it does not go to the packet's source")
 	}
 	m := ip[hlen:total]
-	if checksum(m) != 0 {
+	if traffic.Checksum(m) != 0 {
 		return errors.New("ICMP checksum is wrong")
 	}
 	return e.says(m, min(len(e.about), errorMost4-hlen-icmpLen))

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"weft/dataplane"
+	"weft/test/traffic"
 )
 
 // Destinations, by the routes that lead there.
@@ -346,9 +347,9 @@ func checksumsLeft(l *list, dst string) {
 	zero := with(ip, hlen+6, 0, 0)
 	var pseudo uint16
 	if l.v6 {
-		pseudo = checksum(append([]byte{}, zero[8:40]...), []byte{0, 0, zero[4], zero[5]}, []byte{0, 0, 0, unix.IPPROTO_UDP})
+		pseudo = traffic.Checksum(append([]byte{}, zero[8:40]...), []byte{0, 0, zero[4], zero[5]}, []byte{0, 0, 0, unix.IPPROTO_UDP})
 	} else {
-		pseudo = checksum(append([]byte{}, zero[12:20]...), []byte{0, unix.IPPROTO_UDP, 0, byte(len(zero) - hlen)})
+		pseudo = traffic.Checksum(append([]byte{}, zero[12:20]...), []byte{0, unix.IPPROTO_UDP, 0, byte(len(zero) - hlen)})
 	}
 	left := with(ip, hlen+6, byte(^pseudo>>8), byte(^pseudo))
 	l.add(Case{Name: "checksum left to hardware", Port: lazy, Frame: p.in(left), Reason: dataplane.ChecksumPartial,

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"weft/dataplane"
+	"weft/test/traffic"
 )
 
 // Lengths of headers, bytes.
@@ -75,7 +76,7 @@ func (p packet) ipv4(ttl, protocol byte, src, dst netip.Addr) []byte {
 	hlen := len(b)
 	b = append(b, p.payload...)
 	binary.BigEndian.PutUint16(b[2:], uint16(len(b)))
-	binary.BigEndian.PutUint16(b[10:], checksum(b[:hlen]))
+	binary.BigEndian.PutUint16(b[10:], traffic.Checksum(b[:hlen]))
 	return b
 }
 
@@ -90,7 +91,7 @@ func with(b []byte, at int, v ...byte) []byte {
 func summed(b []byte, at int, v ...byte) []byte {
 	c := with(b, at, v...)
 	copy(c[10:], []byte{0, 0})
-	binary.BigEndian.PutUint16(c[10:], checksum(c[:min(len(c), max(ip4Len, int(c[0]&15)*4))]))
+	binary.BigEndian.PutUint16(c[10:], traffic.Checksum(c[:min(len(c), max(ip4Len, int(c[0]&15)*4))]))
 	return c
 }
 
@@ -114,7 +115,7 @@ func datagram(src, dst netip.Addr, payload int) []byte {
 // transport is the checksum of a message with its pseudo header (RFC 768, RFC 8200 8.1).
 func transport(src, dst netip.Addr, protocol byte, message []byte) uint16 {
 	pseudo := binary.BigEndian.AppendUint32(append(src.AsSlice(), dst.AsSlice()...), uint32(len(message)))
-	return checksum(append(pseudo, 0, 0, 0, protocol), message)
+	return traffic.Checksum(append(pseudo, 0, 0, 0, protocol), message)
 }
 
 // icmp6 is an ICMPv6 message of a type and code with its checksum.
@@ -127,26 +128,8 @@ func icmp6(src, dst string, kind, code byte, body ...byte) []byte {
 // icmp4 is an ICMP message.
 func icmp4(kind, code byte, body ...byte) []byte {
 	b := append([]byte{kind, code, 0, 0}, body...)
-	binary.BigEndian.PutUint16(b[2:], checksum(b))
+	binary.BigEndian.PutUint16(b[2:], traffic.Checksum(b))
 	return b
-}
-
-// checksum is that of RFC 1071 over parts of even length, but for the last.
-func checksum(parts ...[]byte) uint16 {
-	var sum uint32
-	for _, b := range parts {
-		for len(b) > 0 {
-			if len(b) == 1 {
-				b = []byte{b[0], 0}
-			}
-			sum += uint32(binary.BigEndian.Uint16(b))
-			b = b[2:]
-		}
-	}
-	for sum > 0xffff {
-		sum = sum&0xffff + sum>>16
-	}
-	return ^uint16(sum)
 }
 
 // ether puts a packet into a frame.

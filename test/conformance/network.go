@@ -31,6 +31,7 @@ type Network struct {
 	wires   map[string]*wire
 	buf     []byte
 	ifindex map[string]int // of the router's ports
+	errors  *lab.AllErrors // each error is waited for
 }
 
 var networks atomic.Int32
@@ -61,6 +62,9 @@ func openLinux(ctx context.Context, pinned bool) (_ *Network, err error) {
 			err = errors.Join(fmt.Errorf("make network: %w", err), n.Close())
 		}
 	}()
+	if n.errors, err = lab.LiftErrors(); err != nil {
+		return nil, err
+	}
 	n.lab, err = lab.Up(ctx, topology(), lab.Options{Prefix: fmt.Sprintf("weft-conf-%d-%d-", os.Getpid(), networks.Add(1))})
 	if err != nil {
 		return nil, err
@@ -88,6 +92,9 @@ func (n *Network) Close() error {
 	}
 	if n.lab != nil {
 		errs = append(errs, n.lab.Down())
+	}
+	if n.errors != nil {
+		errs = append(errs, n.errors.Restore())
 	}
 	return errors.Join(errs...)
 }

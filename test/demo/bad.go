@@ -59,12 +59,5 @@ func (s *show) sendBadPackets() error {
 // setChecksum computes an IPv4 header's checksum (RFC 1071).
 func setChecksum(ip []byte) {
 	ip[10], ip[11] = 0, 0
-	var sum uint32
-	for i := 0; i < len(ip); i += 2 {
-		sum += uint32(binary.BigEndian.Uint16(ip[i:]))
-	}
-	for sum > 0xffff {
-		sum = sum&0xffff + sum>>16
-	}
-	binary.BigEndian.PutUint16(ip[10:], ^uint16(sum))
+	binary.BigEndian.PutUint16(ip[10:], traffic.Checksum(ip))
 }

@@ -12,6 +12,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"weft/test/traffic"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -130,7 +132,7 @@ func (a *asker) send(to netip.Addr, sequence uint16) error {
 	a.sent[sequence] = time.Now()
 	if to.Is4() {
 		m[0] = echoRequest4
-		binary.BigEndian.PutUint16(m[2:], checksum(m))
+		binary.BigEndian.PutUint16(m[2:], traffic.Checksum(m))
 		return unix.Sendto(a.fds[0], m, 0, &unix.SockaddrInet4{Addr: to.As4()})
 	}
 	m[0] = echoRequest6 // the kernel makes the checksum, with its pseudo header
@@ -176,16 +178,4 @@ func (a *asker) receive(reaches []Reach) (n int) {
 		}
 	}
 	return n
-}
-
-// checksum is that of RFC 1071. The length of b is even.
-func checksum(b []byte) uint16 {
-	var sum uint32
-	for i := 0; i < len(b); i += 2 {
-		sum += uint32(b[i])<<8 | uint32(b[i+1])
-	}
-	for sum > 0xffff {
-		sum = sum&0xffff + sum>>16
-	}
-	return ^uint16(sum)
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -17,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"weft/dataplane"
+	"weft/test/lab"
 )
 
 // reference is a Linux router in a network namespace of its own, set as doc.go says.
@@ -142,31 +142,15 @@ func newReference(t testing.TB, s *State) *reference {
 // the last to leave puts it back.
 func freeErrors(t testing.TB) {
 	t.Helper()
-	const cost = "/proc/sys/net/ipv4/route/error_cost"
-	lock, err := os.OpenFile("/run/weft-test-error-cost", os.O_RDWR|os.O_CREATE, 0o600)
+	limit, err := lab.LiftErrors()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		defer lock.Close()
-		if unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
-			return // others need it yet
+		if err := limit.Restore(); err != nil {
+			t.Error(err)
 		}
-		was, _ := io.ReadAll(io.NewSectionReader(lock, 0, 100))
-		if len(was) > 0 {
-			_ = os.WriteFile(cost, was, 0)
-		}
-		_ = lock.Truncate(0)
 	})
-	err = unix.Flock(int(lock.Fd()), unix.LOCK_SH)
-	now, readErr := os.ReadFile(cost)
-	if err = errors.Join(err, readErr); err == nil && strings.TrimSpace(string(now)) != "0" {
-		_, err = lock.WriteAt(now, 0)
-		err = errors.Join(err, os.WriteFile(cost, []byte("0"), 0))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 func firstCPU(t testing.TB) int {

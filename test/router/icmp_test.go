@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"weft/test/star"
+	"weft/test/traffic"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,7 +23,7 @@ func icmpError(frame, about []byte) (kind, code int, rest uint32, ok bool) {
 		quoted := m[8:]
 		// A packet that was taken as it came, TTL and all.
 		ok = (m[0] == 3 || m[0] == 11) && bytes.HasPrefix(about[star.EthLen:], quoted[:28])
-		return int(m[0]), int(m[1]), binary.BigEndian.Uint32(m[4:]), ok && star.Checksum(m) == 0
+		return int(m[0]), int(m[1]), binary.BigEndian.Uint32(m[4:]), ok && traffic.Checksum(m) == 0
 	}
 	if frame[12] != 0x86 || m[6] != unix.IPPROTO_ICMPV6 || len(m) < 40+8+40 {
 		return 0, 0, 0, false
@@ -31,7 +32,7 @@ func icmpError(frame, about []byte) (kind, code int, rest uint32, ok bool) {
 	pseudo = append(pseudo, 0, 0, 0, unix.IPPROTO_ICMPV6)
 	m = m[40:]
 	ok = m[0] < 128 && bytes.HasPrefix(about[star.EthLen:], m[8:48])
-	return int(m[0]), int(m[1]), binary.BigEndian.Uint32(m[4:]), ok && star.Checksum(pseudo, m) == 0
+	return int(m[0]), int(m[1]), binary.BigEndian.Uint32(m[4:]), ok && traffic.Checksum(pseudo, m) == 0
 }
 
 // wantError waits for the ICMP error about a packet, and returns the rest of its
@@ -141,8 +142,8 @@ func wantFragments(t *testing.T, p *star.Path, payload int) {
 			t.Fatal("a fragment is missing")
 		}
 		ip := f[star.EthLen:]
-		if star.Checksum(ip[:20]) != 0 || ip[8] != 63 {
-			t.Errorf("fragment with TTL %d, checksum %#x", ip[8], star.Checksum(ip[:20]))
+		if traffic.Checksum(ip[:20]) != 0 || ip[8] != 63 {
+			t.Errorf("fragment with TTL %d, checksum %#x", ip[8], traffic.Checksum(ip[:20]))
 		}
 		if at := int(binary.BigEndian.Uint16(ip[6:])&0x1fff) * 8; at != len(got) {
 			t.Errorf("fragment at %d, want %d", at, len(got))

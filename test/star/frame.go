@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"time"
 
+	"weft/test/traffic"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -41,7 +43,7 @@ func (d Datagram) Bytes() []byte {
 		udp[8+i] = byte(i * 7)
 	}
 	pseudo := binary.BigEndian.AppendUint32(append(d.Src.AsSlice(), d.Dst.AsSlice()...), uint32(len(udp)))
-	binary.BigEndian.PutUint16(udp[6:], Checksum(append(pseudo, 0, 0, 0, unix.IPPROTO_UDP), udp))
+	binary.BigEndian.PutUint16(udp[6:], traffic.Checksum(append(pseudo, 0, 0, 0, unix.IPPROTO_UDP), udp))
 	frame := append(append([]byte{}, d.To[:]...), d.From[:]...)
 	if d.Src.Is6() {
 		frame = append(frame, 0x86, 0xdd, 0x60, 0, 0, 0)
@@ -55,26 +57,8 @@ func (d Datagram) Bytes() []byte {
 	}
 	ip = append(append(ip, d.Src.AsSlice()...), d.Dst.AsSlice()...)
 	binary.BigEndian.PutUint16(ip[2:], uint16(len(ip)+len(udp)))
-	binary.BigEndian.PutUint16(ip[10:], Checksum(ip))
+	binary.BigEndian.PutUint16(ip[10:], traffic.Checksum(ip))
 	return append(append(append(frame, 0x08, 0x00), ip...), udp...)
-}
-
-// Checksum is that of RFC 1071 over parts of even length, but for the last.
-func Checksum(parts ...[]byte) uint16 {
-	var sum uint32
-	for _, b := range parts {
-		for len(b) > 0 {
-			if len(b) == 1 {
-				b = []byte{b[0], 0}
-			}
-			sum += uint32(binary.BigEndian.Uint16(b))
-			b = b[2:]
-		}
-	}
-	for sum > 0xffff {
-		sum = sum&0xffff + sum>>16
-	}
-	return ^uint16(sum)
 }
 
 // Wire is an open AF_PACKET socket on an interface of a host.

@@ -1,4 +1,4 @@
-package agreement
+package lab
 
 import (
 	"errors"
@@ -18,17 +18,18 @@ const (
 	costLock  = "/run/weft-test-error-cost"
 )
 
-// allErrors is the limit, lifted.
-type allErrors struct{ lock *os.File }
+// AllErrors is the limit, lifted.
+type AllErrors struct{ lock *os.File }
 
-func liftErrors() (_ *allErrors, err error) {
+// LiftErrors lifts the limit until Restore.
+func LiftErrors() (_ *AllErrors, err error) {
 	lock, err := os.OpenFile(costLock, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lift the limit of errors: %w", err)
 	}
-	a := &allErrors{lock}
+	a := &AllErrors{lock}
 	if err = unix.Flock(int(lock.Fd()), unix.LOCK_SH); err == nil {
-		err = a.again()
+		err = a.Again()
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("lift the limit of errors: %w", err), lock.Close())
@@ -36,8 +37,8 @@ func liftErrors() (_ *allErrors, err error) {
 	return a, nil
 }
 
-// again lifts it if someone has not known of the lock.
-func (a *allErrors) again() error {
+// Again lifts it if someone has not known of the lock.
+func (a *AllErrors) Again() error {
 	now, err := os.ReadFile(errorCost)
 	if err != nil || strings.TrimSpace(string(now)) == "0" {
 		return err
@@ -48,7 +49,8 @@ func (a *allErrors) again() error {
 	return os.WriteFile(errorCost, []byte("0"), 0)
 }
 
-func (a *allErrors) restore() error {
+// Restore puts the limit back, unless others need it lifted.
+func (a *AllErrors) Restore() error {
 	defer a.lock.Close()
 	if unix.Flock(int(a.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
 		return nil // others are at work
