@@ -77,7 +77,7 @@ var _ dataplane.Engine = (*Engine)(nil)
 // yet. The image stays the caller's, who keeps it open while the engine is in
 // use. Needs CAP_BPF and CAP_NET_ADMIN.
 //
-// Errors: ErrExists. Nothing is pinned then.
+// Errors: ErrExists, ErrPort, ErrProgram. Nothing is pinned then.
 func New(im *bpf.Image, o Options) (*Engine, error) {
 	cpus, err := ebpf.PossibleCPU()
 	if err != nil {

@@ -114,7 +114,7 @@ func (w *Wire) Receive(patience time.Duration, is func(frame []byte) bool) []byt
 	}
 }
 
-// patience is for what must come, quiet for what must not.
+// Patience is for what must come, Quiet for what must not.
 const (
 	Patience = 5 * time.Second
 	Quiet    = 100 * time.Millisecond
