@@ -42,11 +42,12 @@ func (s *Server) Replace(ctx context.Context, c *config.Config) error { return n
 // Status returns what the Server does as a whole.
 func (s *Server) Status() (Status, error) { return Status{}, ErrNoBGP }
 
-// Neighbors returns all neighbors, by name. It costs time and memory with the prefixes
-// that are advertised to them.
+// Neighbors returns all neighbors, by name. With advertised it counts the prefixes that
+// are advertised to each (FamilyState.Advertised), for which it asks the policies
+// again: with a full table that holds BGP up for seconds.
 //
 // Errors: ErrNoBGP.
-func (s *Server) Neighbors() ([]Neighbor, error) { return nil, ErrNoBGP }
+func (s *Server) Neighbors(advertised bool) ([]Neighbor, error) { return nil, ErrNoBGP }
 
 // Paths returns paths, the best of a prefix first. What it yields with an error is
 // no path, and the last.
