@@ -45,7 +45,7 @@ func FuzzStream(f *testing.F) {
 			s.table.age()
 			checkBooks(t, s, sink)
 		}
-		if err := s.sweep(context.Background()); err != nil {
+		if err := s.sweep(context.Background(), ""); err != nil {
 			t.Fatal(err)
 		}
 		if n := len(s.table.routes) + len(s.table.objects) + len(sink.routes) + len(sink.nextHops) + s.table.stale + s.table.known; n != 0 {
