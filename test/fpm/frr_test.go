@@ -33,9 +33,13 @@ func (n *network) tellAll() {
 	n.announce(3, by3, true)
 	n.announce(3, six3, true)
 	n.r1.Configure("staticd", "ip route "+hole+" blackhole")
-	for _, prefix := range []string{byOSPF, byBGP, far, sixes} {
+	for _, prefix := range []string{byOSPF, byBGP, far} {
 		n.wantVia(prefix, "to-h2", "to-h3")
 	}
+	n.Until("both know the routes over IPv6", func() bool {
+		all := n.candidates(inside(sixes))
+		return len(all) > 0 && all[len(all)-1].Source == "kernel" && len(all[0].links()) == 2
+	})
 	n.wantVia(by3, "to-h3")
 	n.wantVia(six3, "to-h3")
 	n.WantReason(inside(hole), "blackhole_route")
@@ -116,6 +120,10 @@ func TestFRR(t *testing.T) {
 			t.Logf("%+v", s)
 			if s.Parked+s.Stale+s.BadFrames+s.Undecodable+s.Refused != 0 || s.Routes != 7 || groups == (s.NextHops == 0) {
 				t.Errorf("%+v", s)
+			}
+			// Without groups zebra does not tell the IPv6 address of such a next hop: the kernel does.
+			if all := n.candidates(inside(sixes)); all[0].Source != map[bool]string{true: "fpm", false: "kernel"}[groups] {
+				t.Errorf("%s: %+v", sixes, all)
 			}
 			var packets uint64
 			for _, prefix := range []string{byOSPF, byBGP, far, sixes} {

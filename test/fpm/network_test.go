@@ -67,7 +67,18 @@ func newNetwork(t *testing.T, groups bool) *network {
 	}
 	n.Until("OSPF and BGP have come up", func() bool { return n.established() == 6 })
 	n.Resolve()
+	n.resolveLinkLocal()
 	return n
+}
+
+// resolveLinkLocal makes the router know the neighbors' link-local addresses.
+func (n *network) resolveLinkLocal() {
+	n.Helper()
+	for _, host := range []int{2, 3} {
+		fields := strings.Fields(n.IP(fmt.Sprint("h", host), "-6 -o addr show dev eth0 scope link"))
+		addr, _, _ := strings.Cut(fields[3], "/")
+		n.Command("r1", "ping", "-q", "-c", "1", "-w", "10", fmt.Sprintf("%s%%to-h%d", addr, host))
+	}
 }
 
 // ospfConfig is that of a router with point-to-point links.
