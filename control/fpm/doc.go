@@ -28,11 +28,15 @@
 // zebra tells everything upon each connection, in no certain order and without an
 // end marker, and a zebra that has just been started does not know everything yet.
 // So when a connection ends its routes become stale, and go on being forwarded. They
-// go when the hold time (120 s) has passed since the connection ended or since
+// go when the hold time has passed since the connection ended or since
 // another one began, whichever is later; not before, since nothing that zebra sends
 // tells a replay that is complete from one that waits for bgpd. While stale routes
 // are still being told again in the last eighth of the hold time, it goes on by
 // another eighth.
+//
+// A server that is told to listen elsewhere (Use) treats the peer as one that has gone,
+// as it comes again there. One that is told to listen nowhere forgets all routes at
+// once: somebody has decided so.
 //
 // # The kernel's own routes
 //
