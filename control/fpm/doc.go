@@ -44,6 +44,10 @@
 // not when the kernel drops those. The kernel tells weft itself. So a route of
 // protocol "kernel" says here only that zebra has none of its own for that prefix.
 //
+// Nor does zebra tell, where it tells no next-hop groups, which link-local IPv6 gateway
+// an IPv4 route has: it says 169.254.0.1 instead. Packets go by the kernel's copy of
+// such a route.
+//
 // # Unknown next hops
 //
 // A route may name a next-hop object that is not known (FRR 8.4 does not tell of

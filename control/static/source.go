@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"slices"
 	"sync"
+	"sync/atomic"
 
 	"weft/control"
 	"weft/control/config"
@@ -20,11 +20,12 @@ type Source struct {
 	follower *control.Follower
 	log      *slog.Logger
 
-	mu      sync.Mutex
+	mu      sync.Mutex // held while the RIB is changed
 	config  *config.Config
 	names   map[string]place // of the links that the configuration names, as they were when it was given
-	waiting []Waiting
 	changed chan struct{}
+
+	waiting atomic.Pointer[[]Waiting]
 }
 
 // Waiting is what cannot be in force yet.
@@ -76,8 +77,10 @@ func (s *Source) give(ctx context.Context, c *config.Config) error {
 	if err := replaceNeighbors(wanted); err != nil {
 		return err
 	}
-	s.names, s.waiting = names, append(routes, neighbors...)
-	for _, w := range s.waiting {
+	s.names = names
+	waiting := append(routes, neighbors...)
+	s.waiting.Store(&waiting)
+	for _, w := range waiting {
 		s.log.Info("configuration waits", "thing", w.Thing, "for", w.For)
 	}
 	return nil
@@ -93,11 +96,13 @@ func (s *Source) Withdraw() error {
 // Remove removes the neighbors that a daemon left which was killed.
 func Remove() error { return replaceNeighbors(nil) }
 
-// Waiting returns what waits for links.
+// Waiting returns what waits for links. The caller must not change it. It does not
+// block.
 func (s *Source) Waiting() []Waiting {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.waiting)
+	if all := s.waiting.Load(); all != nil {
+		return *all
+	}
+	return nil
 }
 
 // InterfaceChanged takes note that links have changed. It does not block.

@@ -1,4 +1,4 @@
-package router
+package fpm
 
 import (
 	"encoding/binary"
