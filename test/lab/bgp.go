@@ -8,7 +8,7 @@ import (
 )
 
 // weftConfig is the configuration of a router that speaks BGP by weft.
-func (n Node) weftConfig(peers []string) string {
+func (n Node) weftConfig(peers []neighbor) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `version: 1
 bgp:
@@ -18,8 +18,8 @@ bgp:
   redistribute: [{source: connected}]
   neighbors:
 `, n.AS, n.ID, MaxSpines)
-	for _, dev := range peers {
-		fmt.Fprintf(&b, "    - {interface: %s, remote_as: external, timers: {hold: 9s, keepalive: 3s, connect_retry: 1s}}\n", dev)
+	for _, p := range peers {
+		fmt.Fprintf(&b, "    - {interface: %s, remote_as: external, timers: {hold: 9s, keepalive: 3s, connect_retry: 1s}}\n", p.dev)
 	}
 	return strings.TrimSuffix(b.String(), "  neighbors:\n")
 }

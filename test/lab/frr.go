@@ -48,14 +48,21 @@ func frrOwner() (u *user.User, err error) { return user.Lookup(frrUser) }
 // dir returns the directory of a router's configuration and of the sockets of its FRR, for vtysh's --vty_socket.
 func (l *Lab) dir(node string) string { return filepath.Join(stateDir(l.prefix), node) }
 
-// zebraConfig and bgpdConfig are what FRR is told. The kernel takes a link that goes down out of next-hop groups; zebra
-// 8.4 does not know that, keeps a group of which it has no routes any more, for 180 s, and takes it as it is when the
-// link is back: with a path less.
-func (n Node) zebraConfig() string {
-	return fmt.Sprintf("hostname %s\nzebra nexthop-group keep 1\n", n.Name)
+// zebraConfig and bgpdConfig are what FRR is told.
+//
+// A bgpd that starts finds its neighbors by their router advertisements, which come each 10 s unless told otherwise. The
+// kernel takes a link that goes down out of next-hop groups: zebra 8.4 does not know that, keeps a group of which it has
+// no routes any more for 180 s, and uses it as it is, with a path less, when the link is back.
+func (n Node) zebraConfig(peers []neighbor) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "hostname %s\nzebra nexthop-group keep 1\n", n.Name)
+	for _, p := range peers {
+		fmt.Fprintf(&b, "interface %s\n ipv6 nd ra-interval 1\n", p.dev)
+	}
+	return b.String()
 }
 
-func (n Node) bgpdConfig(peers []string) string {
+func (n Node) bgpdConfig(peers []neighbor) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `frr defaults datacenter
 hostname %s
@@ -69,8 +76,11 @@ router bgp %d
  neighbor fabric remote-as external
  neighbor fabric timers connect 1
 `, n.Name, n.AS, n.ID)
-	for _, dev := range peers {
-		fmt.Fprintf(&b, " neighbor %s interface peer-group fabric\n", dev)
+	for _, p := range peers {
+		fmt.Fprintf(&b, " neighbor %s interface peer-group fabric\n", p.dev)
+		if p.waits {
+			fmt.Fprintf(&b, " neighbor %s passive\n", p.dev)
+		}
 	}
 	for _, family := range []string{"ipv4", "ipv6"} {
 		fmt.Fprintf(&b, " address-family %s unicast\n  redistribute connected\n  maximum-paths %d\n", family, MaxSpines)
@@ -115,7 +125,7 @@ func (l *Lab) startFRR(router, daemon string) (*Process, error) {
 		return nil, err
 	}
 	n, _ := l.node(router)
-	text := map[string]string{"zebra": n.zebraConfig(), "bgpd": n.bgpdConfig(l.peers(router))}[daemon]
+	text := map[string]string{"zebra": n.zebraConfig(l.peers(router)), "bgpd": n.bgpdConfig(l.peers(router))}[daemon]
 	dir := l.dir(router)
 	if err := l.makeFRRDir(dir); err != nil {
 		return nil, err

@@ -85,26 +85,22 @@ type neighbor struct {
 	node   string
 	dev    string         // that leads to it
 	router bool           //
+	waits  bool           // for it to open the BGP session: one of the two does, so that no two are opened at once
 	addrs  []netip.Prefix // of dev
 }
 
 func (t *Topology) neighbors(node string) (all []neighbor) {
 	for _, l := range t.Links {
-		for _, e := range [2][2]End{{l.A, l.B}, {l.B, l.A}} {
+		for i, e := range [2][2]End{{l.A, l.B}, {l.B, l.A}} {
 			if e[0].Node == node {
-				all = append(all, neighbor{e[1].Node, e[0].Interface, t.isRouter(e[1].Node), e[0].Addrs})
+				all = append(all, neighbor{e[1].Node, e[0].Interface, t.isRouter(e[1].Node), i == 1, e[0].Addrs})
 			}
 		}
 	}
 	return all
 }
 
-// peers returns the interfaces at which a router speaks BGP.
-func (t *Topology) peers(router string) (devs []string) {
-	for _, n := range t.neighbors(router) {
-		if n.router {
-			devs = append(devs, n.dev)
-		}
-	}
-	return devs
+// peers returns the neighbors with which a router speaks BGP.
+func (t *Topology) peers(router string) []neighbor {
+	return slices.DeleteFunc(t.neighbors(router), func(n neighbor) bool { return !n.router })
 }
