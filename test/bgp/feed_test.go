@@ -19,7 +19,8 @@ import (
 // by one over IPv6.
 type feeder struct {
 	*daemons.BIRD
-	v4, v6 int // prefixes
+	v4, v6 int          // prefixes
+	first  netip.Prefix // of IPv4
 }
 
 // paths is how many different AS paths the table has: some five prefixes share one, as in
@@ -53,7 +54,7 @@ include %q;
 protocol bgp four { local as 65002; neighbor 10.2.0.1 as 65001; %[3]s ipv4 { import none; export all; next hop self; }; }
 protocol bgp six { local as 65002; neighbor 2001:db8:2::1 as 65001; %[3]s ipv6 { import none; export all; next hop self; }; }
 `, file4, file6, session))
-	return &feeder{bird, len(v4), len(v6)}
+	return &feeder{bird, len(v4), len(v6), v4[0]}
 }
 
 func thin(all []netip.Prefix, oneOf int) (some []netip.Prefix) {

@@ -122,9 +122,9 @@ func (n *network) startBIRD(session string) {
 // neighbors are those of weft: FRR unnumbered, BIRD by both families.
 const neighbors = `
   neighbors:
-    - {interface: to-h2, remote_as: external, timers: {hold: 9s, connect_retry: 1s}}
-    - {address: 10.3.0.2, remote_as: 65003, timers: {hold: 9s, connect_retry: 1s}}
-    - {address: "2001:db8:3::2", remote_as: external, families: [ipv4-unicast, ipv6-unicast], timers: {hold: 9s, connect_retry: 1s}}
+    - {interface: to-h2, remote_as: external, timers: {hold: 9s, connect_retry: 2s}}
+    - {address: 10.3.0.2, remote_as: 65003, timers: {hold: 9s, connect_retry: 2s}}
+    - {address: "2001:db8:3::2", remote_as: external, families: [ipv4-unicast, ipv6-unicast], timers: {hold: 9s, connect_retry: 2s}}
 `
 
 // path is one that FRR has.
