@@ -39,8 +39,8 @@ func TestFlush(t *testing.T) {
 	s.CatchUp()
 	s.proved.Packets, s.proved.Count = stream.Finish(), uint64(2*(len(s.table.v4)+len(s.table.v6)))
 	after := s.Status()
-	s.proved.What += fmt.Sprintf(": flushed by Linux in %.1f s, by weft %.1f s later; filled by Linux in %.1f s, by weft after %.1f s; %d overruns",
-		flushed.Seconds(), gone.Seconds(), filled.Seconds(), followed.Seconds(), after.Netlink.Overruns-before.Netlink.Overruns)
+	s.proved.What += fmt.Sprintf(": flushed by Linux in %.1f s, by weft %.1f s later; filled by Linux in %.1f s, by weft after %.1f s; %d overruns, %d synchronizations",
+		flushed.Seconds(), gone.Seconds(), filled.Seconds(), followed.Seconds(), after.Netlink.Overruns-before.Netlink.Overruns, after.Netlink.Syncs-before.Netlink.Syncs)
 	if o := s.Weft("verify"); o.Code != 0 {
 		t.Errorf("weft verify: exit code %d\n%s%s", o.Code, o.Stdout, o.Stderr)
 	}
