@@ -262,7 +262,11 @@ func TestDown(t *testing.T) {
 			t.Fatal("the process in r1 does not start")
 		}
 	}
-	if pids, err := processes(l.Namespace("h1")); err != nil || len(pids) != 1 || pids[0] != polite.Pid {
+	in, err := identities([]string{l.Namespace("h1")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pids, err := processes(in); err != nil || len(pids) != 1 || pids[0] != polite.Pid {
 		t.Errorf("processes in h1 are %v, %v; want %d", pids, err, polite.Pid)
 	}
 	for range 2 {
