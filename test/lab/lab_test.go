@@ -14,22 +14,14 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-)
 
-func requireRoot(t testing.TB) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		if os.Getenv("CI") != "" {
-			t.Fatal("this test makes network namespaces: CI must run it as root")
-		}
-		t.Skip("this test makes network namespaces: run it as root")
-	}
-}
+	"weft/test/root"
+)
 
 // prefix is one for this test alone.
 func prefix(t testing.TB) string {
 	t.Helper()
-	requireRoot(t)
+	root.Require(t)
 	p := fmt.Sprintf("weft-labtest-%d-", os.Getpid())
 	t.Cleanup(func() {
 		if err := Down(p); err != nil {
