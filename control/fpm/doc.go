@@ -38,6 +38,19 @@
 // as it comes again there. One that is told to listen nowhere forgets all routes at
 // once: somebody has decided so.
 //
+// # Who dies
+//
+// zebra always programs the kernel, too (FRR 8.4 cannot be told not to), with the same
+// preference as it tells here, and the kernel's copy of a route stands behind this one.
+// So a weft that is started again finds FRR's routes in the kernel, and no packet is
+// lost until zebra has connected, which it tries each 3 s. Routes that only FPM tells of
+// go when the image is taken over, and their packets are Linux's until they are told
+// again. A zebra that is started again removes routes from the kernel, of daemons that
+// still run: they stay here for the hold time, in which those daemons are to be
+// started again as well (watchfrr does), as they tell a new zebra nothing.
+//
+// A next hop over a link that is down is not used, whatever zebra says or has not said.
+//
 // # The kernel's own routes
 //
 // zebra tells of connected and of other routes that it has from the kernel, too, but

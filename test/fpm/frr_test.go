@@ -135,6 +135,8 @@ func TestFRR(t *testing.T) {
 				p.IsLost(p.Packet(inside(hole)))
 			})
 			packets += n.withdraws()
+			n.kernelsOwn()
+			n.linkDown()
 			proof.Record(t, proof.Result{
 				Kind: proof.Case, Name: "FPM", What: "routes of FRR 8.4 (bgpd, ospfd, staticd; ECMP, recursive, IPv4 over IPv6, blackhole), " + name,
 				Count: 7, Packets: packets,
@@ -170,4 +172,35 @@ func (n *network) withdraws() (packets uint64) {
 	n.announce(3, byBGP, false)
 	n.WantReason(inside(byBGP), "ipv4_lpm_miss")
 	return packets
+}
+
+// kernelsOwn adds and deletes a route that is the kernel's own: zebra tells that it has
+// come, and does not tell that it has gone (FRR's issue 19637).
+func (n *network) kernelsOwn() {
+	n.Helper()
+	const prefix = "10.97.0.0/24"
+	told := askFPM(n.Network).Ignored
+	n.IP("r1", "route add "+prefix+" via 10.3.0.2")
+	n.Until("zebra has told it", func() bool { return askFPM(n.Network).Ignored > told })
+	n.WantForward(inside(prefix), "to-h3", "10.3.0.2")
+	if all := n.candidates(inside(prefix)); len(all) != 1 || all[0].Source != "kernel" {
+		n.Errorf("%s: %+v", prefix, all)
+	}
+	n.IP("r1", "route del "+prefix)
+	n.WantReason(inside(prefix), "ipv4_lpm_miss")
+}
+
+// linkDown sets a link down, upon which zebra may not tell that routes over it have gone
+// (FRR's issue 15395). Packets do not go there, whatever it says.
+func (n *network) linkDown() {
+	n.Helper()
+	const prefix = "10.96.0.0/24"
+	n.r1.Configure("staticd", "ip route "+prefix+" 10.2.0.2")
+	n.wantVia(prefix, "to-h2")
+	n.IP("r1", "link set to-h2 down")
+	n.WantReason(inside(prefix), "ipv4_lpm_miss")
+	for _, p := range []string{byOSPF, far} {
+		n.WantForward(inside(p), "to-h3", "10.3.0.2")
+		n.crosses(p, 3)
+	}
 }

@@ -19,7 +19,8 @@ func TestChurn(t *testing.T) {
 	s.CatchUp()
 	s.proved.What += fmt.Sprintf(" %d times a second, %d routes: %v, %d overruns", churnRate,
 		len(s.table.v4)+len(s.table.v6), lags, after.Netlink.Overruns-before.Netlink.Overruns)
-	t.Logf("rounds were late by %v at most; memory %d MiB before, %d after", c.late, before.Memory>>20, after.Memory>>20)
+	t.Logf("%d synchronizations; rounds were late by %v at most; memory %d MiB before, %d after",
+		after.Netlink.Syncs-before.Netlink.Syncs, c.late, before.Memory>>20, after.Memory>>20)
 	if got, want := s.Status().FIB.IPv4Routes, len(s.table.v4)-len(c.gone); got < want {
 		t.Errorf("%d IPv4 routes in the FIB, want %d", got, want)
 	}
