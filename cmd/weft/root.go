@@ -85,7 +85,7 @@ func newRoot(e *env) *cobra.Command {
 		}
 	}
 	add(groupDaemon, newRunCommand(e), newStopCommand(e), newConfigCommand(e))
-	add(groupAsk, newStatusCommand(e), newPortsCommand(e), newRoutesCommand(e), newNeighborsCommand(e), newGroupsCommand(e),
+	add(groupAsk, newStatusCommand(e), newPortsCommand(e), newRoutesCommand(e), newNeighborsCommand(e), newGroupsCommand(e), newBGPCommand(e),
 		newDropsCommand(e), newStatsCommand(e), newMonitorCommand(e), newVerifyCommand(e))
 	add(groupOther, newDoctorCommand(e), newLabCommand(e), newConformanceCommand(e), newShowCommand(root), newVersionCommand(e), newCompletionCommand(e), newManCommand(root))
 	root.AddCommand(newExitCodesTopic())
@@ -98,7 +98,11 @@ func newRoot(e *env) *cobra.Command {
 func atMost(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) > n {
-			return usage(fmt.Sprintf("%s: unexpected", args[n]), fmt.Sprintf("see '%s --help'", cmd.CommandPath()))
+			var names []string
+			for _, c := range cmd.Commands() {
+				names = append(names, c.Name())
+			}
+			return usage(fmt.Sprintf("%s: unexpected", args[n]), meant(args[n], names, fmt.Sprintf("see '%s --help'", cmd.CommandPath())))
 		}
 		return nil
 	}

@@ -162,7 +162,7 @@ func serve(t testing.TB, imageSize int, begin chan struct{}) *world {
 	}
 	w.follower, err = control.Open(control.Config{
 		Export: w.exporter.Take,
-		Image: im, Ports: w.set, Interface: w.set.Take, Log: log,
+		Image:  im, Ports: w.set, Interface: w.set.Take, Log: log,
 		Reasons: rib.Reasons{NoPort: uint16(dataplane.PuntRoute), LinkDown: uint16(dataplane.PuntRoute)},
 		Observe: func(r *rib.RIB, e kernel.Event) { w.exporter.Observe(e); w.Observe(r, e) },
 		Synced:  func(time.Duration) { w.Note(EventSync, "synchronized") },
