@@ -26,7 +26,7 @@ func (s *Server) GetConfig(_ context.Context, q *GetConfigRequest) (*Configurati
 			return nil, configError(err)
 		}
 	}
-	return &Configuration{Text: string(c.YAML()), Generation: number}, nil
+	return &Configuration{Text: string(c.Shown().YAML()), Generation: number}, nil
 }
 
 // PlanConfig implements RouterServer.
