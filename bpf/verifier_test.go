@@ -45,7 +45,7 @@ type variant struct {
 
 // variants returns every program in every combination of features. A device map is for programs that take frames in pieces,
 // or for those that do not: so there is a state for each.
-func variants(direct, chunked *Image, whole, inPieces *State) (all []variant) {
+func variants(direct, chunked *Image, whole, inPieces *State, xsks *ebpf.Map) (all []variant) {
 	for _, im := range []*Image{direct, chunked} {
 		image := map[bool]string{false: "direct", true: "chunked"}[im.Chunked()]
 		for bits := range 16 {
@@ -61,6 +61,9 @@ func variants(direct, chunked *Image, whole, inPieces *State) (all []variant) {
 				}
 				maps, err := fit(spec, weftProgWeft, im, s, f)
 				return spec, maps, err
+			}})
+			all = append(all, variant{name("xsk", image, pieces, f), func() (*ebpf.CollectionSpec, map[string]*ebpf.Map, error) {
+				return specXSK(im, s, xsks, f, pieces)
 			}})
 			if f.Partial || pieces {
 				continue // tc has neither
@@ -120,9 +123,14 @@ func TestVerifier(t *testing.T) {
 		}
 		defer states[i].Close()
 	}
+	xsks, err := NewXSKs(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer xsks.Close()
 	var names []string
 	have := map[string]figures{}
-	for _, v := range variants(direct, chunked, states[0], states[1]) {
+	for _, v := range variants(direct, chunked, states[0], states[1], xsks) {
 		spec, maps, err := v.spec()
 		if err != nil {
 			t.Fatalf("%s: %v", v.name, err)
