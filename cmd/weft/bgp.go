@@ -259,7 +259,7 @@ func (e *env) printBGPSummary(w io.Writer, m *api.BGPNeighbors, advertised bool)
 		fmt.Fprintf(&b, "!! %s\n", line)
 	}
 	s := m.GetBgp()
-	fmt.Fprintf(&b, "AS %d, router id %s, listening on %s\n", s.GetAs(), s.GetRouterId(), orNothing(strings.Join(s.GetListen(), ", ")))
+	fmt.Fprintf(&b, "AS %d, router id %s, listening on %s\n", s.GetAs(), orText(s.GetRouterId(), "none"), orText(strings.Join(s.GetListen(), ", "), "nothing"))
 	for _, t := range s.GetTables() {
 		fmt.Fprintf(&b, "%s: %s, %s\n", t.GetFamily(), count(t.GetPrefixes(), "prefix"), count(t.GetPaths(), "path"))
 	}
@@ -302,13 +302,6 @@ func (e *env) speaks(n *api.BGPNeighbor) bool {
 	return false
 }
 
-func orNothing(s string) string {
-	if s == "" {
-		return "nothing"
-	}
-	return s
-}
-
 func asText(n *api.BGPNeighbor) string {
 	if n.GetAs() == 0 {
 		return "-"
@@ -336,6 +329,9 @@ func prefixesText(f *api.BGPFamily, advertised bool) string {
 func bgpTroubles(m *api.BGPNeighbors) (all []string) {
 	if m.GetBgp().GetRestarting() {
 		all = append(all, "RESTARTING: the routes of before stay until the neighbors have sent theirs again")
+	}
+	if m.GetBgp().GetRouterId() == "" {
+		all = append(all, "NOT RUNNING: it has no router identifier: add an IPv4 address to an interface, or router_id to the configuration")
 	}
 	if n := m.GetBgp().GetRefused(); n > 0 {
 		all = append(all, fmt.Sprintf("NOT INSTALLED: %s that no route may be to: the daemon's log has them", count(n, "prefix")))

@@ -1,11 +1,12 @@
 package main
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"weft/control/api"
-	"weft/control/config"
 )
 
 // bgpNeighbor is one of FRR's 'show bgp neighbors json'.
@@ -167,17 +168,51 @@ var frrCapabilityNames = map[uint32]string{
 	69: "addPath", 70: "enhancedRouteRefresh", 71: "longLivedGracefulRestart", 73: "hostName",
 }
 
+const (
+	capabilityMultiprotocol   = 1
+	capabilityExtendedNexthop = 5
+	capabilityAddPath         = 69
+)
+
+// capability is one of both sides.
+type capability struct {
+	code          uint32
+	name, text    string
+	local, remote bool
+}
+
+// mergeCapabilities makes one of what both sides say in other words: their AS, their
+// restart times.
+func mergeCapabilities(all []*api.BGPCapability) (merged []capability) {
+	for _, c := range all {
+		one := capability{c.GetCode(), c.GetName(), c.GetText(), c.GetLocal(), c.GetRemote()}
+		i := slices.IndexFunc(merged, func(o capability) bool {
+			return o.code == one.code && one.code != capabilityMultiprotocol && o.local != one.local && o.remote != one.remote
+		})
+		if i < 0 {
+			merged = append(merged, one)
+			continue
+		}
+		ours, theirs := merged[i].text, one.text
+		if one.local {
+			ours, theirs = theirs, ours
+		}
+		merged[i].text, merged[i].local, merged[i].remote = fmt.Sprintf("(ours %s; theirs %s)", ours, theirs), true, true
+	}
+	return merged
+}
+
 // frrCapabilities says who has which, by FRR's names. Those of families are objects by
 // family.
 func frrCapabilities(all []*api.BGPCapability) map[string]any {
 	out := map[string]any{}
-	for _, c := range all {
-		who := map[bool]string{true: "received"}[c.GetRemote()]
-		if c.GetLocal() {
-			who = map[bool]string{true: "advertisedAndReceived", false: "advertised"}[c.GetRemote()]
+	for _, c := range mergeCapabilities(all) {
+		who := map[bool]string{true: "received"}[c.remote]
+		if c.local {
+			who = map[bool]string{true: "advertisedAndReceived", false: "advertised"}[c.remote]
 		}
-		name := orText(frrCapabilityNames[c.GetCode()], c.GetName())
-		if !isOfFamilies(c) {
+		name := orText(frrCapabilityNames[c.code], c.name)
+		if c.code != capabilityMultiprotocol && c.code != capabilityExtendedNexthop && c.code != capabilityAddPath {
 			out[name] = who
 			continue
 		}
@@ -186,11 +221,11 @@ func frrCapabilities(all []*api.BGPCapability) map[string]any {
 			families = map[string]map[string]bool{}
 			out[name] = families
 		}
-		families[familyKey(c.GetText())] = map[string]bool{who: true}
+		for _, family := range bgpFamilies {
+			if strings.Contains(c.text, family.name) {
+				families[family.key] = map[string]bool{who: true}
+			}
+		}
 	}
 	return out
-}
-
-func isOfFamilies(c *api.BGPCapability) bool {
-	return strings.Contains(c.GetText(), string(config.IPv4Unicast)) || strings.Contains(c.GetText(), string(config.IPv6Unicast))
 }

@@ -155,7 +155,9 @@ func (e *env) bgpState(n *api.BGPNeighbor) string {
 	case n.GetSince() != 0:
 		text += ", down for " + e.upDown(n)
 	}
-	text += fmt.Sprintf("; established %s, %s", count(n.GetEstablished(), "time"), count(n.GetFlaps(), "flap"))
+	if n.GetFlaps() > 0 {
+		text += "; " + count(n.GetFlaps(), "flap")
+	}
 	if n.GetWaiting() != "" {
 		text += "; waits for " + n.GetWaiting()
 	}
@@ -215,20 +217,16 @@ func bgpMessagesText(m *api.BGPMessages) string {
 
 // capabilitiesText sorts capabilities by who has them.
 func capabilitiesText(all []*api.BGPCapability) (lines []string) {
+	merged := mergeCapabilities(all)
 	for _, who := range []struct {
 		title         string
 		local, remote bool
 	}{{"both: ", true, true}, {"only ours: ", true, false}, {"only theirs: ", false, true}} {
 		var names []string
-		for _, c := range all {
-			if c.GetLocal() != who.local || c.GetRemote() != who.remote {
-				continue
+		for _, c := range merged {
+			if c.local == who.local && c.remote == who.remote {
+				names = append(names, strings.TrimSpace(c.name+" "+c.text))
 			}
-			name := c.GetName()
-			if c.GetText() != "" {
-				name += " " + c.GetText()
-			}
-			names = append(names, name)
 		}
 		if names != nil {
 			lines = append(lines, who.title+strings.Join(names, ", "))

@@ -40,7 +40,9 @@ func fakeBGPNeighbors(advertised bool) []*api.BGPNeighbor {
 			LastDown: "hold timer expired", Authenticated: true, Timers: timers,
 			Capabilities: []*api.BGPCapability{
 				{Code: 1, Name: "multiprotocol", Text: "ipv4-unicast", Local: true, Remote: true}, {Code: 1, Name: "multiprotocol", Text: "ipv6-unicast", Local: true},
-				{Code: 2, Name: "route-refresh", Local: true, Remote: true}, {Code: 65, Name: "4-octet-as", Text: "65002", Local: true, Remote: true},
+				{Code: 2, Name: "route-refresh", Local: true, Remote: true}, {Code: 65, Name: "4-octet-as", Text: "65001", Local: true}, {Code: 65, Name: "4-octet-as", Text: "65002", Remote: true},
+				{Code: 64, Name: "graceful-restart", Text: "120 s, ipv4-unicast", Remote: true}, {Code: 64, Name: "graceful-restart", Text: "90 s", Local: true},
+				{Code: 69, Name: "add-path", Text: "ipv4-unicast receive", Local: true},
 				{Code: 73, Name: "fqdn", Text: "b", Remote: true},
 			},
 			Families: []*api.BGPFamily{
