@@ -20,15 +20,16 @@ and how long it is up, or down. What is not as it should be stands first.
 
 BGP is part of the configuration ('weft config --help'). What others call it:
 
-  FRR: show bgp summary                     weft bgp
-  FRR: show bgp neighbors N                 weft bgp neighbors N
-  FRR: show bgp ipv4 unicast                weft -4 bgp routes
-  FRR: show bgp ... neighbors N received-routes   weft bgp routes received N
-  FRR: clear bgp N soft in                  weft bgp clear N soft in
-  BIRD: show protocols all                  weft bgp neighbors
-  BIRD: show route for 10.1.2.3             weft bgp routes 10.1.2.3
-  gobgp global rib                          weft bgp routes
-  gobgp neighbor N adj-out                  weft bgp routes advertised N
+  FRR    show bgp summary                weft bgp
+  FRR    show bgp neighbors N            weft bgp neighbors N
+  FRR    show bgp ipv4 unicast           weft -4 bgp routes
+  FRR    ... neighbors N routes          weft bgp routes from N
+  FRR    ... N advertised-routes         weft bgp routes advertised N
+  FRR    clear bgp N soft in             weft bgp clear N soft in
+  BIRD   show protocols all              weft bgp neighbors
+  BIRD   show route for 10.1.2.3         weft bgp routes 10.1.2.3
+  gobgp  global rib                      weft bgp routes
+  gobgp  neighbor N adj-in               weft bgp routes received N
 
 With --json the keys are those of FRR's 'show bgp summary json'; besides them:
 pathCount, pfxAccepted, lastError, waitsFor.`
@@ -85,12 +86,15 @@ func (e *env) askNeighbors(ctx context.Context, name string, advertised bool) (m
 	return m, err
 }
 
+// bgpExample is the least of a configuration of BGP.
+const bgpExample = "bgp: {as: 65001, neighbors: [{address: 192.0.2.1, remote_as: 65002}]}"
+
 // askBGP asks, and says how BGP is configured if it is not.
 func (e *env) askBGP(ctx context.Context, f func(context.Context, api.RouterClient) error) error {
 	err := e.ask(ctx, f)
 	var failed *failure
 	if errors.As(err, &failed) && failed.code == codeNotFound && failed.what == api.NoBGP {
-		failed.hint = "write 'bgp: {as: 65001, neighbors: [{address: 192.0.2.1, remote_as: 65002}]}', with your numbers, into " + config.File +
+		failed.hint = "write '" + bgpExample + "', with your numbers, into " + config.File +
 			" (below 'version: 1'), then 'sudo weft config apply'"
 	}
 	return err

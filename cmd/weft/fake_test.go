@@ -322,7 +322,7 @@ func serve(t testing.TB, f *fake) string {
 func testEnv(t testing.TB, stdout, stderr *bytes.Buffer) *env {
 	clock, waits := began, 0
 	return &env{
-		stdin: strings.NewReader("version: 1\n"), stdout: stdout, stderr: stderr, getenv: func(string) string { return "" }, version: "v1.2.3", patience: 5 * time.Second,
+		stdin: strings.NewReader("version: 1\n" + bgpExample + "\n"), stdout: stdout, stderr: stderr, getenv: func(string) string { return "" }, version: "v1.2.3", patience: 5 * time.Second,
 		now: func() time.Time { return clock },
 		wait: func(_ context.Context, d time.Duration) error {
 			if waits++; waits == 3 {

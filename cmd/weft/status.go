@@ -16,8 +16,8 @@ func newStatusCommand(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use: "status", Short: "Tell what runs, and whether all is well",
 		Long: `Tells on one screen what the daemon does: since when, on which ports, with how
-many routes, and how it follows the kernel. What is not as it should be stands
-first, with the command that mends it.
+many routes, how it follows the kernel, and where else routes come from. What is not
+as it should be stands first, with the command that mends it.
 
 The exit code is 4 when no daemon answers, and 3 when packets are unaccounted:
 Linux has received them by a port, and weft has counted them nowhere.`,
