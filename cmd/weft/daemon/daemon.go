@@ -16,6 +16,7 @@ import (
 	"weft/bpf"
 	"weft/control"
 	"weft/control/api"
+	"weft/control/bgp"
 	"weft/control/config"
 	"weft/control/kernel"
 	"weft/control/ports"
@@ -86,8 +87,10 @@ type router struct {
 	fpm      fpmServer
 
 	static   *static.Source
+	bgp      *bgp.Server
 	export   exporter
 	config   *config.Store
+	inForce  *config.Config // by which routes and BGP go
 	file     *config.Config // of Options.Config, nil: none
 	fileName string
 
@@ -396,7 +399,7 @@ func (r *router) ready(ctx context.Context) error {
 	if err := r.startConfig(ctx); err != nil {
 		return err
 	}
-	r.export.Settle() // the configuration is the only source that an earlier daemon had
+	r.settle(ctx)
 	if r.held {
 		if err := r.follower.UpdatePorts(ctx, r.ports.Start); err != nil {
 			return err
@@ -447,6 +450,9 @@ func (r *router) leave(forwarding bool) error {
 	// gofail: var leaveBegun struct{}
 	if forwarding {
 		return r.engine.Close()
+	}
+	if r.bgp != nil {
+		r.bgp.Close()
 	}
 	if r.static != nil {
 		if err := r.static.Withdraw(); err != nil {
