@@ -367,5 +367,5 @@ func neighborTrouble(n *api.BGPNeighbor) string {
 	case cause != "":
 		return "DOWN: " + cause
 	}
-	return "DOWN: " + n.GetState()
+	return "DOWN: it has not answered yet"
 }
