@@ -51,15 +51,24 @@ func (w *Worker) via(s *state, view *fib.View, g fib.GroupID, to netip.Addr, has
 func gleaned(s *state, next fib.Next, to netip.Addr) way {
 	switch next.Kind {
 	case fib.Glean:
-		r := way{port: next.Port, neighbor: to, mtu: packet.LeastMTU6, kind: throughIt}
-		if out := s.port(next.Port).itself; out.MTU != 0 {
-			r.mtu = out.MTU
+		mtu := s.gleanMTU(next)
+		if mtu == 0 {
+			mtu = packet.LeastMTU6
 		}
-		return r
+		return way{port: next.Port, neighbor: to, mtu: mtu, kind: throughIt}
 	case fib.Punt:
 		return way{kind: kernelWay}
 	}
 	return way{}
+}
+
+// gleanMTU is that of packets to an attached subnet: 0 if it is not known.
+func (s *state) gleanMTU(next fib.Next) int {
+	mtu := s.port(next.Port).itself.MTU
+	if next.MTU != 0 && (mtu == 0 || int(next.MTU) < mtu) {
+		mtu = int(next.MTU)
+	}
+	return mtu
 }
 
 func neighborOf(b *fib.Block) netip.Addr {

@@ -84,20 +84,17 @@ func (w *Worker) punt(i uint8) {
 	l.up++
 }
 
-// fill fills in the checksum that a host has left to hardware, and lets the packet go on.
+// fill has the checksum filled in that a host has left to hardware, and lets the packet
+// go on.
 func (w *Worker) fill(s *state, view *fib.View, i uint8) {
-	frame, ok := w.mem.Packet(w.v.packets[i]), false
-	w.v.flags[i] &^= hasPartial
+	v := &w.v
+	w.note(FateFilled, i)
+	v.flags[i] = v.flags[i]&^hasPartial | fills
 	var r dataplane.Reason
-	if packet.EtherType(frame) == packet.TypeIPv4 {
-		ok = packet.FillChecksum4(frame)
-		r = w.resolve4(view, i, w.v.group[i])
+	if w.isIPv4(i) {
+		r = w.resolve4(view, i, v.group[i])
 	} else {
-		ok = packet.FillChecksum6(frame)
-		r = w.resolve6(view, i, w.v.group[i])
-	}
-	if ok {
-		w.note(FateFilled, i)
+		r = w.resolve6(view, i, v.group[i])
 	}
 	if r != dataplane.Forwarded {
 		w.finishOne(s, view, i, r)
@@ -157,7 +154,11 @@ func (w *Worker) refuse6(s *state, view *fib.View, i uint8, port uint32, mtu int
 // divide sends a packet in fragments through an adjacency.
 func (w *Worker) divide(i uint8, b *fib.Block) {
 	w.note(FateDivided, i)
-	p := packet.IPv4(w.mem.Packet(w.v.packets[i])[at4:])
+	frame := w.mem.Packet(w.v.packets[i])
+	if w.v.flags[i]&fills != 0 {
+		packet.FillChecksum4(frame)
+	}
+	p := packet.IPv4(frame[at4:])
 	p.Forward()
 	var f packet.Fragments
 	f.Divide(p, int(b.Mtu))

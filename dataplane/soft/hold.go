@@ -86,8 +86,8 @@ func (w *Worker) unresolved(s *state, view *fib.View, i uint8) {
 		w.expired(s, view, i)
 		return
 	}
-	port := view.Word(v.group[i]).Next().Port
-	mtu := s.port(port).itself.MTU
+	next := view.Word(v.group[i]).Next()
+	port, mtu := next.Port, s.gleanMTU(next)
 	if b := view.Block(v.adjacency[i]); v.adjacency[i] != 0 && b != nil {
 		port, to, mtu = b.Port, neighborOf(b), int(b.Mtu)
 	}

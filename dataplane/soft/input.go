@@ -69,12 +69,7 @@ func (w *Worker) input(s *state) {
 		}
 		w.inputSlow(s, i)
 	}
-	if four.nRuns > 0 {
-		four.runs[four.nRuns-1].end = four.n
-	}
-	if six.nRuns > 0 {
-		six.runs[six.nRuns-1].end = six.n
-	}
+	v.endRuns()
 }
 
 // inputSlow is input for any packet, in the steps and the order of

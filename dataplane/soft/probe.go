@@ -73,6 +73,10 @@ func (p *Probe) Set(c *Config) error {
 
 // Run does with a frame what a Worker would do that has it from a port.
 func (p *Probe) Run(frame []byte, ingress uint32) (Outcome, error) {
+	return p.run(frame, ingress, p.w.decide)
+}
+
+func (p *Probe) run(frame []byte, ingress uint32, decide func(*state, uint64) uint64) (Outcome, error) {
 	var o Outcome
 	if len(frame) > device.MaxFrameSize-device.Headroom {
 		return o, fmt.Errorf("run a frame of %d bytes: want at most %d", len(frame), device.MaxFrameSize-device.Headroom)
@@ -96,7 +100,7 @@ func (p *Probe) Run(frame []byte, ingress uint32) (Outcome, error) {
 	start := time.Now()
 	w.v.packets[0], w.v.group[0], w.v.adjacency[0], w.v.hash[0] = d, 0, 0, 0
 	w.v.begin(1)
-	t := w.decide(s, w.stages.start())
+	t := decide(s, w.stages.start())
 	o.Took = time.Since(start)
 	p.read(&o, s)
 	w.deliver(s, t)

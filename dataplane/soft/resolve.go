@@ -33,6 +33,9 @@ func (w *Worker) resolve4(view *fib.View, i uint8, g fib.GroupID) dataplane.Reas
 	if r != dataplane.Forwarded {
 		return r
 	}
+	if v.flags[i]&fills != 0 {
+		packet.FillChecksum4(frame)
+	}
 	p.Forward()
 	return w.leave(i, b)
 }
@@ -62,6 +65,9 @@ func (w *Worker) resolve6(view *fib.View, i uint8, g fib.GroupID) dataplane.Reas
 	b, r := w.usable(view, id, p.Len())
 	if r != dataplane.Forwarded {
 		return r
+	}
+	if v.flags[i]&fills != 0 {
+		packet.FillChecksum6(frame)
 	}
 	p.Forward()
 	return w.leave(i, b)

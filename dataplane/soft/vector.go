@@ -15,6 +15,7 @@ const VectorSize = 256
 const (
 	toGroup    = 1 << iota // it was sent to a multicast or broadcast MAC
 	hasPartial             // its L4 checksum is to be filled in yet
+	fills                  // it is, when the packet leaves: what Linux quotes of one that does not has not
 )
 
 // vector is packets on their way, and what stages tell each other of them: arrays by the
@@ -122,4 +123,14 @@ func (f *family6) begin(p *port) {
 	f.runs[f.nRuns] = run{table: p.table}
 	f.nRuns++
 	f.vrf = p.vrf
+}
+
+// endRuns says where the last runs end.
+func (v *vector) endRuns() {
+	if f := &v.four; f.nRuns > 0 {
+		f.runs[f.nRuns-1].end = f.n
+	}
+	if f := &v.six; f.nRuns > 0 {
+		f.runs[f.nRuns-1].end = f.n
+	}
 }

@@ -136,7 +136,7 @@ const ownSource = "IP_LOCAL_SOURCE"
 // unfilled has the L4 checksum again that a packet came with, if it left whole, and no
 // padding: Linux is given it without the note that it is to be filled in.
 func unfilled(sent []model.Sent, came []byte) []model.Sent {
-	if len(sent) != 1 || len(sent[0].Frame) < l3+40 {
+	if len(sent) != 1 || len(sent[0].Frame) < l3+20 || sent[0].Frame[l3]>>4 == 6 && len(sent[0].Frame) < l3+40 {
 		return sent
 	}
 	f := slices.Clone(sent[0].Frame[:l3+len(packetOf(sent[0].Frame))])
