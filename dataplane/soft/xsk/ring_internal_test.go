@@ -2,6 +2,7 @@ package xsk
 
 import (
 	"math/rand/v2"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -70,7 +71,7 @@ func TestRing(t *testing.T) {
 
 // TestRingConcurrent has a goroutine at either end: entries arrive as they were written, in order.
 func TestRingConcurrent(t *testing.T) {
-	const entries = 200_000
+	const entries = 50_000
 	p, c := pair(64)
 	go func() {
 		for next := uint64(0); next < entries; {
@@ -80,6 +81,7 @@ func TestRingConcurrent(t *testing.T) {
 				next++
 			}
 			p.produce(n)
+			runtime.Gosched()
 		}
 	}()
 	for want := uint64(0); want < entries; {
@@ -91,6 +93,7 @@ func TestRingConcurrent(t *testing.T) {
 			want++
 		}
 		c.consume(n)
+		runtime.Gosched()
 	}
 }
 
