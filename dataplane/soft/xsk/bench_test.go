@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"weft/dataplane/soft/device"
+	"weft/dataplane/soft/internal/vethtest"
 	"weft/dataplane/soft/xsk"
 	"weft/test/traffic"
 )
@@ -72,11 +73,11 @@ func forward(b *testing.B, batch int, o xsk.Options) {
 	if runtime.NumCPU() < 2 {
 		b.Skip("needs 2 CPUs")
 	}
-	enterNetns(b)
+	vethtest.Enter(b)
 	pin(b, 1)
-	in, inPeer := veth(b, "in", 1)
-	out, outPeer := veth(b, "out", 1)
-	m, p := newMemory(b, 4*2048)
+	in, inPeer := vethtest.Pair(b, "in", 1)
+	out, outPeer := vethtest.Pair(b, "out", 1)
+	m, p := vethtest.NewMemory(b, 4*2048)
 	u := xsk.NewUMEM(m)
 	f := &forwarder{pool: p, batch: batch}
 	f.in = open(b, u, p, xsk.Where{Port: 1, Ifindex: in.Index}, o)

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"weft/dataplane/soft/internal/vethtest"
 	"weft/dataplane/soft/xsk"
 )
 
@@ -51,7 +52,7 @@ func TestErrors(t *testing.T) {
 		words []string
 	}{
 		{"queue in use", func(t *testing.T, ifindex int) (xsk.Where, xsk.Options) {
-			m, p := newMemory(t, 1024)
+			m, p := vethtest.NewMemory(t, 1024)
 			open(t, xsk.NewUMEM(m), p, xsk.Where{Ifindex: ifindex}, xsk.Options{Ring: 64})
 			return xsk.Where{Ifindex: ifindex}, xsk.Options{}
 		}, xsk.ErrQueueInUse, []string{"queue 0 of port", "end its program"}},
@@ -75,9 +76,9 @@ func TestErrors(t *testing.T) {
 		}, unix.EPERM, []string{"queue 0 of port", "CAP_NET_RAW"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			enterNetns(t)
-			here, _ := veth(t, "port", 1)
-			m, p := newMemory(t, 1024)
+			vethtest.Enter(t)
+			here, _ := vethtest.Pair(t, "port", 1)
+			m, p := vethtest.NewMemory(t, 1024)
 			free := p.Free()
 			w, o := c.setUp(t, here.Index)
 			s, err := xsk.Open(xsk.NewUMEM(m), p, w, o)

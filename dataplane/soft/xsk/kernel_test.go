@@ -13,6 +13,7 @@ import (
 	"weft/bpf"
 	"weft/dataplane"
 	"weft/dataplane/soft/device"
+	"weft/dataplane/soft/internal/vethtest"
 	"weft/test/proof"
 	"weft/test/traffic"
 )
@@ -65,37 +66,37 @@ func TestKernel(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.attach(ports[0].Index)
-	host, other := newWire(t, peers[0].Index), newWire(t, peers[1].Index)
+	host, other := vethtest.NewWire(t, peers[0].Index), vethtest.NewWire(t, peers[1].Index)
 
 	// ARP (RFC 826).
 	request := append([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, hostMAC[:]...)
 	request = append(request, 0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 1)
 	request = append(append(append(request, hostMAC[:]...), 10, 0, 0, 5, 0, 0, 0, 0, 0, 0), 10, 0, 0, 1)
-	host.send(request)
+	host.Send(request)
 	reply := append(append([]byte{}, hostMAC[:]...), ourMAC[:]...)
 	reply = append(reply, 0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 2)
 	reply = append(append(append(append(reply, ourMAC[:]...), 10, 0, 0, 1), hostMAC[:]...), 10, 0, 0, 5)
-	if got := host.receive(); !bytes.HasPrefix(got, reply) {
+	if got := host.Next(); !bytes.HasPrefix(got, reply) {
 		t.Errorf("ARP request answered by\n% x, want\n% x", got, reply)
 	}
 	// To a port that nobody listens at: the kernel says so.
-	host.send(packet{src: "10.0.0.5", dst: "10.0.0.1"}.bytes())
-	if got := host.receive(); len(got) < 36 || got[23] != unix.IPPROTO_ICMP || got[34] != 3 || got[35] != 3 {
+	host.Send(packet{src: "10.0.0.5", dst: "10.0.0.1"}.bytes())
+	if got := host.Next(); len(got) < 36 || got[23] != unix.IPPROTO_ICMP || got[34] != 3 || got[35] != 3 {
 		t.Errorf("a packet to the router was answered by % x, want ICMP port unreachable", got)
 	}
 	// Transit: the loop's.
 	transit := packet{src: "10.0.0.5", dst: "10.1.0.5", ttl: 9}
-	host.send(transit.bytes())
+	host.Send(transit.bytes())
 	receive(t, sockets[0], 1)
-	other.quiet()
+	other.Quiet()
 	// Without the loop the kernel forwards.
 	if err := sockets[0].Close(); err != nil {
 		t.Fatal(err)
 	}
-	host.send(transit.bytes())
+	host.Send(transit.bytes())
 	transit.ttl--
 	want := transit.bytes()
-	if got := other.receive(); !bytes.Equal(got[14:], want[14:]) {
+	if got := other.Next(); !bytes.Equal(got[14:], want[14:]) {
 		t.Errorf("the kernel has forwarded\n% x, want\n% x", got[14:], want[14:])
 	}
 	got := s.counters(portOne)

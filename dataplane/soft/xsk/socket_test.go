@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"weft/dataplane/soft/device"
+	"weft/dataplane/soft/internal/vethtest"
 	"weft/dataplane/soft/xsk"
 )
 
@@ -36,7 +37,7 @@ func datagram(flow int) []byte {
 // port is one of two ports of a worker, and what is at the other end of it.
 type port struct {
 	*xsk.Socket
-	*wire
+	*vethtest.Wire
 	ifindex int
 }
 
@@ -50,17 +51,17 @@ type worker struct {
 
 func newWorker(t testing.TB, frames int, o xsk.Options) *worker {
 	t.Helper()
-	enterNetns(t)
+	vethtest.Enter(t)
 	w := new(worker)
-	w.mem, w.pool = newMemory(t, frames)
+	w.mem, w.pool = vethtest.NewMemory(t, frames)
 	w.umem = xsk.NewUMEM(w.mem)
 	for i, name := range []string{"one", "two"} {
-		here, there := veth(t, name, 1)
+		here, there := vethtest.Pair(t, name, 1)
 		s := open(t, w.umem, w.pool, xsk.Where{Port: uint32(i + 1), Ifindex: here.Index}, o)
 		if err := s.Register(redirectAll(t, here.Index), 0); err != nil {
 			t.Fatal(err)
 		}
-		w.ports[i] = port{s, newWire(t, there.Index), here.Index}
+		w.ports[i] = port{s, vethtest.NewWire(t, there.Index), here.Index}
 	}
 	return w
 }
@@ -104,7 +105,7 @@ func TestForward(t *testing.T) {
 		}
 		for i, size := range []int{60, 64, 65, 1000, 1514, w.umem.PacketMax()} {
 			sent := frame(i, min(size, 1514))
-			in.send(sent)
+			in.Send(sent)
 			d := receive(t, in.Socket, 1)
 			if d[0].Port != uint32(from+1) || !bytes.Equal(w.mem.Packet(d[0]), sent) {
 				t.Fatalf("came in by port %d as\n% x, want port %d\n% x", d[0].Port, w.mem.Packet(d[0]), from+1, sent)
@@ -117,7 +118,7 @@ func TestForward(t *testing.T) {
 				t.Fatalf("%d handed over, %d pending", n, out.Pending())
 			}
 			out.Flush()
-			if got := out.receive(); !bytes.Equal(got, sent) {
+			if got := out.Next(); !bytes.Equal(got, sent) {
 				t.Fatalf("went out as\n% x, want\n% x", got, sent)
 			}
 			until(t, "the frame comes back", func() bool { out.Flush(); return out.Pending() == 0 })
@@ -143,7 +144,7 @@ func TestWrap(t *testing.T) {
 	const batch = 37 // of no power of two
 	for n := 0; n < 50*batch; n += batch {
 		for i := range batch {
-			in.send(frame(n+i, 60+i))
+			in.Send(frame(n+i, 60+i))
 		}
 		d := receive(t, in.Socket, batch)
 		if sent := out.Transmit(d); sent != batch {
@@ -151,7 +152,7 @@ func TestWrap(t *testing.T) {
 		}
 		out.Flush()
 		for i := range batch {
-			if got, want := out.receive(), frame(n+i, 60+i); !bytes.Equal(got, want) {
+			if got, want := out.Next(), frame(n+i, 60+i); !bytes.Equal(got, want) {
 				t.Fatalf("packet %d: got\n% x, want\n% x", n+i, got, want)
 			}
 		}
@@ -171,7 +172,7 @@ func TestExhausted(t *testing.T) {
 	}
 	const more = 10
 	for i := range 64 + more {
-		in.send(frame(i, 64))
+		in.Send(frame(i, 64))
 	}
 	kept := receive(t, in.Socket, 64)
 	until(t, "losses are counted", func() bool { return in.Stats().LostNoFrame == more })
@@ -190,12 +191,12 @@ func TestExhausted(t *testing.T) {
 	}
 	until(t, "all frames come back", func() bool { out.Flush(); return out.Pending() == 0 })
 	for i := range 64 {
-		if got, want := out.receive(), frame(i, 64); !bytes.Equal(got, want) {
+		if got, want := out.Next(), frame(i, 64); !bytes.Equal(got, want) {
 			t.Fatalf("packet %d: got\n% x, want\n% x", i, got, want)
 		}
 	}
 	in.Receive(nil) // gives them to the kernel
-	in.send(frame(1000, 64))
+	in.Send(frame(1000, 64))
 	if d := receive(t, in.Socket, 1); !bytes.Equal(w.mem.Packet(d[0]), frame(1000, 64)) {
 		t.Errorf("got % x", w.mem.Packet(d[0]))
 	}
@@ -210,13 +211,13 @@ func TestWakeup(t *testing.T) {
 	in, out := w.ports[0], w.ports[1]
 	const batch = 32 // every kernel sends as many with one call
 	for i := range batch {
-		in.send(frame(i, 64))
+		in.Send(frame(i, 64))
 	}
 	d := receive(t, in.Socket, batch)
 	if out.Transmit(d) != batch {
 		t.Fatal("not all handed over")
 	}
-	out.quiet()
+	out.Quiet()
 	if n := out.Stats().Wakeups; n != 0 {
 		t.Errorf("%d system calls, and nothing was to be sent yet", n)
 	}
@@ -237,11 +238,11 @@ func TestWakeup(t *testing.T) {
 // TestQueues has a socket for each queue of a port with four, and another four at the port that packets leave by.
 func TestQueues(t *testing.T) {
 	const queues, flows = 4, 256
-	enterNetns(t)
-	mem, pool := newMemory(t, 4096)
+	vethtest.Enter(t)
+	mem, pool := vethtest.NewMemory(t, 4096)
 	u := xsk.NewUMEM(mem)
-	here, there := veth(t, "many", queues)
-	outHere, outThere := veth(t, "out", queues)
+	here, there := vethtest.Pair(t, "many", queues)
+	outHere, outThere := vethtest.Pair(t, "out", queues)
 	m := redirectAll(t, here.Index)
 	if n := xsk.Queues(here.Index); n != queues {
 		t.Fatalf("%d queues, want %d", n, queues)
@@ -254,9 +255,9 @@ func TestQueues(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	from, to := newWire(t, there.Index), newWire(t, outThere.Index)
+	from, to := vethtest.NewWire(t, there.Index), vethtest.NewWire(t, outThere.Index)
 	for i := range flows {
-		from.send(datagram(i))
+		from.Send(datagram(i))
 	}
 	var got [queues]int
 	d := make([]device.Descriptor, 64)
@@ -280,7 +281,7 @@ func TestQueues(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for range flows {
-		seen[string(to.receive())] = true
+		seen[string(to.Next())] = true
 	}
 	for i := range flows {
 		if !seen[string(datagram(i))] {
@@ -291,17 +292,17 @@ func TestQueues(t *testing.T) {
 
 // TestClose asserts that frames in the rings of a socket are free when it is closed, whichever ring it was.
 func TestClose(t *testing.T) {
-	enterNetns(t)
-	mem, pool := newMemory(t, 512)
+	vethtest.Enter(t)
+	mem, pool := vethtest.NewMemory(t, 512)
 	u := xsk.NewUMEM(mem)
-	one, peer := veth(t, "one", 1)
+	one, peer := vethtest.Pair(t, "one", 1)
 	s := open(t, u, pool, xsk.Where{Port: 1, Ifindex: one.Index}, xsk.Options{Ring: 64})
 	if err := s.Register(redirectAll(t, one.Index), 0); err != nil {
 		t.Fatal(err)
 	}
-	w := newWire(t, peer.Index)
+	w := vethtest.NewWire(t, peer.Index)
 	for i := range 30 {
-		w.send(frame(i, 64))
+		w.Send(frame(i, 64))
 	}
 	d := receive(t, s, 10) // 20 stay, if they are there yet
 	if s.Transmit(d) != 10 {
@@ -344,16 +345,16 @@ func TestVanish(t *testing.T) {
 	if n := gone.Receive(make([]device.Descriptor, 8)); n != 0 {
 		t.Errorf("%d packets came in by an interface that is gone", n)
 	}
-	here, there := veth(t, "three", 1)
+	here, there := vethtest.Pair(t, "three", 1)
 	s := open(t, w.umem, w.pool, xsk.Where{Port: 3, Ifindex: here.Index}, xsk.Options{Ring: 64})
 	if err := s.Register(redirectAll(t, here.Index), 0); err != nil {
 		t.Fatal(err)
 	}
-	newWire(t, there.Index).send(frame(1, 64))
+	vethtest.NewWire(t, there.Index).Send(frame(1, 64))
 	d := receive(t, s, 1)
 	w.ports[1].Transmit(d)
 	w.ports[1].Flush()
-	if got := w.ports[1].receive(); !bytes.Equal(got, frame(1, 64)) {
+	if got := w.ports[1].Next(); !bytes.Equal(got, frame(1, 64)) {
 		t.Errorf("got % x", got)
 	}
 }

@@ -76,7 +76,7 @@ func agrees(t *testing.T, random *rand.Rand, chunked bool, f bpf.Features) {
 	if forwards.Program, err = bpf.Load(image, forwards.state, f); err != nil {
 		t.Fatal(err)
 	}
-	defer forwards.Program.Close()
+	defer forwards.Close()
 	seen := map[dataplane.Reason]int{}
 	for range 4000 {
 		in := randomFrame(random)

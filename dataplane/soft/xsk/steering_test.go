@@ -13,6 +13,7 @@ import (
 
 	"weft/bpf"
 	"weft/dataplane"
+	"weft/dataplane/soft/internal/vethtest"
 	"weft/dataplane/soft/xsk"
 	"weft/fib"
 )
@@ -91,7 +92,7 @@ func (s *steering) load(im *bpf.Image, frameMax int, f bpf.Features) {
 	if s.Program, err = bpf.LoadXSK(im, s.state, s.xsks, frameMax, f); err != nil {
 		s.t.Fatal(err)
 	}
-	s.t.Cleanup(func() { s.Program.Close() })
+	s.t.Cleanup(func() { s.Close() })
 }
 
 func (s *steering) attach(ifindex int) {
@@ -243,11 +244,11 @@ func (p packet) bytes() []byte {
 // twoPorts makes the interfaces of a steering, with a socket for each.
 func twoPorts(t testing.TB) (ports, peers [2]net.Interface, sockets [2]*xsk.Socket) {
 	t.Helper()
-	enterNetns(t)
-	m, p := newMemory(t, 4096)
+	vethtest.Enter(t)
+	m, p := vethtest.NewMemory(t, 4096)
 	u := xsk.NewUMEM(m)
 	for i, name := range []string{"one", "two"} {
-		ports[i], peers[i] = veth(t, name, 1)
+		ports[i], peers[i] = vethtest.Pair(t, name, 1)
 		sockets[i] = open(t, u, p, xsk.Where{Port: uint32(i + 1), Ifindex: ports[i].Index}, xsk.Options{Ring: 512})
 	}
 	return ports, peers, sockets
