@@ -11,6 +11,7 @@ int weft_tap(struct __sk_buff *skb)
 	struct packet p = {.ctx = skb, .port = port_of(skb->ifindex)};
 	enum weft_reason r;
 
+	tap_note(skb);
 	tc_pull(&p);
 	r = steer(&p);
 	/* What the loop has is the kernel's no more. */

@@ -10,12 +10,17 @@
 #include "weft/steer.h"
 #include "weft/tc.h"
 
-/* The kernel's own is dropped. wire_len is what the socket has seen, whatever has been cut off since. */
+/* tap_note keeps the frame's length, as the socket has seen it: padding may be cut off later. */
+static __always_inline void tap_note(struct __sk_buff *skb)
+{
+	skb->cb[0] = skb->len;
+}
+
 static __always_inline enum weft_reason steer_send(const struct packet *p, __u32 port)
 {
 	struct __sk_buff *skb = p->ctx;
 
-	if (unlikely(skb->wire_len > frame_max || skb->gso_size))
+	if (unlikely(skb->cb[0] > frame_max || skb->gso_size))
 		STOP(WEFT_MTU_VALUE_IS_TOO_SMALL);
 	return WEFT_FORWARDED;
 }

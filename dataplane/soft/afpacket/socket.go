@@ -114,7 +114,7 @@ func Open(m *device.Memory, pools []*device.Pool, port uint32, ifindex int, o Op
 		}
 	}
 	for _, s := range all { // now that each packet is for one of them
-		if err := s.snap(s.packetMax()); err != nil {
+		if err := s.snap(PacketMax(m)); err != nil {
 			return all, err
 		}
 	}
@@ -158,8 +158,9 @@ func (s *Socket) openIn(ifindex int, o Options) (err error) {
 	return unix.Bind(s.fd, &unix.SockaddrLinklayer{Protocol: protocols, Ifindex: ifindex})
 }
 
-// packetMax is the length of the longest packet that is received; there is room for a tag then.
-func (s *Socket) packetMax() int { return s.mem.FrameSize() - device.Headroom - tagLen }
+// PacketMax returns the length of the longest frame that is received, bytes from the Ethernet header on, not counting a tag
+// that was taken off.
+func PacketMax(m *device.Memory) int { return m.FrameSize() - device.Headroom - tagLen }
 
 // snap keeps all but the first bytes of packets out of the ring; 0: all packets.
 func (s *Socket) snap(bytes int) error {

@@ -167,17 +167,6 @@ func TestTags(t *testing.T) {
 // TestChecksums asserts that checksums that a host left to hardware are filled in.
 func TestChecksums(t *testing.T) {
 	p := newPort(t, 64, afpacket.Options{})
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
-	if err == nil {
-		defer unix.Close(fd)
-		err = unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_VNET_HDR, 1)
-	}
-	if err == nil {
-		err = unix.Bind(fd, &unix.SockaddrLinklayer{Ifindex: p.there.Index})
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
 	const start = 14 + 20
 	for _, c := range []struct {
 		protocol byte
@@ -199,9 +188,7 @@ func TestChecksums(t *testing.T) {
 			binary.BigEndian.PutUint16(want[start+c.offset:], ^sum(append(pseudo, want[start:]...)))
 		}
 		header := []byte{1, 0, 0, 0, 0, 0, start, 0, byte(c.offset), 0}
-		if _, err := unix.Write(fd, append(header, f...)); err != nil {
-			t.Fatal(err)
-		}
+		p.sendWithHeader(t, header, f)
 		p.want(t, want)
 	}
 }
@@ -226,15 +213,9 @@ func sum(b []byte) uint16 {
 func TestTooLong(t *testing.T) {
 	p := newPort(t, 64, afpacket.Options{})
 	for _, name := range []string{p.here.Name, p.there.Name} {
-		l, err := netlink.LinkByName(name)
-		if err == nil {
-			err = netlink.LinkSetMTU(l, 3000)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		vethtest.SetMTU(t, name, 3000)
 	}
-	room := p.mem.FrameSize() - device.Headroom - 4
+	room := afpacket.PacketMax(p.mem)
 	p.Send(frame(1, room+1), frame(2, room), frame(3, 3000), frame(4, 60))
 	p.want(t, frame(2, room))
 	p.want(t, frame(4, 60))

@@ -1,6 +1,7 @@
 package xsk_test
 
 import (
+	"net"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -8,6 +9,7 @@ import (
 	"github.com/cilium/ebpf/link"
 
 	"weft/dataplane/soft/device"
+	"weft/dataplane/soft/internal/vethtest"
 	"weft/dataplane/soft/xsk"
 )
 
@@ -52,4 +54,17 @@ func open(t testing.TB, u *xsk.UMEM, p *device.Pool, w xsk.Where, o xsk.Options)
 		}
 	})
 	return s
+}
+
+// twoPorts makes the interfaces of a router, with a socket for each.
+func twoPorts(t testing.TB) (ports, peers [2]net.Interface, sockets [2]*xsk.Socket) {
+	t.Helper()
+	vethtest.Enter(t)
+	m, p := vethtest.NewMemory(t, 4096)
+	u := xsk.NewUMEM(m)
+	for i, name := range []string{"one", "two"} {
+		ports[i], peers[i] = vethtest.Pair(t, name, 1)
+		sockets[i] = open(t, u, p, xsk.Where{Port: uint32(i + 1), Ifindex: ports[i].Index}, xsk.Options{Ring: 512})
+	}
+	return ports, peers, sockets
 }

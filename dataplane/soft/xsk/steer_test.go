@@ -12,6 +12,7 @@ import (
 
 	"weft/bpf"
 	"weft/dataplane"
+	"weft/dataplane/soft/internal/steertest"
 )
 
 // Actions of a program (enum xdp_action).
@@ -58,22 +59,22 @@ func TestAgrees(t *testing.T) {
 
 func agrees(t *testing.T, random *rand.Rand, chunked bool, f bpf.Features) {
 	ports, _, sockets := twoPorts(t)
-	image := newFIB(t, chunked)
+	image := steertest.NewFIB(t, chunked)
 	flags := uint16(0)
 	if f.Partial {
 		flags = bpf.PortPartial
 	}
-	steers := newState(t, ports[0].Index, ports[1].Index, flags)
-	steers.load(image, 1<<16, f)
-	if err := sockets[0].Register(steers.xsks, bpf.XSKKey(portOne, 0)); err != nil {
+	steers := steertest.New(t, ports[0].Index, ports[1].Index, flags)
+	steers.LoadXSK(image, 1<<16, f)
+	if err := sockets[0].Register(steers.XSKs, bpf.XSKKey(steertest.PortOne, 0)); err != nil {
 		t.Fatal(err)
 	}
-	forwards := newState(t, ports[0].Index, ports[1].Index, flags)
-	if err := forwards.state.TxPorts.Put(uint32(portTwo), uint32(ports[1].Index)); err != nil {
+	forwards := steertest.New(t, ports[0].Index, ports[1].Index, flags)
+	if err := forwards.State.TxPorts.Put(uint32(steertest.PortTwo), uint32(ports[1].Index)); err != nil {
 		t.Fatal(err)
 	}
 	var err error
-	if forwards.Program, err = bpf.Load(image, forwards.state, f); err != nil {
+	if forwards.Program, err = bpf.Load(image, forwards.State, f); err != nil {
 		t.Fatal(err)
 	}
 	defer forwards.Close()
@@ -81,9 +82,9 @@ func agrees(t *testing.T, random *rand.Rand, chunked bool, f bpf.Features) {
 	for range 4000 {
 		in := randomFrame(random)
 		action, out := run(t, forwards.Program, in, ports[0].Index)
-		port, reason := forwards.one(len(in))
+		port, reason := forwards.One(len(in))
 		gotAction, got := run(t, steers.Program, in, ports[0].Index)
-		gotPort, gotReason := steers.one(len(in))
+		gotPort, gotReason := steers.One(len(in))
 		seen[gotReason]++
 		if gotPort != port {
 			t.Fatalf("frame % x: counted for port %d, want %d", in, gotPort, port)
@@ -119,31 +120,31 @@ func agrees(t *testing.T, random *rand.Rand, chunked bool, f bpf.Features) {
 // randomFrame makes one that comes to each step often enough.
 func randomFrame(r *rand.Rand) []byte {
 	one := func(of ...string) string { return of[r.IntN(len(of))] }
-	p := packet{dstMAC: ourMAC, ttl: byte(1 + r.IntN(3)), payload: r.IntN(64)}
+	p := steertest.Packet{DstMAC: steertest.OurMAC, TTL: byte(1 + r.IntN(3)), Payload: r.IntN(64)}
 	switch r.IntN(12) {
 	case 0:
-		p.dstMAC = [6]byte{2, 0, 0, 0, 0, 9}
+		p.DstMAC = [6]byte{2, 0, 0, 0, 0, 9}
 	case 1:
-		p.dstMAC = [6]byte{1, 0, 0x5e, 0, 0, 9}
+		p.DstMAC = [6]byte{1, 0, 0x5e, 0, 0, 9}
 	}
 	for range r.IntN(8) - 5 {
-		p.tags = append(p.tags, []uint16{0, vlanID, vlanID + 1}[r.IntN(3)])
+		p.Tags = append(p.Tags, []uint16{0, steertest.VLANID, steertest.VLANID + 1}[r.IntN(3)])
 	}
 	if r.IntN(2) == 0 {
-		p.src = one("10.9.0.1", "10.9.0.1", "10.9.0.1", "127.0.0.1", "0.0.0.1", "224.0.0.1", "255.255.255.255", "240.0.0.1")
-		p.dst = fmt.Sprintf("10.%d.0.5", r.IntN(10))
+		p.Src = one("10.9.0.1", "10.9.0.1", "10.9.0.1", "127.0.0.1", "0.0.0.1", "224.0.0.1", "255.255.255.255", "240.0.0.1")
+		p.Dst = fmt.Sprintf("10.%d.0.5", r.IntN(10))
 		if r.IntN(6) == 0 {
-			p.dst = one("224.0.0.5", "255.255.255.255", "127.0.0.1", "0.0.0.0", "240.0.0.1", "192.0.2.1")
+			p.Dst = one("224.0.0.5", "255.255.255.255", "127.0.0.1", "0.0.0.0", "240.0.0.1", "192.0.2.1")
 		}
 	} else {
-		p.src = one("2001:db8:9::1", "2001:db8:9::1", "fe80::1", "::1", "::", "ff02::1", "::ffff:1.2.3.4")
-		p.dst = fmt.Sprintf("2001:db8:%x::5", r.IntN(10))
+		p.Src = one("2001:db8:9::1", "2001:db8:9::1", "fe80::1", "::1", "::", "ff02::1", "::ffff:1.2.3.4")
+		p.Dst = fmt.Sprintf("2001:db8:%x::5", r.IntN(10))
 		if r.IntN(6) == 0 {
-			p.dst = one("ff02::5", "ff01::1", "::1", "::", "fe80::1", "3000::1", "::ffff:1.2.3.4")
+			p.Dst = one("ff02::5", "ff01::1", "::1", "::", "fe80::1", "3000::1", "::ffff:1.2.3.4")
 		}
 	}
-	f := p.bytes()
-	l3 := 14 + 4*len(p.tags)
+	f := p.Bytes()
+	l3 := 14 + 4*len(p.Tags)
 	v4 := f[l3]>>4 == 4
 	switch r.IntN(16) {
 	case 0:
@@ -166,10 +167,10 @@ func randomFrame(r *rand.Rand) []byte {
 	case 6, 7: // checksum left to hardware
 		if v4 {
 			pseudo := append(append([]byte{}, f[l3+12:l3+20]...), 0, f[l3+9], f[l3+24], f[l3+25])
-			binary.BigEndian.PutUint16(f[l3+26:], sum16(pseudo))
+			binary.BigEndian.PutUint16(f[l3+26:], steertest.Sum(pseudo))
 		} else {
 			pseudo := append(append([]byte{}, f[l3+8:l3+40]...), 0, f[l3+6], f[l3+4], f[l3+5])
-			binary.BigEndian.PutUint16(f[l3+46:], sum16(pseudo))
+			binary.BigEndian.PutUint16(f[l3+46:], steertest.Sum(pseudo))
 		}
 	}
 	return f
@@ -179,37 +180,37 @@ func randomFrame(r *rand.Rand) []byte {
 // has no room for, and frames that are longer than the loop's memory has room for.
 func TestWithoutSocket(t *testing.T) {
 	ports, _, sockets := twoPorts(t)
-	image := newFIB(t, false)
-	s := newState(t, ports[0].Index, ports[1].Index, 0)
+	image := steertest.NewFIB(t, false)
+	s := steertest.New(t, ports[0].Index, ports[1].Index, 0)
 	const longest = 200
-	s.load(image, longest, bpf.Features{VLANs: true})
-	plain := packet{src: "10.9.0.1", dst: "10.1.0.5"}
-	long := packet{src: "10.9.0.1", dst: "10.1.0.5", payload: longest}
-	exact := packet{src: "10.9.0.1", dst: "10.1.0.5", payload: longest - len(plain.bytes())}
-	tagged := packet{src: "10.9.0.1", dst: "10.1.0.5", tags: []uint16{vlanID}}
-	longTagged := packet{src: "10.9.0.1", dst: "10.1.0.5", tags: []uint16{vlanID}, payload: longest - len(plain.bytes())}
-	want := func(p packet, port int, reason dataplane.Reason, action uint32) {
+	s.LoadXSK(image, longest, bpf.Features{VLANs: true})
+	plain := steertest.Packet{Src: "10.9.0.1", Dst: "10.1.0.5"}
+	long := steertest.Packet{Src: "10.9.0.1", Dst: "10.1.0.5", Payload: longest}
+	exact := steertest.Packet{Src: "10.9.0.1", Dst: "10.1.0.5", Payload: longest - len(plain.Bytes())}
+	tagged := steertest.Packet{Src: "10.9.0.1", Dst: "10.1.0.5", Tags: []uint16{steertest.VLANID}}
+	longTagged := steertest.Packet{Src: "10.9.0.1", Dst: "10.1.0.5", Tags: []uint16{steertest.VLANID}, Payload: longest - len(plain.Bytes())}
+	want := func(p steertest.Packet, port int, reason dataplane.Reason, action uint32) {
 		t.Helper()
-		in := p.bytes()
+		in := p.Bytes()
 		gotAction, out := run(t, s.Program, in, ports[0].Index)
-		gotPort, gotReason := s.one(len(in))
+		gotPort, gotReason := s.One(len(in))
 		if gotPort != port || gotReason != reason || gotAction != action || !bytes.Equal(in, out) {
 			t.Errorf("%+v: port %d, %s, action %d\n% x\nwant port %d, %s, action %d\n% x",
 				p, gotPort, gotReason, gotAction, out, port, reason, action, in)
 		}
 	}
-	want(plain, portOne, dataplane.IrifDisabled, pass)
-	want(tagged, portVLAN, dataplane.IrifDisabled, pass)
-	if err := sockets[0].Register(s.xsks, bpf.XSKKey(portOne, 0)); err != nil {
+	want(plain, steertest.PortOne, dataplane.IrifDisabled, pass)
+	want(tagged, steertest.PortVLAN, dataplane.IrifDisabled, pass)
+	if err := sockets[0].Register(s.XSKs, bpf.XSKKey(steertest.PortOne, 0)); err != nil {
 		t.Fatal(err)
 	}
-	want(plain, portOne, dataplane.Forwarded, redirect)
-	want(exact, portOne, dataplane.Forwarded, redirect)
-	want(long, portOne, dataplane.MTUValueIsTooSmall, pass)
-	want(tagged, portVLAN, dataplane.Forwarded, redirect)
-	want(longTagged, portVLAN, dataplane.MTUValueIsTooSmall, pass)
+	want(plain, steertest.PortOne, dataplane.Forwarded, redirect)
+	want(exact, steertest.PortOne, dataplane.Forwarded, redirect)
+	want(long, steertest.PortOne, dataplane.MTUValueIsTooSmall, pass)
+	want(tagged, steertest.PortVLAN, dataplane.Forwarded, redirect)
+	want(longTagged, steertest.PortVLAN, dataplane.MTUValueIsTooSmall, pass)
 	if err := sockets[0].Close(); err != nil {
 		t.Fatal(err)
 	}
-	want(plain, portOne, dataplane.IrifDisabled, pass)
+	want(plain, steertest.PortOne, dataplane.IrifDisabled, pass)
 }

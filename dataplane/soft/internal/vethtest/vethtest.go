@@ -70,6 +70,51 @@ func Pair(t testing.TB, name string, queues int) (here, there net.Interface) {
 	return here, there
 }
 
+// SetMAC gives an interface one.
+func SetMAC(t testing.TB, name string, mac [6]byte) {
+	t.Helper()
+	l, err := netlink.LinkByName(name)
+	if err == nil {
+		err = netlink.LinkSetHardwareAddr(l, mac[:])
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// SetMTU gives an interface one.
+func SetMTU(t testing.TB, name string, mtu int) {
+	t.Helper()
+	l, err := netlink.LinkByName(name)
+	if err == nil {
+		err = netlink.LinkSetMTU(l, mtu)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Address gives an interface one, and a neighbor that is always there.
+func Address(t testing.TB, name, cidr, neighbor string, mac [6]byte) {
+	t.Helper()
+	l, err := netlink.LinkByName(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := netlink.ParseAddr(cidr)
+	if err == nil {
+		err = netlink.AddrAdd(l, a)
+	}
+	if err == nil {
+		err = netlink.NeighSet(&netlink.Neigh{
+			LinkIndex: l.Attrs().Index, State: netlink.NUD_PERMANENT, IP: net.ParseIP(neighbor), HardwareAddr: mac[:],
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // NewMemory makes frames, and a pool of all of them.
 func NewMemory(t testing.TB, frames int) (*device.Memory, *device.Pool) {
 	t.Helper()
