@@ -47,7 +47,7 @@ func completeFile(*cobra.Command, []string, string) ([]cobra.Completion, cobra.S
 }
 
 // readConfig reads the file that a command line names: '-' is standard input.
-func (e *env) readConfig(args []string) (name, text string, err error) {
+func (e *env) readConfig(args []string) (name, text string, c *config.Config, err error) {
 	name = config.File
 	if len(args) > 0 {
 		name = args[0]
@@ -55,11 +55,11 @@ func (e *env) readConfig(args []string) (name, text string, err error) {
 	var b []byte
 	if name == "-" {
 		name = "stdin"
-		if b, err = io.ReadAll(io.LimitReader(os.Stdin, config.MaxFile+1)); err == nil {
-			_, err = config.Parse(name, b)
+		if b, err = io.ReadAll(io.LimitReader(e.stdin, config.MaxFile+1)); err == nil {
+			c, err = config.Parse(name, b)
 		}
 	} else {
-		_, b, err = config.ReadFile(name)
+		c, b, err = config.ReadFile(name)
 	}
 	switch {
 	case errors.Is(err, os.ErrNotExist):
@@ -67,7 +67,7 @@ func (e *env) readConfig(args []string) (name, text string, err error) {
 	case errors.Is(err, os.ErrPermission):
 		err = fail(codePermission, name+": not allowed to read it", "try 'sudo weft'")
 	}
-	return name, string(b), err
+	return name, string(b), c, err
 }
 
 func newConfigCheckCommand(e *env) *cobra.Command {
@@ -81,11 +81,7 @@ No daemon is needed. Exit code 1: there are mistakes.`,
 		Args:              atMost(1),
 		ValidArgsFunction: completeFile,
 		RunE: func(_ *cobra.Command, args []string) error {
-			name, text, err := e.readConfig(args)
-			if err != nil {
-				return err
-			}
-			c, err := config.Parse(name, []byte(text))
+			name, _, c, err := e.readConfig(args)
 			if err != nil {
 				return err
 			}
@@ -122,7 +118,7 @@ Nothing is changed.`,
 		Args:              atMost(1),
 		ValidArgsFunction: completeFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			name, text, err := e.readConfig(args)
+			name, text, _, err := e.readConfig(args)
 			if err != nil {
 				return err
 			}
@@ -150,7 +146,7 @@ time: so a mistake that cuts you off mends itself.`,
 			if confirm != 0 && (confirm < config.MinConfirm || confirm > config.MaxConfirm) {
 				return usage("--confirm "+confirm.String()+": out of range", "want 1s to 24h")
 			}
-			name, text, err := e.readConfig(args)
+			name, text, _, err := e.readConfig(args)
 			if err != nil {
 				return err
 			}
@@ -329,21 +325,14 @@ func (e *env) printPlan(p *plan, apply string) error {
 		return e.printJSON(p)
 	}
 	out := e.out()
-	counts := map[string]map[string]int{}
-	var things []string
-	for _, c := range p.Changes {
-		line := config.Change{Op: config.Op(c.Op), Thing: c.Thing, Name: c.Name, Old: c.Old, New: c.New, Uses: int(c.Uses)}
-		fmt.Fprintln(out, "  "+line.Text())
-		if counts[c.Thing] == nil {
-			counts[c.Thing] = map[string]int{}
-			things = append(things, c.Thing)
-		}
-		counts[c.Thing][c.Op]++
-	}
+	diff := p.config()
 	var all []string
-	for _, thing := range things {
-		n := counts[thing]
-		all = append(all, fmt.Sprintf("+ %s   - %s   ~ %s", count(uint64(n["+"]), thing), count(uint64(n["-"]), thing), count(uint64(n["~"]), thing)))
+	for _, c := range diff.Changes {
+		fmt.Fprintln(out, "  "+c.Text())
+	}
+	for _, thing := range diff.Things() {
+		adds, removes, modifies := diff.Counts(thing)
+		all = append(all, fmt.Sprintf("+ %s   - %s   ~ %s", count(adds, thing), count(removes, thing), count(modifies, thing)))
 	}
 	if all == nil {
 		all = []string{"no changes"}
@@ -354,4 +343,15 @@ func (e *env) printPlan(p *plan, apply string) error {
 		fmt.Fprintln(out, "  "+apply)
 	}
 	return out.Flush()
+}
+
+// config is the plan as the daemon made it.
+func (p *plan) config() *config.Plan {
+	out := &config.Plan{Impact: p.Impact}
+	for _, c := range p.Changes {
+		out.Changes = append(out.Changes, config.Change{
+			Op: config.Op(c.Op), Thing: c.Thing, Name: c.Name, Old: c.Old, New: c.New, Uses: int(c.Uses),
+		})
+	}
+	return out
 }

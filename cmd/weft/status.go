@@ -49,6 +49,9 @@ type routerStatus struct {
 	Netlink     netlinkStatus `json:"netlink"`
 	Program     programStatus `json:"program"`
 	FPM         *fpmStatus    `json:"fpm,omitempty"` // none: it takes no routes from FRR
+	Export      *exportStatus `json:"export,omitempty"`
+	Waiting     []waiting     `json:"waiting"` // of the configuration; the first of them
+	WaitingAll  uint64        `json:"waiting_count"`
 	Trouble     []string      `json:"trouble"`
 }
 
@@ -65,6 +68,21 @@ type fibStatus struct {
 	Unresolved   uint64 `json:"unresolved"`
 	Parked       uint64 `json:"parked"`
 	Exported     uint64 `json:"exported"`
+}
+
+// exportStatus says how far weft's own routes are in the kernel.
+type exportStatus struct {
+	Routes    uint64 `json:"routes"`
+	Pending   uint64 `json:"pending"`
+	Conflicts uint64 `json:"conflicts"`
+	Refused   uint64 `json:"refused"`
+	Changes   uint64 `json:"changes"`
+}
+
+// waiting is something of the configuration that cannot be in force yet.
+type waiting struct {
+	Thing string `json:"thing"`
+	For   string `json:"for"`
 }
 
 type netlinkStatus struct {
@@ -123,6 +141,7 @@ func (e *env) newStatus(s *api.Status, p *ports) *routerStatus {
 		Program: programStatus{g.GetId(), g.GetTag(), g.GetInstructions(), g.GetJitedBytes(), append([]string{}, g.GetFeatures()...)},
 	}
 	out.FPM = e.newFPMStatus(s.GetFpm())
+	out.own(s)
 	for _, one := range p.Ports {
 		out.Ports = append(out.Ports, one.Ifname)
 	}
@@ -133,7 +152,45 @@ func (e *env) newStatus(s *api.Status, p *ports) *routerStatus {
 	return out
 }
 
-// troubles says why packets do not go by XDP.
+// own takes over how far the configuration's and weft's own routes are.
+func (s *routerStatus) own(m *api.Status) {
+	if x := m.GetExport(); x != nil {
+		s.Export = &exportStatus{x.GetRoutes(), x.GetPending(), x.GetConflicts(), x.GetRefused(), x.GetChanges()}
+	}
+	s.Waiting, s.WaitingAll = []waiting{}, m.GetWaitingCount()
+	for _, w := range m.GetWaiting() {
+		s.Waiting = append(s.Waiting, waiting{w.GetThing(), w.GetFor()})
+	}
+}
+
+// waitingInWords names some of what waits.
+func (s *routerStatus) waitingInWords() string {
+	const most = 3
+	var all []string
+	for _, w := range s.Waiting[:min(len(s.Waiting), most)] {
+		all = append(all, w.Thing+" for "+w.For)
+	}
+	if s.WaitingAll > most {
+		all = append(all, "...")
+	}
+	return fmt.Sprintf("%d: %s", s.WaitingAll, strings.Join(all, ", "))
+}
+
+// String says which of weft's own routes the kernel has.
+func (x *exportStatus) String() string {
+	text := "has " + count(x.Routes, "route") + " of weft's own"
+	for _, part := range []struct {
+		n    uint64
+		what string
+	}{{x.Conflicts, "in conflict with others'"}, {x.Refused, "refused"}, {x.Pending, "pending"}} {
+		if part.n > 0 {
+			text += fmt.Sprintf(", %d %s", part.n, part.what)
+		}
+	}
+	return text
+}
+
+// troubles says what is not as it should be.
 func (s *routerStatus) troubles() []string {
 	out := []string{}
 	switch s.State {
@@ -154,6 +211,10 @@ func (s *routerStatus) troubles() []string {
 			": it is tried again; the daemon's log has more")
 	default:
 		out = append(out, "NOT FORWARDING: state "+s.State+": see the daemon's log")
+	}
+	if x := s.Export; x != nil && x.Conflicts+x.Refused > 0 {
+		out = append(out, fmt.Sprintf("NOT IN THE KERNEL: %s of weft's own, which packets that Linux forwards do not follow: 'weft routes --all' tells why",
+			count(x.Conflicts+x.Refused, "route")))
 	}
 	return out
 }
@@ -187,6 +248,12 @@ func (s *routerStatus) print(w io.Writer, p *ports) error {
 	line("netlink", "%s; %s, the last took %s; %s", count(n.Changes, "change"), count(n.Syncs, "sync"), short(time.Duration(n.LastSync)), n.losses())
 	if s.FPM != nil {
 		line("fpm", "%s", s.FPM)
+	}
+	if x := s.Export; x != nil && x.Routes+x.Pending+x.Conflicts+x.Refused > 0 {
+		line("kernel", "%s", x)
+	}
+	if s.WaitingAll > 0 {
+		line("waiting", "%s", s.waitingInWords())
 	}
 	line("program", "id %d tag %s, %s, %d bytes of machine code", g.ID, g.Tag, count(g.Instructions, "instruction"), g.JITedBytes)
 	features := strings.Join(g.Features, ", ")

@@ -42,6 +42,7 @@ func (s *Server) GetStatus(ctx context.Context, _ *StatusRequest) (*Status, erro
 	if s.config.FPM != nil {
 		st.Fpm = s.config.FPM()
 	}
+	s.describeOwn(st)
 	counts, err := s.config.Follower.Counts(ctx)
 	if err != nil {
 		return nil, ended(err)

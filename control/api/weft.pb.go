@@ -74,10 +74,13 @@ type Status struct {
 	Fib           *FIB                   `protobuf:"bytes,9,opt,name=fib,proto3" json:"fib,omitempty"`
 	Netlink       *Netlink               `protobuf:"bytes,10,opt,name=netlink,proto3" json:"netlink,omitempty"`
 	Program       *Program               `protobuf:"bytes,11,opt,name=program,proto3" json:"program,omitempty"`
-	Memory        uint64                 `protobuf:"varint,12,opt,name=memory,proto3" json:"memory,omitempty"`           // of the process, resident, bytes
-	Unaccounted   uint64                 `protobuf:"varint,13,opt,name=unaccounted,proto3" json:"unaccounted,omitempty"` // of all ports
-	Degraded      string                 `protobuf:"bytes,14,opt,name=degraded,proto3" json:"degraded,omitempty"`        // why it does not forward as the ports need; "": it does
-	Fpm           *FPM                   `protobuf:"bytes,15,opt,name=fpm,proto3" json:"fpm,omitempty"`                  // none: it takes no routes from FRR
+	Memory        uint64                 `protobuf:"varint,12,opt,name=memory,proto3" json:"memory,omitempty"`                                 // of the process, resident, bytes
+	Unaccounted   uint64                 `protobuf:"varint,13,opt,name=unaccounted,proto3" json:"unaccounted,omitempty"`                       // of all ports
+	Degraded      string                 `protobuf:"bytes,14,opt,name=degraded,proto3" json:"degraded,omitempty"`                              // why it does not forward as the ports need; "": it does
+	Fpm           *FPM                   `protobuf:"bytes,15,opt,name=fpm,proto3" json:"fpm,omitempty"`                                        // none: it takes no routes from FRR
+	Export        *Export                `protobuf:"bytes,16,opt,name=export,proto3" json:"export,omitempty"`                                  // none: weft has no routes of its own
+	Waiting       []*Waiting             `protobuf:"bytes,17,rep,name=waiting,proto3" json:"waiting,omitempty"`                                // of the configuration; the first of them
+	WaitingCount  uint64                 `protobuf:"varint,18,opt,name=waiting_count,json=waitingCount,proto3" json:"waiting_count,omitempty"` // all of them
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -217,6 +220,157 @@ func (x *Status) GetFpm() *FPM {
 	return nil
 }
 
+func (x *Status) GetExport() *Export {
+	if x != nil {
+		return x.Export
+	}
+	return nil
+}
+
+func (x *Status) GetWaiting() []*Waiting {
+	if x != nil {
+		return x.Waiting
+	}
+	return nil
+}
+
+func (x *Status) GetWaitingCount() uint64 {
+	if x != nil {
+		return x.WaitingCount
+	}
+	return 0
+}
+
+// Export says how far weft's own routes are in the kernel.
+type Export struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Routes        uint64                 `protobuf:"varint,1,opt,name=routes,proto3" json:"routes,omitempty"`       // that the kernel has
+	Pending       uint64                 `protobuf:"varint,2,opt,name=pending,proto3" json:"pending,omitempty"`     // changes that are not made yet, and those that were refused
+	Conflicts     uint64                 `protobuf:"varint,3,opt,name=conflicts,proto3" json:"conflicts,omitempty"` // routes that it does not have, for others have one of that metric
+	Refused       uint64                 `protobuf:"varint,4,opt,name=refused,proto3" json:"refused,omitempty"`     // routes that it refuses for another reason
+	Changes       uint64                 `protobuf:"varint,5,opt,name=changes,proto3" json:"changes,omitempty"`     // that were sent
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Export) Reset() {
+	*x = Export{}
+	mi := &file_weft_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Export) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Export) ProtoMessage() {}
+
+func (x *Export) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Export.ProtoReflect.Descriptor instead.
+func (*Export) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Export) GetRoutes() uint64 {
+	if x != nil {
+		return x.Routes
+	}
+	return 0
+}
+
+func (x *Export) GetPending() uint64 {
+	if x != nil {
+		return x.Pending
+	}
+	return 0
+}
+
+func (x *Export) GetConflicts() uint64 {
+	if x != nil {
+		return x.Conflicts
+	}
+	return 0
+}
+
+func (x *Export) GetRefused() uint64 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+func (x *Export) GetChanges() uint64 {
+	if x != nil {
+		return x.Changes
+	}
+	return 0
+}
+
+// Waiting is something of the configuration that cannot be in force yet.
+type Waiting struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Thing         string                 `protobuf:"bytes,1,opt,name=thing,proto3" json:"thing,omitempty"` // "route 10.0.0.0/8 dev eth7"
+	For           string                 `protobuf:"bytes,2,opt,name=for,proto3" json:"for,omitempty"`     // "interface eth7"
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Waiting) Reset() {
+	*x = Waiting{}
+	mi := &file_weft_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Waiting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Waiting) ProtoMessage() {}
+
+func (x *Waiting) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Waiting.ProtoReflect.Descriptor instead.
+func (*Waiting) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Waiting) GetThing() string {
+	if x != nil {
+		return x.Thing
+	}
+	return ""
+}
+
+func (x *Waiting) GetFor() string {
+	if x != nil {
+		return x.For
+	}
+	return ""
+}
+
 // FPM is the server that FRR's zebra connects to.
 type FPM struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -244,7 +398,7 @@ type FPM struct {
 
 func (x *FPM) Reset() {
 	*x = FPM{}
-	mi := &file_weft_proto_msgTypes[2]
+	mi := &file_weft_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -256,7 +410,7 @@ func (x *FPM) String() string {
 func (*FPM) ProtoMessage() {}
 
 func (x *FPM) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[2]
+	mi := &file_weft_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -269,7 +423,7 @@ func (x *FPM) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FPM.ProtoReflect.Descriptor instead.
 func (*FPM) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{2}
+	return file_weft_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *FPM) GetAddress() string {
@@ -418,7 +572,7 @@ type FIB struct {
 
 func (x *FIB) Reset() {
 	*x = FIB{}
-	mi := &file_weft_proto_msgTypes[3]
+	mi := &file_weft_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -430,7 +584,7 @@ func (x *FIB) String() string {
 func (*FIB) ProtoMessage() {}
 
 func (x *FIB) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[3]
+	mi := &file_weft_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -443,7 +597,7 @@ func (x *FIB) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FIB.ProtoReflect.Descriptor instead.
 func (*FIB) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{3}
+	return file_weft_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *FIB) GetSize() uint64 {
@@ -545,7 +699,7 @@ type Netlink struct {
 
 func (x *Netlink) Reset() {
 	*x = Netlink{}
-	mi := &file_weft_proto_msgTypes[4]
+	mi := &file_weft_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -557,7 +711,7 @@ func (x *Netlink) String() string {
 func (*Netlink) ProtoMessage() {}
 
 func (x *Netlink) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[4]
+	mi := &file_weft_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -570,7 +724,7 @@ func (x *Netlink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Netlink.ProtoReflect.Descriptor instead.
 func (*Netlink) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{4}
+	return file_weft_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Netlink) GetChanges() uint64 {
@@ -635,7 +789,7 @@ type Program struct {
 
 func (x *Program) Reset() {
 	*x = Program{}
-	mi := &file_weft_proto_msgTypes[5]
+	mi := &file_weft_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -647,7 +801,7 @@ func (x *Program) String() string {
 func (*Program) ProtoMessage() {}
 
 func (x *Program) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[5]
+	mi := &file_weft_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -660,7 +814,7 @@ func (x *Program) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Program.ProtoReflect.Descriptor instead.
 func (*Program) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{5}
+	return file_weft_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Program) GetId() uint32 {
@@ -706,7 +860,7 @@ type PortsRequest struct {
 
 func (x *PortsRequest) Reset() {
 	*x = PortsRequest{}
-	mi := &file_weft_proto_msgTypes[6]
+	mi := &file_weft_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -718,7 +872,7 @@ func (x *PortsRequest) String() string {
 func (*PortsRequest) ProtoMessage() {}
 
 func (x *PortsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[6]
+	mi := &file_weft_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -731,7 +885,7 @@ func (x *PortsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PortsRequest.ProtoReflect.Descriptor instead.
 func (*PortsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{6}
+	return file_weft_proto_rawDescGZIP(), []int{8}
 }
 
 type Ports struct {
@@ -744,7 +898,7 @@ type Ports struct {
 
 func (x *Ports) Reset() {
 	*x = Ports{}
-	mi := &file_weft_proto_msgTypes[7]
+	mi := &file_weft_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -756,7 +910,7 @@ func (x *Ports) String() string {
 func (*Ports) ProtoMessage() {}
 
 func (x *Ports) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[7]
+	mi := &file_weft_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -769,7 +923,7 @@ func (x *Ports) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ports.ProtoReflect.Descriptor instead.
 func (*Ports) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{7}
+	return file_weft_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Ports) GetPorts() []*Port {
@@ -813,7 +967,7 @@ type Port struct {
 
 func (x *Port) Reset() {
 	*x = Port{}
-	mi := &file_weft_proto_msgTypes[8]
+	mi := &file_weft_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -825,7 +979,7 @@ func (x *Port) String() string {
 func (*Port) ProtoMessage() {}
 
 func (x *Port) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[8]
+	mi := &file_weft_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -838,7 +992,7 @@ func (x *Port) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Port.ProtoReflect.Descriptor instead.
 func (*Port) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{8}
+	return file_weft_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Port) GetNumber() uint32 {
@@ -987,7 +1141,7 @@ type Counter struct {
 
 func (x *Counter) Reset() {
 	*x = Counter{}
-	mi := &file_weft_proto_msgTypes[9]
+	mi := &file_weft_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -999,7 +1153,7 @@ func (x *Counter) String() string {
 func (*Counter) ProtoMessage() {}
 
 func (x *Counter) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[9]
+	mi := &file_weft_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1012,7 +1166,7 @@ func (x *Counter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counter.ProtoReflect.Descriptor instead.
 func (*Counter) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{9}
+	return file_weft_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Counter) GetReason() string {
@@ -1061,7 +1215,7 @@ type Refused struct {
 
 func (x *Refused) Reset() {
 	*x = Refused{}
-	mi := &file_weft_proto_msgTypes[10]
+	mi := &file_weft_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1073,7 +1227,7 @@ func (x *Refused) String() string {
 func (*Refused) ProtoMessage() {}
 
 func (x *Refused) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[10]
+	mi := &file_weft_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1086,7 +1240,7 @@ func (x *Refused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refused.ProtoReflect.Descriptor instead.
 func (*Refused) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{10}
+	return file_weft_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Refused) GetDev() string {
@@ -1120,7 +1274,7 @@ type RoutesRequest struct {
 
 func (x *RoutesRequest) Reset() {
 	*x = RoutesRequest{}
-	mi := &file_weft_proto_msgTypes[11]
+	mi := &file_weft_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1132,7 +1286,7 @@ func (x *RoutesRequest) String() string {
 func (*RoutesRequest) ProtoMessage() {}
 
 func (x *RoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[11]
+	mi := &file_weft_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1145,7 +1299,7 @@ func (x *RoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoutesRequest.ProtoReflect.Descriptor instead.
 func (*RoutesRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{11}
+	return file_weft_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RoutesRequest) GetFamily() uint32 {
@@ -1220,7 +1374,7 @@ type Routes struct {
 
 func (x *Routes) Reset() {
 	*x = Routes{}
-	mi := &file_weft_proto_msgTypes[12]
+	mi := &file_weft_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1232,7 +1386,7 @@ func (x *Routes) String() string {
 func (*Routes) ProtoMessage() {}
 
 func (x *Routes) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[12]
+	mi := &file_weft_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1245,7 +1399,7 @@ func (x *Routes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Routes.ProtoReflect.Descriptor instead.
 func (*Routes) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{12}
+	return file_weft_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Routes) GetRoutes() []*Route {
@@ -1268,21 +1422,23 @@ type Route struct {
 	Mtu           uint32                 `protobuf:"varint,9,opt,name=mtu,proto3" json:"mtu,omitempty"`
 	Nexthops      []*NextHop             `protobuf:"bytes,10,rep,name=nexthops,proto3" json:"nexthops,omitempty"`
 	Group         uint32                 `protobuf:"varint,11,opt,name=group,proto3" json:"group,omitempty"`
-	Selected      bool                   `protobuf:"varint,12,opt,name=selected,proto3" json:"selected,omitempty"`   // the best of its prefix
-	Installed     bool                   `protobuf:"varint,13,opt,name=installed,proto3" json:"installed,omitempty"` // and in the image
-	Prefsrc       string                 `protobuf:"bytes,14,opt,name=prefsrc,proto3" json:"prefsrc,omitempty"`      // source of the kernel's own packets, "": any
-	Source        string                 `protobuf:"bytes,15,opt,name=source,proto3" json:"source,omitempty"`        // who offers it: "kernel", "fpm", "static", "bgp"
-	Origin        uint32                 `protobuf:"varint,16,opt,name=origin,proto3" json:"origin,omitempty"`       // tells routes of one source apart; not of the kernel
-	Eligible      bool                   `protobuf:"varint,17,opt,name=eligible,proto3" json:"eligible,omitempty"`   // it leads somewhere; routes of the kernel always count so
-	Why           string                 `protobuf:"bytes,18,opt,name=why,proto3" json:"why,omitempty"`              // it was chosen, or was not
-	Resolved      []*NextHop             `protobuf:"bytes,19,rep,name=resolved,proto3" json:"resolved,omitempty"`    // what the next hops come to; not of the kernel
+	Selected      bool                   `protobuf:"varint,12,opt,name=selected,proto3" json:"selected,omitempty"`                         // the best of its prefix
+	Installed     bool                   `protobuf:"varint,13,opt,name=installed,proto3" json:"installed,omitempty"`                       // and in the image
+	Prefsrc       string                 `protobuf:"bytes,14,opt,name=prefsrc,proto3" json:"prefsrc,omitempty"`                            // source of the kernel's own packets, "": any
+	Source        string                 `protobuf:"bytes,15,opt,name=source,proto3" json:"source,omitempty"`                              // who offers it: "kernel", "fpm", "static", "bgp"
+	Origin        uint32                 `protobuf:"varint,16,opt,name=origin,proto3" json:"origin,omitempty"`                             // tells routes of one source apart; not of the kernel
+	Eligible      bool                   `protobuf:"varint,17,opt,name=eligible,proto3" json:"eligible,omitempty"`                         // it leads somewhere; routes of the kernel always count so
+	Why           string                 `protobuf:"bytes,18,opt,name=why,proto3" json:"why,omitempty"`                                    // it was chosen, or was not
+	Resolved      []*NextHop             `protobuf:"bytes,19,rep,name=resolved,proto3" json:"resolved,omitempty"`                          // what the next hops come to; not of the kernel
+	NotExported   string                 `protobuf:"bytes,20,opt,name=not_exported,json=notExported,proto3" json:"not_exported,omitempty"` // of weft's own: why the kernel does not have it; "": it has, or is about to
+	WaitsFor      string                 `protobuf:"bytes,21,opt,name=waits_for,json=waitsFor,proto3" json:"waits_for,omitempty"`          // of a static route: a link that it names and that is not there; its other next hops may be in use
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_weft_proto_msgTypes[13]
+	mi := &file_weft_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1294,7 +1450,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[13]
+	mi := &file_weft_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1307,7 +1463,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{13}
+	return file_weft_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Route) GetDst() string {
@@ -1443,6 +1599,20 @@ func (x *Route) GetResolved() []*NextHop {
 	return nil
 }
 
+func (x *Route) GetNotExported() string {
+	if x != nil {
+		return x.NotExported
+	}
+	return ""
+}
+
+func (x *Route) GetWaitsFor() string {
+	if x != nil {
+		return x.WaitsFor
+	}
+	return ""
+}
+
 type NextHop struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Gateway       string                 `protobuf:"bytes,1,opt,name=gateway,proto3" json:"gateway,omitempty"` // "": attached
@@ -1454,7 +1624,7 @@ type NextHop struct {
 
 func (x *NextHop) Reset() {
 	*x = NextHop{}
-	mi := &file_weft_proto_msgTypes[14]
+	mi := &file_weft_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1466,7 +1636,7 @@ func (x *NextHop) String() string {
 func (*NextHop) ProtoMessage() {}
 
 func (x *NextHop) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[14]
+	mi := &file_weft_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1479,7 +1649,7 @@ func (x *NextHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NextHop.ProtoReflect.Descriptor instead.
 func (*NextHop) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{14}
+	return file_weft_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *NextHop) GetGateway() string {
@@ -1511,7 +1681,7 @@ type NeighborsRequest struct {
 
 func (x *NeighborsRequest) Reset() {
 	*x = NeighborsRequest{}
-	mi := &file_weft_proto_msgTypes[15]
+	mi := &file_weft_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1523,7 +1693,7 @@ func (x *NeighborsRequest) String() string {
 func (*NeighborsRequest) ProtoMessage() {}
 
 func (x *NeighborsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[15]
+	mi := &file_weft_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1536,7 +1706,7 @@ func (x *NeighborsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighborsRequest.ProtoReflect.Descriptor instead.
 func (*NeighborsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{15}
+	return file_weft_proto_rawDescGZIP(), []int{17}
 }
 
 type Neighbors struct {
@@ -1548,7 +1718,7 @@ type Neighbors struct {
 
 func (x *Neighbors) Reset() {
 	*x = Neighbors{}
-	mi := &file_weft_proto_msgTypes[16]
+	mi := &file_weft_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1560,7 +1730,7 @@ func (x *Neighbors) String() string {
 func (*Neighbors) ProtoMessage() {}
 
 func (x *Neighbors) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[16]
+	mi := &file_weft_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1573,7 +1743,7 @@ func (x *Neighbors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Neighbors.ProtoReflect.Descriptor instead.
 func (*Neighbors) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{16}
+	return file_weft_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Neighbors) GetNeighbors() []*Neighbor {
@@ -1596,7 +1766,7 @@ type Neighbor struct {
 
 func (x *Neighbor) Reset() {
 	*x = Neighbor{}
-	mi := &file_weft_proto_msgTypes[17]
+	mi := &file_weft_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1608,7 +1778,7 @@ func (x *Neighbor) String() string {
 func (*Neighbor) ProtoMessage() {}
 
 func (x *Neighbor) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[17]
+	mi := &file_weft_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1621,7 +1791,7 @@ func (x *Neighbor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Neighbor.ProtoReflect.Descriptor instead.
 func (*Neighbor) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{17}
+	return file_weft_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Neighbor) GetDst() string {
@@ -1668,7 +1838,7 @@ type GroupsRequest struct {
 
 func (x *GroupsRequest) Reset() {
 	*x = GroupsRequest{}
-	mi := &file_weft_proto_msgTypes[18]
+	mi := &file_weft_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1680,7 +1850,7 @@ func (x *GroupsRequest) String() string {
 func (*GroupsRequest) ProtoMessage() {}
 
 func (x *GroupsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[18]
+	mi := &file_weft_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1693,7 +1863,7 @@ func (x *GroupsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupsRequest.ProtoReflect.Descriptor instead.
 func (*GroupsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{18}
+	return file_weft_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GroupsRequest) GetId() uint32 {
@@ -1712,7 +1882,7 @@ type Groups struct {
 
 func (x *Groups) Reset() {
 	*x = Groups{}
-	mi := &file_weft_proto_msgTypes[19]
+	mi := &file_weft_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1724,7 +1894,7 @@ func (x *Groups) String() string {
 func (*Groups) ProtoMessage() {}
 
 func (x *Groups) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[19]
+	mi := &file_weft_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1737,7 +1907,7 @@ func (x *Groups) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Groups.ProtoReflect.Descriptor instead.
 func (*Groups) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{19}
+	return file_weft_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Groups) GetGroups() []*Group {
@@ -1762,7 +1932,7 @@ type Group struct {
 
 func (x *Group) Reset() {
 	*x = Group{}
-	mi := &file_weft_proto_msgTypes[20]
+	mi := &file_weft_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1774,7 +1944,7 @@ func (x *Group) String() string {
 func (*Group) ProtoMessage() {}
 
 func (x *Group) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[20]
+	mi := &file_weft_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1787,7 +1957,7 @@ func (x *Group) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Group.ProtoReflect.Descriptor instead.
 func (*Group) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{20}
+	return file_weft_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Group) GetId() uint32 {
@@ -1854,7 +2024,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_weft_proto_msgTypes[21]
+	mi := &file_weft_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1866,7 +2036,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[21]
+	mi := &file_weft_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1879,7 +2049,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{21}
+	return file_weft_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Member) GetAdjacency() uint32 {
@@ -1947,7 +2117,7 @@ type LookupRequest struct {
 
 func (x *LookupRequest) Reset() {
 	*x = LookupRequest{}
-	mi := &file_weft_proto_msgTypes[22]
+	mi := &file_weft_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1959,7 +2129,7 @@ func (x *LookupRequest) String() string {
 func (*LookupRequest) ProtoMessage() {}
 
 func (x *LookupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[22]
+	mi := &file_weft_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1972,7 +2142,7 @@ func (x *LookupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupRequest.ProtoReflect.Descriptor instead.
 func (*LookupRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{22}
+	return file_weft_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *LookupRequest) GetDst() string {
@@ -2062,7 +2232,7 @@ type LookupReply struct {
 
 func (x *LookupReply) Reset() {
 	*x = LookupReply{}
-	mi := &file_weft_proto_msgTypes[23]
+	mi := &file_weft_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2074,7 +2244,7 @@ func (x *LookupReply) String() string {
 func (*LookupReply) ProtoMessage() {}
 
 func (x *LookupReply) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[23]
+	mi := &file_weft_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2087,7 +2257,7 @@ func (x *LookupReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupReply.ProtoReflect.Descriptor instead.
 func (*LookupReply) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{23}
+	return file_weft_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *LookupReply) GetVerdict() string {
@@ -2264,7 +2434,7 @@ type Step struct {
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_weft_proto_msgTypes[24]
+	mi := &file_weft_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2276,7 +2446,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[24]
+	mi := &file_weft_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2289,7 +2459,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{24}
+	return file_weft_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Step) GetNode() string {
@@ -2342,7 +2512,7 @@ type KernelAnswer struct {
 
 func (x *KernelAnswer) Reset() {
 	*x = KernelAnswer{}
-	mi := &file_weft_proto_msgTypes[25]
+	mi := &file_weft_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2354,7 +2524,7 @@ func (x *KernelAnswer) String() string {
 func (*KernelAnswer) ProtoMessage() {}
 
 func (x *KernelAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[25]
+	mi := &file_weft_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2367,7 +2537,7 @@ func (x *KernelAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KernelAnswer.ProtoReflect.Descriptor instead.
 func (*KernelAnswer) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{25}
+	return file_weft_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *KernelAnswer) GetAgrees() bool {
@@ -2421,7 +2591,7 @@ type MonitorRequest struct {
 
 func (x *MonitorRequest) Reset() {
 	*x = MonitorRequest{}
-	mi := &file_weft_proto_msgTypes[26]
+	mi := &file_weft_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2433,7 +2603,7 @@ func (x *MonitorRequest) String() string {
 func (*MonitorRequest) ProtoMessage() {}
 
 func (x *MonitorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[26]
+	mi := &file_weft_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2446,7 +2616,7 @@ func (x *MonitorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonitorRequest.ProtoReflect.Descriptor instead.
 func (*MonitorRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{26}
+	return file_weft_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *MonitorRequest) GetKinds() []string {
@@ -2472,7 +2642,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_weft_proto_msgTypes[27]
+	mi := &file_weft_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2484,7 +2654,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[27]
+	mi := &file_weft_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2497,7 +2667,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{27}
+	return file_weft_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Event) GetTime() int64 {
@@ -2571,7 +2741,7 @@ type Link struct {
 
 func (x *Link) Reset() {
 	*x = Link{}
-	mi := &file_weft_proto_msgTypes[28]
+	mi := &file_weft_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2583,7 +2753,7 @@ func (x *Link) String() string {
 func (*Link) ProtoMessage() {}
 
 func (x *Link) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[28]
+	mi := &file_weft_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2596,7 +2766,7 @@ func (x *Link) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Link.ProtoReflect.Descriptor instead.
 func (*Link) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{28}
+	return file_weft_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Link) GetIfindex() uint32 {
@@ -2656,7 +2826,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_weft_proto_msgTypes[29]
+	mi := &file_weft_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2668,7 +2838,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[29]
+	mi := &file_weft_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2681,7 +2851,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{29}
+	return file_weft_proto_rawDescGZIP(), []int{31}
 }
 
 type VerifyReply struct {
@@ -2699,7 +2869,7 @@ type VerifyReply struct {
 
 func (x *VerifyReply) Reset() {
 	*x = VerifyReply{}
-	mi := &file_weft_proto_msgTypes[30]
+	mi := &file_weft_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2711,7 +2881,7 @@ func (x *VerifyReply) String() string {
 func (*VerifyReply) ProtoMessage() {}
 
 func (x *VerifyReply) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[30]
+	mi := &file_weft_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2724,7 +2894,7 @@ func (x *VerifyReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyReply.ProtoReflect.Descriptor instead.
 func (*VerifyReply) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{30}
+	return file_weft_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *VerifyReply) GetChecked() uint64 {
@@ -2789,7 +2959,7 @@ type Difference struct {
 
 func (x *Difference) Reset() {
 	*x = Difference{}
-	mi := &file_weft_proto_msgTypes[31]
+	mi := &file_weft_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2801,7 +2971,7 @@ func (x *Difference) String() string {
 func (*Difference) ProtoMessage() {}
 
 func (x *Difference) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[31]
+	mi := &file_weft_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2814,7 +2984,7 @@ func (x *Difference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Difference.ProtoReflect.Descriptor instead.
 func (*Difference) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{31}
+	return file_weft_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Difference) GetDst() string {
@@ -2860,7 +3030,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_weft_proto_msgTypes[32]
+	mi := &file_weft_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2872,7 +3042,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[32]
+	mi := &file_weft_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2885,7 +3055,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{32}
+	return file_weft_proto_rawDescGZIP(), []int{34}
 }
 
 type StopReply struct {
@@ -2896,7 +3066,7 @@ type StopReply struct {
 
 func (x *StopReply) Reset() {
 	*x = StopReply{}
-	mi := &file_weft_proto_msgTypes[33]
+	mi := &file_weft_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2908,7 +3078,7 @@ func (x *StopReply) String() string {
 func (*StopReply) ProtoMessage() {}
 
 func (x *StopReply) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[33]
+	mi := &file_weft_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2921,7 +3091,7 @@ func (x *StopReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopReply.ProtoReflect.Descriptor instead.
 func (*StopReply) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{33}
+	return file_weft_proto_rawDescGZIP(), []int{35}
 }
 
 type GetConfigRequest struct {
@@ -2933,7 +3103,7 @@ type GetConfigRequest struct {
 
 func (x *GetConfigRequest) Reset() {
 	*x = GetConfigRequest{}
-	mi := &file_weft_proto_msgTypes[34]
+	mi := &file_weft_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2945,7 +3115,7 @@ func (x *GetConfigRequest) String() string {
 func (*GetConfigRequest) ProtoMessage() {}
 
 func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[34]
+	mi := &file_weft_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2958,7 +3128,7 @@ func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigRequest.ProtoReflect.Descriptor instead.
 func (*GetConfigRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{34}
+	return file_weft_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *GetConfigRequest) GetGeneration() uint64 {
@@ -2978,7 +3148,7 @@ type Configuration struct {
 
 func (x *Configuration) Reset() {
 	*x = Configuration{}
-	mi := &file_weft_proto_msgTypes[35]
+	mi := &file_weft_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2990,7 +3160,7 @@ func (x *Configuration) String() string {
 func (*Configuration) ProtoMessage() {}
 
 func (x *Configuration) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[35]
+	mi := &file_weft_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3003,7 +3173,7 @@ func (x *Configuration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Configuration.ProtoReflect.Descriptor instead.
 func (*Configuration) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{35}
+	return file_weft_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Configuration) GetText() string {
@@ -3030,7 +3200,7 @@ type PlanConfigRequest struct {
 
 func (x *PlanConfigRequest) Reset() {
 	*x = PlanConfigRequest{}
-	mi := &file_weft_proto_msgTypes[36]
+	mi := &file_weft_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3042,7 +3212,7 @@ func (x *PlanConfigRequest) String() string {
 func (*PlanConfigRequest) ProtoMessage() {}
 
 func (x *PlanConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[36]
+	mi := &file_weft_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3055,7 +3225,7 @@ func (x *PlanConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanConfigRequest.ProtoReflect.Descriptor instead.
 func (*PlanConfigRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{36}
+	return file_weft_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *PlanConfigRequest) GetText() string {
@@ -3084,7 +3254,7 @@ type ConfigPlan struct {
 
 func (x *ConfigPlan) Reset() {
 	*x = ConfigPlan{}
-	mi := &file_weft_proto_msgTypes[37]
+	mi := &file_weft_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3096,7 +3266,7 @@ func (x *ConfigPlan) String() string {
 func (*ConfigPlan) ProtoMessage() {}
 
 func (x *ConfigPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[37]
+	mi := &file_weft_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3109,7 +3279,7 @@ func (x *ConfigPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigPlan.ProtoReflect.Descriptor instead.
 func (*ConfigPlan) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{37}
+	return file_weft_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ConfigPlan) GetChanges() []*ConfigChange {
@@ -3154,7 +3324,7 @@ type ConfigChange struct {
 
 func (x *ConfigChange) Reset() {
 	*x = ConfigChange{}
-	mi := &file_weft_proto_msgTypes[38]
+	mi := &file_weft_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3166,7 +3336,7 @@ func (x *ConfigChange) String() string {
 func (*ConfigChange) ProtoMessage() {}
 
 func (x *ConfigChange) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[38]
+	mi := &file_weft_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3179,7 +3349,7 @@ func (x *ConfigChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigChange.ProtoReflect.Descriptor instead.
 func (*ConfigChange) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{38}
+	return file_weft_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ConfigChange) GetOp() string {
@@ -3236,7 +3406,7 @@ type ApplyConfigRequest struct {
 
 func (x *ApplyConfigRequest) Reset() {
 	*x = ApplyConfigRequest{}
-	mi := &file_weft_proto_msgTypes[39]
+	mi := &file_weft_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3248,7 +3418,7 @@ func (x *ApplyConfigRequest) String() string {
 func (*ApplyConfigRequest) ProtoMessage() {}
 
 func (x *ApplyConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[39]
+	mi := &file_weft_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3261,7 +3431,7 @@ func (x *ApplyConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyConfigRequest.ProtoReflect.Descriptor instead.
 func (*ApplyConfigRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{39}
+	return file_weft_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ApplyConfigRequest) GetText() string {
@@ -3300,7 +3470,7 @@ type ConfirmConfigRequest struct {
 
 func (x *ConfirmConfigRequest) Reset() {
 	*x = ConfirmConfigRequest{}
-	mi := &file_weft_proto_msgTypes[40]
+	mi := &file_weft_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3312,7 +3482,7 @@ func (x *ConfirmConfigRequest) String() string {
 func (*ConfirmConfigRequest) ProtoMessage() {}
 
 func (x *ConfirmConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[40]
+	mi := &file_weft_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3325,7 +3495,7 @@ func (x *ConfirmConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmConfigRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmConfigRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{40}
+	return file_weft_proto_rawDescGZIP(), []int{42}
 }
 
 type ConfirmConfigReply struct {
@@ -3337,7 +3507,7 @@ type ConfirmConfigReply struct {
 
 func (x *ConfirmConfigReply) Reset() {
 	*x = ConfirmConfigReply{}
-	mi := &file_weft_proto_msgTypes[41]
+	mi := &file_weft_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3349,7 +3519,7 @@ func (x *ConfirmConfigReply) String() string {
 func (*ConfirmConfigReply) ProtoMessage() {}
 
 func (x *ConfirmConfigReply) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[41]
+	mi := &file_weft_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3362,7 +3532,7 @@ func (x *ConfirmConfigReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmConfigReply.ProtoReflect.Descriptor instead.
 func (*ConfirmConfigReply) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{41}
+	return file_weft_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ConfirmConfigReply) GetGeneration() uint64 {
@@ -3381,7 +3551,7 @@ type RollbackConfigRequest struct {
 
 func (x *RollbackConfigRequest) Reset() {
 	*x = RollbackConfigRequest{}
-	mi := &file_weft_proto_msgTypes[42]
+	mi := &file_weft_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3393,7 +3563,7 @@ func (x *RollbackConfigRequest) String() string {
 func (*RollbackConfigRequest) ProtoMessage() {}
 
 func (x *RollbackConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[42]
+	mi := &file_weft_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3406,7 +3576,7 @@ func (x *RollbackConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackConfigRequest.ProtoReflect.Descriptor instead.
 func (*RollbackConfigRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{42}
+	return file_weft_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *RollbackConfigRequest) GetChanges() uint32 {
@@ -3424,7 +3594,7 @@ type GenerationsRequest struct {
 
 func (x *GenerationsRequest) Reset() {
 	*x = GenerationsRequest{}
-	mi := &file_weft_proto_msgTypes[43]
+	mi := &file_weft_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3436,7 +3606,7 @@ func (x *GenerationsRequest) String() string {
 func (*GenerationsRequest) ProtoMessage() {}
 
 func (x *GenerationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[43]
+	mi := &file_weft_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3449,7 +3619,7 @@ func (x *GenerationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenerationsRequest.ProtoReflect.Descriptor instead.
 func (*GenerationsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{43}
+	return file_weft_proto_rawDescGZIP(), []int{45}
 }
 
 type Generations struct {
@@ -3465,7 +3635,7 @@ type Generations struct {
 
 func (x *Generations) Reset() {
 	*x = Generations{}
-	mi := &file_weft_proto_msgTypes[44]
+	mi := &file_weft_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3477,7 +3647,7 @@ func (x *Generations) String() string {
 func (*Generations) ProtoMessage() {}
 
 func (x *Generations) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[44]
+	mi := &file_weft_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3490,7 +3660,7 @@ func (x *Generations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Generations.ProtoReflect.Descriptor instead.
 func (*Generations) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{44}
+	return file_weft_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Generations) GetGenerations() []*Generation {
@@ -3544,7 +3714,7 @@ type Generation struct {
 
 func (x *Generation) Reset() {
 	*x = Generation{}
-	mi := &file_weft_proto_msgTypes[45]
+	mi := &file_weft_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3556,7 +3726,7 @@ func (x *Generation) String() string {
 func (*Generation) ProtoMessage() {}
 
 func (x *Generation) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[45]
+	mi := &file_weft_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3569,7 +3739,7 @@ func (x *Generation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Generation.ProtoReflect.Descriptor instead.
 func (*Generation) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{45}
+	return file_weft_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Generation) GetNumber() uint64 {
@@ -3644,7 +3814,7 @@ type ChangeRouteRequest struct {
 
 func (x *ChangeRouteRequest) Reset() {
 	*x = ChangeRouteRequest{}
-	mi := &file_weft_proto_msgTypes[46]
+	mi := &file_weft_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3656,7 +3826,7 @@ func (x *ChangeRouteRequest) String() string {
 func (*ChangeRouteRequest) ProtoMessage() {}
 
 func (x *ChangeRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[46]
+	mi := &file_weft_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3669,7 +3839,7 @@ func (x *ChangeRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeRouteRequest.ProtoReflect.Descriptor instead.
 func (*ChangeRouteRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{46}
+	return file_weft_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ChangeRouteRequest) GetOp() string {
@@ -3734,7 +3904,7 @@ const file_weft_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
 	"weft.proto\x12\aweft.v1\"\x0f\n" +
-	"\rStatusRequest\"\xac\x03\n" +
+	"\rStatusRequest\"\xa6\x04\n" +
 	"\x06Status\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\x03R\x03pid\x12\x18\n" +
@@ -3751,7 +3921,19 @@ const file_weft_proto_rawDesc = "" +
 	"\x06memory\x18\f \x01(\x04R\x06memory\x12 \n" +
 	"\vunaccounted\x18\r \x01(\x04R\vunaccounted\x12\x1a\n" +
 	"\bdegraded\x18\x0e \x01(\tR\bdegraded\x12\x1e\n" +
-	"\x03fpm\x18\x0f \x01(\v2\f.weft.v1.FPMR\x03fpm\"\xe9\x03\n" +
+	"\x03fpm\x18\x0f \x01(\v2\f.weft.v1.FPMR\x03fpm\x12'\n" +
+	"\x06export\x18\x10 \x01(\v2\x0f.weft.v1.ExportR\x06export\x12*\n" +
+	"\awaiting\x18\x11 \x03(\v2\x10.weft.v1.WaitingR\awaiting\x12#\n" +
+	"\rwaiting_count\x18\x12 \x01(\x04R\fwaitingCount\"\x8c\x01\n" +
+	"\x06Export\x12\x16\n" +
+	"\x06routes\x18\x01 \x01(\x04R\x06routes\x12\x18\n" +
+	"\apending\x18\x02 \x01(\x04R\apending\x12\x1c\n" +
+	"\tconflicts\x18\x03 \x01(\x04R\tconflicts\x12\x18\n" +
+	"\arefused\x18\x04 \x01(\x04R\arefused\x12\x18\n" +
+	"\achanges\x18\x05 \x01(\x04R\achanges\"1\n" +
+	"\aWaiting\x12\x14\n" +
+	"\x05thing\x18\x01 \x01(\tR\x05thing\x12\x10\n" +
+	"\x03for\x18\x02 \x01(\tR\x03for\"\xe9\x03\n" +
 	"\x03FPM\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x12\n" +
 	"\x04peer\x18\x02 \x01(\tR\x04peer\x12\x14\n" +
@@ -3856,7 +4038,7 @@ const file_weft_proto_rawDesc = "" +
 	"\x05limit\x18\t \x01(\x04R\x05limitB\x06\n" +
 	"\x04_vrf\"0\n" +
 	"\x06Routes\x12&\n" +
-	"\x06routes\x18\x01 \x03(\v2\x0e.weft.v1.RouteR\x06routes\"\xe9\x03\n" +
+	"\x06routes\x18\x01 \x03(\v2\x0e.weft.v1.RouteR\x06routes\"\xa9\x04\n" +
 	"\x05Route\x12\x10\n" +
 	"\x03dst\x18\x01 \x01(\tR\x03dst\x12\x10\n" +
 	"\x03vrf\x18\x02 \x01(\rR\x03vrf\x12\x14\n" +
@@ -3877,7 +4059,9 @@ const file_weft_proto_rawDesc = "" +
 	"\x06origin\x18\x10 \x01(\rR\x06origin\x12\x1a\n" +
 	"\beligible\x18\x11 \x01(\bR\beligible\x12\x10\n" +
 	"\x03why\x18\x12 \x01(\tR\x03why\x12,\n" +
-	"\bresolved\x18\x13 \x03(\v2\x10.weft.v1.NextHopR\bresolved\"M\n" +
+	"\bresolved\x18\x13 \x03(\v2\x10.weft.v1.NextHopR\bresolved\x12!\n" +
+	"\fnot_exported\x18\x14 \x01(\tR\vnotExported\x12\x1b\n" +
+	"\twaits_for\x18\x15 \x01(\tR\bwaitsFor\"M\n" +
 	"\aNextHop\x12\x18\n" +
 	"\agateway\x18\x01 \x01(\tR\agateway\x12\x10\n" +
 	"\x03dev\x18\x02 \x01(\tR\x03dev\x12\x16\n" +
@@ -4101,118 +4285,122 @@ func file_weft_proto_rawDescGZIP() []byte {
 	return file_weft_proto_rawDescData
 }
 
-var file_weft_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_weft_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
 var file_weft_proto_goTypes = []any{
 	(*StatusRequest)(nil),         // 0: weft.v1.StatusRequest
 	(*Status)(nil),                // 1: weft.v1.Status
-	(*FPM)(nil),                   // 2: weft.v1.FPM
-	(*FIB)(nil),                   // 3: weft.v1.FIB
-	(*Netlink)(nil),               // 4: weft.v1.Netlink
-	(*Program)(nil),               // 5: weft.v1.Program
-	(*PortsRequest)(nil),          // 6: weft.v1.PortsRequest
-	(*Ports)(nil),                 // 7: weft.v1.Ports
-	(*Port)(nil),                  // 8: weft.v1.Port
-	(*Counter)(nil),               // 9: weft.v1.Counter
-	(*Refused)(nil),               // 10: weft.v1.Refused
-	(*RoutesRequest)(nil),         // 11: weft.v1.RoutesRequest
-	(*Routes)(nil),                // 12: weft.v1.Routes
-	(*Route)(nil),                 // 13: weft.v1.Route
-	(*NextHop)(nil),               // 14: weft.v1.NextHop
-	(*NeighborsRequest)(nil),      // 15: weft.v1.NeighborsRequest
-	(*Neighbors)(nil),             // 16: weft.v1.Neighbors
-	(*Neighbor)(nil),              // 17: weft.v1.Neighbor
-	(*GroupsRequest)(nil),         // 18: weft.v1.GroupsRequest
-	(*Groups)(nil),                // 19: weft.v1.Groups
-	(*Group)(nil),                 // 20: weft.v1.Group
-	(*Member)(nil),                // 21: weft.v1.Member
-	(*LookupRequest)(nil),         // 22: weft.v1.LookupRequest
-	(*LookupReply)(nil),           // 23: weft.v1.LookupReply
-	(*Step)(nil),                  // 24: weft.v1.Step
-	(*KernelAnswer)(nil),          // 25: weft.v1.KernelAnswer
-	(*MonitorRequest)(nil),        // 26: weft.v1.MonitorRequest
-	(*Event)(nil),                 // 27: weft.v1.Event
-	(*Link)(nil),                  // 28: weft.v1.Link
-	(*VerifyRequest)(nil),         // 29: weft.v1.VerifyRequest
-	(*VerifyReply)(nil),           // 30: weft.v1.VerifyReply
-	(*Difference)(nil),            // 31: weft.v1.Difference
-	(*StopRequest)(nil),           // 32: weft.v1.StopRequest
-	(*StopReply)(nil),             // 33: weft.v1.StopReply
-	(*GetConfigRequest)(nil),      // 34: weft.v1.GetConfigRequest
-	(*Configuration)(nil),         // 35: weft.v1.Configuration
-	(*PlanConfigRequest)(nil),     // 36: weft.v1.PlanConfigRequest
-	(*ConfigPlan)(nil),            // 37: weft.v1.ConfigPlan
-	(*ConfigChange)(nil),          // 38: weft.v1.ConfigChange
-	(*ApplyConfigRequest)(nil),    // 39: weft.v1.ApplyConfigRequest
-	(*ConfirmConfigRequest)(nil),  // 40: weft.v1.ConfirmConfigRequest
-	(*ConfirmConfigReply)(nil),    // 41: weft.v1.ConfirmConfigReply
-	(*RollbackConfigRequest)(nil), // 42: weft.v1.RollbackConfigRequest
-	(*GenerationsRequest)(nil),    // 43: weft.v1.GenerationsRequest
-	(*Generations)(nil),           // 44: weft.v1.Generations
-	(*Generation)(nil),            // 45: weft.v1.Generation
-	(*ChangeRouteRequest)(nil),    // 46: weft.v1.ChangeRouteRequest
+	(*Export)(nil),                // 2: weft.v1.Export
+	(*Waiting)(nil),               // 3: weft.v1.Waiting
+	(*FPM)(nil),                   // 4: weft.v1.FPM
+	(*FIB)(nil),                   // 5: weft.v1.FIB
+	(*Netlink)(nil),               // 6: weft.v1.Netlink
+	(*Program)(nil),               // 7: weft.v1.Program
+	(*PortsRequest)(nil),          // 8: weft.v1.PortsRequest
+	(*Ports)(nil),                 // 9: weft.v1.Ports
+	(*Port)(nil),                  // 10: weft.v1.Port
+	(*Counter)(nil),               // 11: weft.v1.Counter
+	(*Refused)(nil),               // 12: weft.v1.Refused
+	(*RoutesRequest)(nil),         // 13: weft.v1.RoutesRequest
+	(*Routes)(nil),                // 14: weft.v1.Routes
+	(*Route)(nil),                 // 15: weft.v1.Route
+	(*NextHop)(nil),               // 16: weft.v1.NextHop
+	(*NeighborsRequest)(nil),      // 17: weft.v1.NeighborsRequest
+	(*Neighbors)(nil),             // 18: weft.v1.Neighbors
+	(*Neighbor)(nil),              // 19: weft.v1.Neighbor
+	(*GroupsRequest)(nil),         // 20: weft.v1.GroupsRequest
+	(*Groups)(nil),                // 21: weft.v1.Groups
+	(*Group)(nil),                 // 22: weft.v1.Group
+	(*Member)(nil),                // 23: weft.v1.Member
+	(*LookupRequest)(nil),         // 24: weft.v1.LookupRequest
+	(*LookupReply)(nil),           // 25: weft.v1.LookupReply
+	(*Step)(nil),                  // 26: weft.v1.Step
+	(*KernelAnswer)(nil),          // 27: weft.v1.KernelAnswer
+	(*MonitorRequest)(nil),        // 28: weft.v1.MonitorRequest
+	(*Event)(nil),                 // 29: weft.v1.Event
+	(*Link)(nil),                  // 30: weft.v1.Link
+	(*VerifyRequest)(nil),         // 31: weft.v1.VerifyRequest
+	(*VerifyReply)(nil),           // 32: weft.v1.VerifyReply
+	(*Difference)(nil),            // 33: weft.v1.Difference
+	(*StopRequest)(nil),           // 34: weft.v1.StopRequest
+	(*StopReply)(nil),             // 35: weft.v1.StopReply
+	(*GetConfigRequest)(nil),      // 36: weft.v1.GetConfigRequest
+	(*Configuration)(nil),         // 37: weft.v1.Configuration
+	(*PlanConfigRequest)(nil),     // 38: weft.v1.PlanConfigRequest
+	(*ConfigPlan)(nil),            // 39: weft.v1.ConfigPlan
+	(*ConfigChange)(nil),          // 40: weft.v1.ConfigChange
+	(*ApplyConfigRequest)(nil),    // 41: weft.v1.ApplyConfigRequest
+	(*ConfirmConfigRequest)(nil),  // 42: weft.v1.ConfirmConfigRequest
+	(*ConfirmConfigReply)(nil),    // 43: weft.v1.ConfirmConfigReply
+	(*RollbackConfigRequest)(nil), // 44: weft.v1.RollbackConfigRequest
+	(*GenerationsRequest)(nil),    // 45: weft.v1.GenerationsRequest
+	(*Generations)(nil),           // 46: weft.v1.Generations
+	(*Generation)(nil),            // 47: weft.v1.Generation
+	(*ChangeRouteRequest)(nil),    // 48: weft.v1.ChangeRouteRequest
 }
 var file_weft_proto_depIdxs = []int32{
-	3,  // 0: weft.v1.Status.fib:type_name -> weft.v1.FIB
-	4,  // 1: weft.v1.Status.netlink:type_name -> weft.v1.Netlink
-	5,  // 2: weft.v1.Status.program:type_name -> weft.v1.Program
-	2,  // 3: weft.v1.Status.fpm:type_name -> weft.v1.FPM
-	8,  // 4: weft.v1.Ports.ports:type_name -> weft.v1.Port
-	10, // 5: weft.v1.Ports.refused:type_name -> weft.v1.Refused
-	9,  // 6: weft.v1.Port.counters:type_name -> weft.v1.Counter
-	13, // 7: weft.v1.Routes.routes:type_name -> weft.v1.Route
-	14, // 8: weft.v1.Route.nexthops:type_name -> weft.v1.NextHop
-	14, // 9: weft.v1.Route.resolved:type_name -> weft.v1.NextHop
-	17, // 10: weft.v1.Neighbors.neighbors:type_name -> weft.v1.Neighbor
-	20, // 11: weft.v1.Groups.groups:type_name -> weft.v1.Group
-	21, // 12: weft.v1.Group.members:type_name -> weft.v1.Member
-	13, // 13: weft.v1.LookupReply.route:type_name -> weft.v1.Route
-	24, // 14: weft.v1.LookupReply.steps:type_name -> weft.v1.Step
-	25, // 15: weft.v1.LookupReply.kernel:type_name -> weft.v1.KernelAnswer
-	13, // 16: weft.v1.LookupReply.candidates:type_name -> weft.v1.Route
-	13, // 17: weft.v1.Event.route:type_name -> weft.v1.Route
-	17, // 18: weft.v1.Event.neighbor:type_name -> weft.v1.Neighbor
-	28, // 19: weft.v1.Event.link:type_name -> weft.v1.Link
-	31, // 20: weft.v1.VerifyReply.differences:type_name -> weft.v1.Difference
-	38, // 21: weft.v1.ConfigPlan.changes:type_name -> weft.v1.ConfigChange
-	45, // 22: weft.v1.Generations.generations:type_name -> weft.v1.Generation
-	14, // 23: weft.v1.ChangeRouteRequest.nexthops:type_name -> weft.v1.NextHop
-	0,  // 24: weft.v1.Router.GetStatus:input_type -> weft.v1.StatusRequest
-	6,  // 25: weft.v1.Router.ListPorts:input_type -> weft.v1.PortsRequest
-	11, // 26: weft.v1.Router.ListRoutes:input_type -> weft.v1.RoutesRequest
-	15, // 27: weft.v1.Router.ListNeighbors:input_type -> weft.v1.NeighborsRequest
-	18, // 28: weft.v1.Router.ListGroups:input_type -> weft.v1.GroupsRequest
-	22, // 29: weft.v1.Router.Lookup:input_type -> weft.v1.LookupRequest
-	26, // 30: weft.v1.Router.Monitor:input_type -> weft.v1.MonitorRequest
-	29, // 31: weft.v1.Router.Verify:input_type -> weft.v1.VerifyRequest
-	34, // 32: weft.v1.Router.GetConfig:input_type -> weft.v1.GetConfigRequest
-	36, // 33: weft.v1.Router.PlanConfig:input_type -> weft.v1.PlanConfigRequest
-	39, // 34: weft.v1.Router.ApplyConfig:input_type -> weft.v1.ApplyConfigRequest
-	40, // 35: weft.v1.Router.ConfirmConfig:input_type -> weft.v1.ConfirmConfigRequest
-	42, // 36: weft.v1.Router.RollbackConfig:input_type -> weft.v1.RollbackConfigRequest
-	43, // 37: weft.v1.Router.ListGenerations:input_type -> weft.v1.GenerationsRequest
-	46, // 38: weft.v1.Router.ChangeRoute:input_type -> weft.v1.ChangeRouteRequest
-	32, // 39: weft.v1.Router.Stop:input_type -> weft.v1.StopRequest
-	1,  // 40: weft.v1.Router.GetStatus:output_type -> weft.v1.Status
-	7,  // 41: weft.v1.Router.ListPorts:output_type -> weft.v1.Ports
-	12, // 42: weft.v1.Router.ListRoutes:output_type -> weft.v1.Routes
-	16, // 43: weft.v1.Router.ListNeighbors:output_type -> weft.v1.Neighbors
-	19, // 44: weft.v1.Router.ListGroups:output_type -> weft.v1.Groups
-	23, // 45: weft.v1.Router.Lookup:output_type -> weft.v1.LookupReply
-	27, // 46: weft.v1.Router.Monitor:output_type -> weft.v1.Event
-	30, // 47: weft.v1.Router.Verify:output_type -> weft.v1.VerifyReply
-	35, // 48: weft.v1.Router.GetConfig:output_type -> weft.v1.Configuration
-	37, // 49: weft.v1.Router.PlanConfig:output_type -> weft.v1.ConfigPlan
-	37, // 50: weft.v1.Router.ApplyConfig:output_type -> weft.v1.ConfigPlan
-	41, // 51: weft.v1.Router.ConfirmConfig:output_type -> weft.v1.ConfirmConfigReply
-	37, // 52: weft.v1.Router.RollbackConfig:output_type -> weft.v1.ConfigPlan
-	44, // 53: weft.v1.Router.ListGenerations:output_type -> weft.v1.Generations
-	37, // 54: weft.v1.Router.ChangeRoute:output_type -> weft.v1.ConfigPlan
-	33, // 55: weft.v1.Router.Stop:output_type -> weft.v1.StopReply
-	40, // [40:56] is the sub-list for method output_type
-	24, // [24:40] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	5,  // 0: weft.v1.Status.fib:type_name -> weft.v1.FIB
+	6,  // 1: weft.v1.Status.netlink:type_name -> weft.v1.Netlink
+	7,  // 2: weft.v1.Status.program:type_name -> weft.v1.Program
+	4,  // 3: weft.v1.Status.fpm:type_name -> weft.v1.FPM
+	2,  // 4: weft.v1.Status.export:type_name -> weft.v1.Export
+	3,  // 5: weft.v1.Status.waiting:type_name -> weft.v1.Waiting
+	10, // 6: weft.v1.Ports.ports:type_name -> weft.v1.Port
+	12, // 7: weft.v1.Ports.refused:type_name -> weft.v1.Refused
+	11, // 8: weft.v1.Port.counters:type_name -> weft.v1.Counter
+	15, // 9: weft.v1.Routes.routes:type_name -> weft.v1.Route
+	16, // 10: weft.v1.Route.nexthops:type_name -> weft.v1.NextHop
+	16, // 11: weft.v1.Route.resolved:type_name -> weft.v1.NextHop
+	19, // 12: weft.v1.Neighbors.neighbors:type_name -> weft.v1.Neighbor
+	22, // 13: weft.v1.Groups.groups:type_name -> weft.v1.Group
+	23, // 14: weft.v1.Group.members:type_name -> weft.v1.Member
+	15, // 15: weft.v1.LookupReply.route:type_name -> weft.v1.Route
+	26, // 16: weft.v1.LookupReply.steps:type_name -> weft.v1.Step
+	27, // 17: weft.v1.LookupReply.kernel:type_name -> weft.v1.KernelAnswer
+	15, // 18: weft.v1.LookupReply.candidates:type_name -> weft.v1.Route
+	15, // 19: weft.v1.Event.route:type_name -> weft.v1.Route
+	19, // 20: weft.v1.Event.neighbor:type_name -> weft.v1.Neighbor
+	30, // 21: weft.v1.Event.link:type_name -> weft.v1.Link
+	33, // 22: weft.v1.VerifyReply.differences:type_name -> weft.v1.Difference
+	40, // 23: weft.v1.ConfigPlan.changes:type_name -> weft.v1.ConfigChange
+	47, // 24: weft.v1.Generations.generations:type_name -> weft.v1.Generation
+	16, // 25: weft.v1.ChangeRouteRequest.nexthops:type_name -> weft.v1.NextHop
+	0,  // 26: weft.v1.Router.GetStatus:input_type -> weft.v1.StatusRequest
+	8,  // 27: weft.v1.Router.ListPorts:input_type -> weft.v1.PortsRequest
+	13, // 28: weft.v1.Router.ListRoutes:input_type -> weft.v1.RoutesRequest
+	17, // 29: weft.v1.Router.ListNeighbors:input_type -> weft.v1.NeighborsRequest
+	20, // 30: weft.v1.Router.ListGroups:input_type -> weft.v1.GroupsRequest
+	24, // 31: weft.v1.Router.Lookup:input_type -> weft.v1.LookupRequest
+	28, // 32: weft.v1.Router.Monitor:input_type -> weft.v1.MonitorRequest
+	31, // 33: weft.v1.Router.Verify:input_type -> weft.v1.VerifyRequest
+	36, // 34: weft.v1.Router.GetConfig:input_type -> weft.v1.GetConfigRequest
+	38, // 35: weft.v1.Router.PlanConfig:input_type -> weft.v1.PlanConfigRequest
+	41, // 36: weft.v1.Router.ApplyConfig:input_type -> weft.v1.ApplyConfigRequest
+	42, // 37: weft.v1.Router.ConfirmConfig:input_type -> weft.v1.ConfirmConfigRequest
+	44, // 38: weft.v1.Router.RollbackConfig:input_type -> weft.v1.RollbackConfigRequest
+	45, // 39: weft.v1.Router.ListGenerations:input_type -> weft.v1.GenerationsRequest
+	48, // 40: weft.v1.Router.ChangeRoute:input_type -> weft.v1.ChangeRouteRequest
+	34, // 41: weft.v1.Router.Stop:input_type -> weft.v1.StopRequest
+	1,  // 42: weft.v1.Router.GetStatus:output_type -> weft.v1.Status
+	9,  // 43: weft.v1.Router.ListPorts:output_type -> weft.v1.Ports
+	14, // 44: weft.v1.Router.ListRoutes:output_type -> weft.v1.Routes
+	18, // 45: weft.v1.Router.ListNeighbors:output_type -> weft.v1.Neighbors
+	21, // 46: weft.v1.Router.ListGroups:output_type -> weft.v1.Groups
+	25, // 47: weft.v1.Router.Lookup:output_type -> weft.v1.LookupReply
+	29, // 48: weft.v1.Router.Monitor:output_type -> weft.v1.Event
+	32, // 49: weft.v1.Router.Verify:output_type -> weft.v1.VerifyReply
+	37, // 50: weft.v1.Router.GetConfig:output_type -> weft.v1.Configuration
+	39, // 51: weft.v1.Router.PlanConfig:output_type -> weft.v1.ConfigPlan
+	39, // 52: weft.v1.Router.ApplyConfig:output_type -> weft.v1.ConfigPlan
+	43, // 53: weft.v1.Router.ConfirmConfig:output_type -> weft.v1.ConfirmConfigReply
+	39, // 54: weft.v1.Router.RollbackConfig:output_type -> weft.v1.ConfigPlan
+	46, // 55: weft.v1.Router.ListGenerations:output_type -> weft.v1.Generations
+	39, // 56: weft.v1.Router.ChangeRoute:output_type -> weft.v1.ConfigPlan
+	35, // 57: weft.v1.Router.Stop:output_type -> weft.v1.StopReply
+	42, // [42:58] is the sub-list for method output_type
+	26, // [26:42] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_weft_proto_init() }
@@ -4220,15 +4408,15 @@ func file_weft_proto_init() {
 	if File_weft_proto != nil {
 		return
 	}
-	file_weft_proto_msgTypes[11].OneofWrappers = []any{}
-	file_weft_proto_msgTypes[34].OneofWrappers = []any{}
+	file_weft_proto_msgTypes[13].OneofWrappers = []any{}
+	file_weft_proto_msgTypes[36].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_weft_proto_rawDesc), len(file_weft_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   47,
+			NumMessages:   49,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -39,7 +39,7 @@ func (r *reader) file() value {
 		fields: []field{
 			{"version", "Version of this format: 1.", true, &number{Version, Version, func(uint64) {}}},
 			{"preferences", "Administrative preferences of the sources of routes: the kernel's metric. Of two routes for one prefix the one with the lower is taken.", false, r.preferences(&c.Preferences)},
-			{"fpm", "Where FRR's zebra brings its routes (fpm address ...), unless weft run has --fpm, which stands for listen and hold. Read when weft run starts.", false, r.fpm(&c.FPM)},
+			{"fpm", "Where FRR's zebra brings its routes (fpm address ...), unless weft run has --fpm, which stands for listen and hold.", false, r.fpm(&c.FPM)},
 			{"nexthop_groups", "Next hops that many routes share, by a name.", false, &named{maxGroups, func(name string) value {
 				return hopList(func(h Hop) { c.addHop(name, h) })
 			}}},

@@ -25,9 +25,14 @@ func (s *Server) apply(ctx context.Context) error {
 		case <-s.inbox.filled:
 			err = s.drain(ctx)
 		case <-s.aged:
-			s.ending, s.timer = false, s.after(s.config.Hold-s.config.Hold/holdParts)
+			hold := s.holdTime()
+			s.ending, s.timer = false, s.after(hold-hold/holdParts)
 		case <-s.timer:
 			err = s.holdEnds(ctx)
+		case <-s.unused:
+			if err = s.drain(ctx); err == nil {
+				err = s.sweep(ctx, "FRR is not served any more")
+			}
 		case <-s.retry:
 			s.retry = nil
 			err = s.drainWith(ctx, s.homeless())
@@ -48,11 +53,17 @@ func (s *Server) holdEnds(ctx context.Context) error {
 	}
 	if s.ending && s.refreshed == 0 {
 		s.timer = nil
-		return s.sweep(ctx)
+		return s.sweep(ctx, "FRR has not told them again")
 	}
 	s.ending, s.refreshed = true, 0
-	s.timer = s.after(s.config.Hold / holdParts)
+	s.timer = s.after(s.holdTime() / holdParts)
 	return nil
+}
+
+func (s *Server) holdTime() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hold
 }
 
 // drain works off the inbox.
@@ -160,8 +171,8 @@ func (s *Server) homeless() (routes []item[key, route]) {
 	return routes
 }
 
-// sweep removes what is stale.
-func (s *Server) sweep(ctx context.Context) error {
+// sweep removes what is stale, and says why.
+func (s *Server) sweep(ctx context.Context, why string) error {
 	var routes []item[key, route]
 	s.mu.Lock()
 	for k, r := range s.table.routes {
@@ -191,7 +202,7 @@ func (s *Server) sweep(ctx context.Context) error {
 	s.counts.Swept += uint64(len(routes))
 	s.mu.Unlock()
 	if len(routes) > 0 {
-		s.config.Log.Warn("stale routes of FRR removed: it has not told them again", "routes", len(routes), "hold", s.config.Hold)
+		s.config.Log.Warn("stale routes removed: "+why, "routes", len(routes))
 	}
 	return s.hand(ctx, &b, nil)
 }

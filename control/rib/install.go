@@ -150,7 +150,7 @@ func (r *RIB) canMerge(c, o *candidate) bool {
 // install brings the image up to date for a prefix, and for the attached hosts
 // in it.
 func (r *RIB) install(k key) {
-	if r.loading() {
+	if r.loading() || r.retaking && k == r.retaken {
 		return
 	}
 	defer r.merge(k)()

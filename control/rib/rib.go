@@ -53,10 +53,13 @@ type RIB struct {
 	unusedGroups      []fib.GroupID     // to be deleted with the next publication
 	unusedAdjacencies []fib.AdjacencyID // likewise
 
-	changed    bool     // since the last publication
-	stale      bool     // the kernel may have changed more than it said
-	generation uint8    // of the present synchronization
-	scratch    struct { // reused
+	changed    bool  // since the last publication
+	stale      bool  // the kernel may have changed more than it said
+	generation uint8 // of the present synchronization
+	retaken    key   // while retaking: it is installed at the end
+	retaking   bool
+	doubtful   map[key]struct{} // while synchronizing: may have two entries of one metric
+	scratch    struct {         // reused
 		name  []byte
 		hops  []hop
 		hosts []key
@@ -165,6 +168,7 @@ func (r *RIB) Publish() uint64 {
 // again, and what is not is removed by EndSync.
 func (r *RIB) BeginSync() {
 	r.generation++
+	r.doubtful = map[key]struct{}{}
 }
 
 // EndSync ends a synchronization. The first one fills the image.
@@ -172,6 +176,7 @@ func (r *RIB) EndSync() {
 	r.sweepLinks()
 	r.sweepNextHops()
 	r.sweepRoutes()
+	r.believe()
 	r.dropCopiesIf(func(c copied) bool { return c.generation != r.generation })
 	// gofail: var ribSwept struct{}
 	r.settle()

@@ -100,7 +100,7 @@ func (l *Lab) build(ctx context.Context) error {
 		}
 		defer h.Close()
 		handles[n.Name] = h
-		err = l.In(n.Name, func() error { return errors.Join(setSysctls(sysctls(n.Router)), setUpLoopback()) })
+		err = l.In(n.Name, func() error { return errors.Join(setSysctls(sysctls(n.Router)), l.setUpLoopback(n)) })
 		if err != nil {
 			return fmt.Errorf("node %s: %w", n.Name, err)
 		}
@@ -142,14 +142,7 @@ func (l *Lab) setUp(node string) error {
 			}
 		}
 	}
-	for _, r := range l.Routes {
-		if r.Node == node {
-			if err := addRoute(r); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return l.addRoutes(node)
 }
 
 // Open returns the lab with a prefix that is up. With "", that of DefaultPrefix.
@@ -224,14 +217,14 @@ func Down(prefix string) error {
 	if err := notInside(names); err != nil {
 		return fmt.Errorf("lab down: %w", err)
 	}
-	if err = endProcesses(names); err != nil {
+	if err = endProcesses(names, step{unix.SIGTERM, patience}, step{unix.SIGKILL, burial}); err != nil {
 		return fmt.Errorf("lab down: %w", err)
 	}
 	for _, name := range names {
 		err = errors.Join(err, removeNamespace(name))
 	}
 	if err == nil {
-		err = os.RemoveAll(stateDir(prefix))
+		err = errors.Join(removeScratch(prefix), os.RemoveAll(stateDir(prefix)))
 	}
 	if err != nil {
 		return fmt.Errorf("lab down: %w", err)

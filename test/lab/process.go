@@ -90,12 +90,15 @@ func (l *Lab) Output(node string, argv ...string) (out []byte, err error) {
 	return out, nil
 }
 
-// endProcesses ends what is in the namespaces: first as asked, then killed.
-func endProcesses(names []string) error {
-	for _, step := range []struct {
-		signal syscall.Signal
-		wait   time.Duration
-	}{{unix.SIGTERM, patience}, {unix.SIGKILL, burial}} {
+// step is a signal, and how long to wait for processes to end of it.
+type step struct {
+	signal syscall.Signal
+	wait   time.Duration
+}
+
+// endProcesses ends what is in the namespaces, by one step after the other.
+func endProcesses(names []string, steps ...step) error {
+	for _, step := range steps {
 		pids, err := processesOf(names)
 		if err != nil {
 			return err

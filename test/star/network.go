@@ -53,7 +53,7 @@ type Network struct {
 	Lab    *lab.Lab
 	Daemon *lab.Process
 	Before map[int]Account // of the ports that there were, by ifindex
-	Wait   time.Duration   // how long Until does; 10 s unless changed
+	Wait   time.Duration   // how long Until does; 30 s unless changed
 }
 
 var networks atomic.Int32
@@ -84,7 +84,7 @@ func New(t testing.TB) *Network {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &Network{TB: t, Lab: l, Wait: 10 * time.Second}
+	n := &Network{TB: t, Lab: l, Wait: 30 * time.Second}
 	t.Cleanup(func() {
 		n.Finish()
 		if err := l.Down(); err != nil {

@@ -34,7 +34,7 @@ func (r *router) readConfig() (config.Place, error) {
 // openConfig opens what is kept of the configuration.
 func (r *router) openConfig(place config.Place) (err error) {
 	r.static = static.New(r.follower, r.log)
-	r.config, err = config.Open(config.Options{Dir: place.Dir, Identity: place.Identity, Sink: r.static, Log: r.log})
+	r.config, err = config.Open(config.Options{Dir: place.Dir, Identity: place.Identity, Sink: configured{r}, Log: r.log})
 	return err
 }
 
@@ -43,12 +43,6 @@ func (r *router) openConfig(place config.Place) (err error) {
 func (r *router) startConfig(ctx context.Context) error {
 	if err := r.config.Start(ctx, r.file, r.fileName); err != nil {
 		return err
-	}
-	if c, _ := r.config.Running(); c.FPM.Listen.IsValid() && r.fpm.listener == nil {
-		r.options.FPM.Address, r.options.FPM.Hold = c.FPM.Listen, c.FPM.Hold
-		if err := r.openFPM(); err != nil {
-			return err
-		}
 	}
 	go r.static.Run(ctx)
 	go r.config.Run(ctx)
