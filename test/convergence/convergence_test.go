@@ -2,6 +2,7 @@ package convergence
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"net/netip"
 	"os"
@@ -22,9 +23,10 @@ const (
 	prefix      = "198.18.7.0/24"
 	destination = "198.18.7.1"
 
-	flows  = 1 << 14 // as many as the generator has source ports
-	rounds = 5
-	quiet  = time.Second // without a packet lost, or late: it is over
+	flows     = 1 << 14 // as many as the generator has source ports
+	perSecond = 10_000
+	rounds    = 3
+	quiet     = time.Second // without a packet lost, or late: it is over
 )
 
 // BenchmarkConvergence tells for each system how long packets went astray.
@@ -188,7 +190,7 @@ func (w *world) shared() bool {
 	w.Helper()
 	s := w.Stream(destination)
 	defer s.Close()
-	s.Burst(flows)
+	s.Burst(flows / 4)
 	two, all := s.Counts("h2").Packets, s.Arrived()
 	return two > all/3 && two < all*2/3
 }
@@ -215,12 +217,11 @@ func ticks(n *star.Network, pids []int) (sum int) {
 // were lost.
 func (w *world) link() float64 {
 	w.Helper()
-	s := w.Stream(destination)
-	s.Begin()
+	s, stop := w.trickle()
 	perMS := w.rate(s)
 	w.IP("h2", "link set eth0 down")
 	w.over(func() uint64 { return s.Gen.Sent() - s.Arrived() })
-	s.Stop()
+	stop()
 	lost := float64(s.Sent() - s.Arrived())
 	s.Close()
 	w.IP("h2", "link set eth0 up")
@@ -236,13 +237,12 @@ func (w *world) link() float64 {
 // there none the less.
 func (w *world) withdraw() float64 {
 	w.Helper()
-	s := w.Stream(destination)
-	s.Begin()
+	s, stop := w.trickle()
 	perMS := w.rate(s)
 	came := s.Counts("h2").Packets
 	w.two.Do("disable one")
 	w.over(func() uint64 { return s.Counts("h2").Packets })
-	s.Stop()
+	stop()
 	late := float64(s.Counts("h2").Packets - came)
 	if lost := s.Sent() - s.Arrived(); lost > 0 {
 		w.Logf("%d packets lost while the prefix was withdrawn", lost)
@@ -251,6 +251,26 @@ func (w *world) withdraw() float64 {
 	w.two.Do("enable one")
 	w.settle()
 	return late / perMS
+}
+
+// trickle begins a stream that is even in time.
+func (w *world) trickle() (s *star.Stream, stop func()) {
+	w.Helper()
+	s = w.Stream(destination)
+	ctx, cancel := context.WithCancel(w.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- w.Lab.In("h1", func() error { return s.Gen.Trickle(ctx, perSecond) })
+	}()
+	w.Until("packets arrive", func() bool { return s.Arrived() > perSecond/20 })
+	return s, func() {
+		w.Helper()
+		cancel()
+		if err := <-ended; err != nil {
+			w.Fatal(err)
+		}
+		s.Await()
+	}
 }
 
 // rate returns how many packets come to h2 in a millisecond.

@@ -14,6 +14,6 @@
 //     lost as h2 takes it.
 //
 // Milliseconds are packets times the time between two of them on that way, the medians
-// of the rounds; so half a packet time, 0.1 ms, is the least. Each is told for one prefix
+// of the rounds; so 0.2 ms is what can be told apart. Each is told for one prefix
 // and for all of the Internet's IPv4 table.
 package convergence
