@@ -2,6 +2,7 @@ package bgp
 
 import (
 	"context"
+	"net"
 	"net/netip"
 	"sync"
 
@@ -203,6 +204,7 @@ func (f *finder) followOne(name string, l *foundLink, v *view) (changed bool) {
 	}
 	if l.index != v.index || l.own != v.own {
 		l.stop()
+		refreshZones()
 		l.index, l.own, l.heard, l.used, l.patient = v.index, v.own, netip.Addr{}, netip.Addr{}, 0
 	}
 	if l.ra == nil {
@@ -214,6 +216,16 @@ func (f *finder) followOne(name string, l *foundLink, v *view) (changed bool) {
 	l.waiting = "a router behind " + name
 	f.choose(name, l, v)
 	return l.used != before
+}
+
+// refreshZones makes package net read the names of interfaces again, as it does when it
+// does not know one. For a minute it would connect through the interface that had a
+// name before.
+func refreshZones() {
+	c, err := net.DialUDP("udp6", nil, &net.UDPAddr{IP: net.IPv6linklocalallnodes, Port: 9, Zone: "no/interface"})
+	if err == nil {
+		c.Close()
+	}
 }
 
 // choose takes whom was heard, or who is alone in the neighbor table. A session that

@@ -43,13 +43,21 @@ func lowered(level slog.Level) slog.Level {
 	return level
 }
 
+// harmless is what GoBGP warns of each time a neighbor comes back before it is time.
+const harmless = "Closed an accepted connection"
+
 // Handle implements slog.Handler.
 func (l *limited) Handle(ctx context.Context, r slog.Record) error {
+	if r.Level = lowered(r.Level); r.Message == harmless {
+		r.Level = slog.LevelDebug
+	}
+	if !l.Handler.Enabled(ctx, r.Level) {
+		return nil
+	}
 	ok, dropped := l.share.take(r.Time)
 	if !ok {
 		return nil
 	}
-	r.Level = lowered(r.Level)
 	if dropped > 0 {
 		r.AddAttrs(slog.Int("not_logged_before", dropped))
 	}

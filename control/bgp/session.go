@@ -2,7 +2,9 @@ package bgp
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
+	"reflect"
 	"time"
 
 	"github.com/osrg/gobgp/v4/api"
@@ -24,6 +26,8 @@ type session struct {
 	restarts  map[bgp.Family]bool // families that it preserves, when it speaks graceful restart
 	ended     map[bgp.Family]bool // it has sent all it has
 	since     time.Time           // Established
+	refused   string              // why there is no session, until the configuration changes or it is cleared
+	overLimit bool
 	lastDown  string
 	lastError string
 }
@@ -45,44 +49,51 @@ func (sp *speaker) put(ctx context.Context, n *config.BGPNeighbor) error {
 		s = &session{address: address}
 		sp.sessions[n.Name()] = s
 	}
-	s.neighbor = *n
-	has, before := s.peer, s.address
+	if !reflect.DeepEqual(s.neighbor, *n) {
+		s.neighbor, s.refused, s.overLimit = *n, "", false
+	}
+	moved, refused := s.address != address, s.refused != ""
 	sp.mu.Unlock()
-	if has != nil && before != address {
+	if moved {
 		if err := sp.drop(ctx, s); err != nil {
 			return err
 		}
-		has = nil
 	}
+	sp.mu.Lock()
 	s.address = address
-	if !address.IsValid() {
+	sp.mu.Unlock()
+	sp.tellFeed()
+	if !address.IsValid() || refused {
 		return nil
 	}
-	want := sp.peerOf(n, address)
-	sp.tellFeed()
-	if err := sp.give(ctx, s, has, want); err != nil {
-		return err
+	return sp.give(ctx, s, sp.peerOf(n, address))
+}
+
+// give makes GoBGP have a peer as wanted.
+func (sp *speaker) give(ctx context.Context, s *session, want *api.Peer) (err error) {
+	has := s.peer
+	same := has != nil && proto.Equal(hard(has), hard(want))
+	switch {
+	case has != nil && proto.Equal(has, want):
+		return nil
+	case !same:
+		if err := sp.drop(ctx, s); err != nil {
+			return err
+		}
 	}
 	sp.mu.Lock()
 	s.peer = want
 	sp.mu.Unlock()
-	return nil
-}
-
-// give makes GoBGP have a peer as wanted.
-func (sp *speaker) give(ctx context.Context, s *session, has, want *api.Peer) error {
-	switch {
-	case has != nil && proto.Equal(has, want):
-		return nil
-	case has != nil && proto.Equal(hard(has), hard(want)):
-		_, err := sp.bgp.UpdatePeer(ctx, &api.UpdatePeerRequest{Peer: want})
+	if same {
+		_, err = sp.bgp.UpdatePeer(ctx, &api.UpdatePeerRequest{Peer: want})
 		return err
-	case has != nil:
-		if err := sp.drop(ctx, s); err != nil {
-			return err
-		}
 	}
-	return sp.bgp.AddPeer(ctx, &api.AddPeerRequest{Peer: want})
+	if err = sp.bgp.AddPeer(ctx, &api.AddPeerRequest{Peer: want}); err != nil {
+		sp.mu.Lock()
+		s.peer = nil
+		sp.mu.Unlock()
+	}
+	return err
 }
 
 // hard is what of a peer cannot change without ending the session.
@@ -101,7 +112,11 @@ func hard(p *api.Peer) *api.Peer {
 func (sp *speaker) drop(ctx context.Context, s *session) error {
 	sp.mu.Lock()
 	p := s.peer
-	s.peer = nil
+	if s.isUp() {
+		s.lastDown = "the configuration or the interface has changed"
+		sp.log.Info("BGP session ended", "neighbor", s.neighbor.Name(), "reason", s.lastDown)
+	}
+	s.peer, s.state, s.ended = nil, bgp.BGP_FSM_IDLE, nil
 	sp.mu.Unlock()
 	if p == nil {
 		return nil
@@ -247,6 +262,14 @@ func (sp *speaker) peerChanged(p *apiutil.Peer, at time.Time) {
 	}
 	before := s.state
 	s.state = p.State.SessionState
+	if p.State.AdminState == api.PeerState_ADMIN_STATE_PFX_CT && s.peer != nil {
+		s.overLimit = true
+		sp.refuse(s, fmt.Sprintf("it sends more prefixes of a family than maximum_prefixes, %d: raise that, and 'weft bgp clear %s'", s.neighbor.MaximumPrefixes, s.neighbor.Name()))
+	}
+	if s.peer == nil { // it is one that was dropped
+		s.state = bgp.BGP_FSM_IDLE
+		return
+	}
 	switch {
 	case s.state == bgp.BGP_FSM_ESTABLISHED:
 		sp.established(s, p, at)
@@ -271,10 +294,30 @@ func (sp *speaker) established(s *session, p *apiutil.Peer, at time.Time) {
 	}
 	sp.log.Info("BGP session established", "neighbor", s.neighbor.Name(), "as", p.State.PeerASN)
 	if s.neighbor.RemoteAS.Kind == config.RemoteExternal && p.State.PeerASN == sp.localAS(&s.neighbor) {
-		s.lastError = "it has our own AS, the configuration says remote_as: external"
-		sp.log.Error("BGP session refused: the neighbor has our own AS: change remote_as, or its AS", "neighbor", s.neighbor.Name())
-		address := p.State.NeighborAddress.String()
-		go sp.bgp.DisablePeer(context.Background(), &api.DisablePeerRequest{Address: address, Communication: "external neighbor wanted"}) //nolint:errcheck // it has gone
+		sp.refuse(s, "the neighbor has our own AS, and remote_as is external: change it, or its AS")
+	}
+}
+
+// refuse ends the session with a neighbor, and what came by it. GoBGP would keep that as
+// stale when it ends a session for too many prefixes.
+func (sp *speaker) refuse(s *session, why string) {
+	if s.refused != "" {
+		return
+	}
+	s.refused = why
+	sp.log.Error("BGP session refused", "neighbor", s.neighbor.Name(), "reason", why)
+	go sp.server.refused(sp, s.neighbor.Name())
+}
+
+func (s *Server) refused(sp *speaker, name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := sp.sessions[name]
+	if s.speaker != sp || n == nil || n.refused == "" {
+		return
+	}
+	if err := sp.drop(context.Background(), n); err != nil {
+		s.log.Error("end BGP session", "neighbor", name, "error", err)
 	}
 }
 

@@ -2,7 +2,6 @@ package bgp
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"net/netip"
@@ -146,6 +145,9 @@ func (sp *speaker) describe(to *Neighbor, known map[string]*api.Peer) {
 		return
 	}
 	to.Address, to.LastDown, to.LastError = s.address, s.lastDown, s.lastError
+	if s.refused != "" {
+		to.LastError, to.Refused, to.OverLimit = s.refused, true, s.overLimit
+	}
 	ended := s.ended
 	for i := range to.Families {
 		to.Families[i].EndOfRIB = ended[families[to.Families[i].Family]]
@@ -165,7 +167,6 @@ func describePeer(to *Neighbor, p *api.Peer) {
 	if s, ok := states[p.State.SessionState]; ok {
 		to.State = s
 	}
-	to.OverLimit = p.State.AdminState == api.PeerState_ADMIN_STATE_PFX_CT
 	to.Flaps = uint64(p.State.Flops)
 	to.Restarting = p.GracefulRestart.GetPeerRestarting()
 	to.Received, to.Sent = messages(p.State.Messages.GetReceived()), messages(p.State.Messages.GetSent())
@@ -276,7 +277,7 @@ func capabilityText(c bgp.ParameterCapabilityInterface) string {
 
 const restartBit = 8 // of the flags of a graceful restart capability, R
 
-// Paths returns paths, the best of a prefix first. What it yields with an error is
+// Paths returns paths, the best of a prefix first, prefixes in no order. What it yields with an error is
 // no path, and the last. It holds pointers to all that is asked for, not copies.
 //
 // Errors: ErrNoBGP, ErrNoNeighbor.
@@ -387,6 +388,11 @@ func (s *Server) Clear(neighbor string, how Reset) error {
 	if sp == nil {
 		return nil
 	}
+	if how == Hard {
+		if err := s.again(sp, neighbor); err != nil {
+			return err
+		}
+	}
 	address, err := sp.addressOf(neighbor)
 	if err != nil {
 		return err
@@ -395,6 +401,31 @@ func (s *Server) Clear(neighbor string, how Reset) error {
 		return nil // it has no session
 	}
 	return sp.reset(address, how)
+}
+
+// again gives GoBGP neighbors that were refused.
+func (s *Server) again(sp *speaker, name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.speaker != sp {
+		return nil
+	}
+	for i := range s.config.Neighbors {
+		n := &s.config.Neighbors[i]
+		sp.mu.Lock()
+		session := sp.sessions[n.Name()]
+		was := session != nil && session.refused != "" && (name == "" || name == n.Name())
+		if was {
+			session.refused, session.overLimit = "", false
+		}
+		sp.mu.Unlock()
+		if was {
+			if err := sp.put(context.Background(), n); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (sp *speaker) reset(address netip.Addr, how Reset) error {
@@ -410,23 +441,5 @@ func (sp *speaker) reset(address netip.Addr, how Reset) error {
 	case Soft:
 		r.Direction = api.ResetPeerRequest_DIRECTION_BOTH
 	}
-	ctx := context.Background()
-	if how == Hard && address.IsValid() { // it may have been refused before
-		if err := sp.enable(ctx, r.Address); err != nil {
-			return err
-		}
-	}
-	return sp.bgp.ResetPeer(ctx, r)
-}
-
-// enable lets a session come up that was stopped for what the neighbor did.
-func (sp *speaker) enable(ctx context.Context, address string) (err error) {
-	stopped := false
-	list := sp.bgp.ListPeer(ctx, &api.ListPeerRequest{Address: address}, func(p *api.Peer) {
-		stopped = p.State.AdminState != api.PeerState_ADMIN_STATE_UP && !p.Conf.AdminDown
-	})
-	if stopped {
-		err = sp.bgp.EnablePeer(ctx, &api.EnablePeerRequest{Address: address})
-	}
-	return errors.Join(list, err)
+	return sp.bgp.ResetPeer(context.Background(), r)
 }

@@ -5,11 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,6 +21,7 @@ import (
 	"weft/control"
 	"weft/control/config"
 	"weft/control/rib"
+	"weft/control/static"
 	"weft/fib"
 )
 
@@ -35,6 +38,8 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	flag.Parse()
+	flag.Set("test.parallel", "16") //nolint:errcheck // these tests wait for timers of BGP, mostly
 	os.Exit(m.Run())
 }
 
@@ -92,6 +97,7 @@ func beRouter(restarted bool) error {
 		return err
 	}
 	s = New(Options{RIB: f, Restarted: restarted, Log: log})
+	routes := static.New(f, log)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go f.Run(ctx) //nolint:errcheck // the test sees that nothing works
@@ -103,19 +109,19 @@ func beRouter(restarted bool) error {
 		if in.Decode(&r) != nil {
 			return nil
 		}
-		if err := out.Encode(serve(ctx, s, f, &r)); err != nil {
+		if err := out.Encode(serve(ctx, s, f, routes, &r)); err != nil {
 			return err
 		}
 	}
 }
 
-func serve(ctx context.Context, s *Server, f *control.Follower, r *request) (a answer) {
+func serve(ctx context.Context, s *Server, f *control.Follower, routes *static.Source, r *request) (a answer) {
 	var err error
 	switch {
 	case r.Apply != nil:
 		var c *config.Config
 		if c, err = config.Parse("test", []byte(*r.Apply)); err == nil {
-			err = s.Replace(ctx, c)
+			err = errors.Join(routes.Replace(ctx, c), s.Replace(ctx, c))
 		}
 	case r.Filter != nil:
 		for p, failed := range s.Paths(*r.Filter) {
@@ -327,6 +333,7 @@ func (r *router) paths(f Filter) string {
 		}
 		all = append(all, text)
 	}
+	slices.Sort(all)
 	return strings.Join(all, "\n")
 }
 
@@ -381,7 +388,7 @@ func (r *router) hasRoutes(want ...string) {
 }
 
 // patience of eventually: nothing here takes long but on a machine that has other work.
-const testPatience = 60 * time.Second
+const testPatience = 20 * time.Second
 
 // eventually waits until wrong has nothing to say.
 func eventually(t testing.TB, wrong func() string) {
