@@ -28,6 +28,8 @@ type session struct {
 	since     time.Time           // Established
 	refused   string              // why there is no session, until the configuration changes or it is cleared
 	overLimit bool
+	times     uint64 // Established
+	reached   bool   // an interface leads to it
 	lastDown  string
 	lastError string
 }
@@ -284,6 +286,7 @@ func (sp *speaker) peerChanged(p *apiutil.Peer, at time.Time) {
 }
 
 func (sp *speaker) established(s *session, p *apiutil.Peer, at time.Time) {
+	s.times++
 	s.since, s.restarts, s.ended, s.lastError = at, map[bgp.Family]bool{}, map[bgp.Family]bool{}, ""
 	for _, c := range p.State.RemoteCap {
 		if gr, ok := c.(*bgp.CapGracefulRestart); ok {
