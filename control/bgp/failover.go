@@ -2,6 +2,7 @@ package bgp
 
 import (
 	"context"
+	"maps"
 	"net/netip"
 
 	"github.com/osrg/gobgp/v4/api"
@@ -10,38 +11,59 @@ import (
 	"weft/control/rib"
 )
 
+// around is what the kernel says of the way to a neighbor with an address.
+type around struct {
+	up  bool       // an interface leads there
+	via netip.Addr // our IPv6 address there
+}
+
 // followNumbered ends sessions with external neighbors whose interface has gone down, for
 // their routes lead nowhere: others are told so now, and not when the hold time is over.
-func (sp *speaker) followNumbered(ctx context.Context) error {
-	up := map[string]bool{}
+// It reports whether neighbors are to be told another next hop.
+func (sp *speaker) followNumbered(ctx context.Context) (changed bool, err error) {
+	ways := map[string]around{}
 	if err := sp.server.options.RIB.Do(ctx, func(r *rib.RIB) {
 		for i := range sp.config.Neighbors {
-			if n := &sp.config.Neighbors[i]; sp.isAttached(n) {
-				up[n.Name()] = reaches(r, n.Address)
+			if n := &sp.config.Neighbors[i]; n.Address.IsValid() {
+				ways[n.Name()] = wayTo(r, n.Address)
 			}
 		}
 	}); err != nil {
-		return err
+		return false, err
 	}
-	var lost []string
 	sp.mu.Lock()
-	for name, now := range up {
+	sp.ways = ways
+	sp.mu.Unlock()
+	via := map[string]netip.Addr{}
+	for name, w := range ways {
+		via[name] = w.via
+	}
+	changed = !maps.Equal(via, sp.via)
+	sp.via = via
+	for _, address := range sp.lost(ways) {
+		if err := sp.bgp.ResetPeer(ctx, &api.ResetPeerRequest{Address: address, Communication: "interface down"}); err != nil {
+			return changed, err
+		}
+	}
+	return changed, nil
+}
+
+// lost returns the addresses of attached neighbors that an interface led to and does no
+// longer.
+func (sp *speaker) lost(ways map[string]around) (lost []string) {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	for name, w := range ways {
 		s := sp.sessions[name]
 		if s == nil {
 			continue
 		}
-		if s.reached && !now && s.isUp() {
+		if s.reached && !w.up && s.isUp() && sp.isAttached(&s.neighbor) {
 			lost = append(lost, s.address.String())
 		}
-		s.reached = now
+		s.reached = w.up
 	}
-	sp.mu.Unlock()
-	for _, address := range lost {
-		if err := sp.bgp.ResetPeer(ctx, &api.ResetPeerRequest{Address: address, Communication: "interface down"}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return lost
 }
 
 // isAttached reports whether a neighbor is on a network of ours, by the configuration.
@@ -49,13 +71,20 @@ func (sp *speaker) isAttached(n *config.BGPNeighbor) bool {
 	return n.Address.IsValid() && !sp.isInternal(n) && n.EBGPMultihop == 0
 }
 
-// reaches reports whether an interface that carries packets has an address in the subnet of
+// wayTo finds the interfaces that carry packets and have an address in the subnet of
 // another.
-func reaches(r *rib.RIB, a netip.Addr) bool {
+func wayTo(r *rib.RIB, a netip.Addr) (way around) {
+	links := map[int]bool{}
 	for own := range r.Addrs {
 		if l, ok := r.Link(own.Link); ok && own.Prefix.Masked().Contains(a) && l.IsUp() && l.HasCarrier() {
-			return true
+			way.up, links[own.Link] = true, true
 		}
 	}
-	return false
+	for own := range r.Addrs {
+		addr := own.Prefix.Addr()
+		if links[own.Link] && addr.Is6() && !addr.IsLinkLocalUnicast() && (!way.via.IsValid() || addr.Less(way.via)) {
+			way.via = addr
+		}
+	}
+	return way
 }

@@ -138,7 +138,7 @@ func (s *Server) start(ctx context.Context) error {
 func (s *Server) end(ctx context.Context) error {
 	s.speaker.stop()
 	s.speaker = nil
-	if err := s.options.RIB.Do(ctx, func(r *rib.RIB) { r.Watch(nil) }); err != nil {
+	if err := s.options.RIB.Do(ctx, func(r *rib.RIB) { r.Watch(false, nil) }); err != nil {
 		return err
 	}
 	return s.feed.clear(ctx)
@@ -245,7 +245,7 @@ func (s *Server) check(ctx context.Context, c *Config) error {
 	if c == nil {
 		return nil
 	}
-	p, err := compile(c, nil)
+	p, err := compile(c, nil, nil)
 	if err == nil {
 		err = checkPolicies(ctx, p)
 	}

@@ -130,6 +130,22 @@ func TestIPv4OverIPv6(t *testing.T) {
 	}
 }
 
+// IPv6 over an IPv4 session: the next hop is our IPv6 address on the way there, also when
+// that changes.
+func TestIPv6OverIPv4(t *testing.T) {
+	t.Parallel()
+	a, b := two(t)
+	a.apply("  as: 65001\n  neighbors: [{address: 192.0.2.2, remote_as: 65002, families: [ipv4-unicast, ipv6-unicast]}]\n" +
+		"  networks: [{prefix: '2001:db8:a::/48', always: true}]")
+	b.apply("  as: 65002\n  neighbors: [{address: 192.0.2.1, remote_as: 65001, families: [ipv4-unicast, ipv6-unicast]}]")
+	b.hasRoutes("2001:db8:a::/48 via 2001:db8::1 metric 20")
+	a.ip("addr add 2001:db8::11/64 dev toB nodad")
+	a.ip("addr del 2001:db8::1/64 dev toB")
+	b.hasRoutes("2001:db8:a::/48 via 2001:db8::11 metric 20")
+	a.ip("addr del 2001:db8::11/64 dev toB")
+	b.hasRoutes()
+}
+
 // Paths that are as good as the best are used together, up to the width; what a
 // neighbor takes back leaves the others.
 func TestECMP(t *testing.T) {

@@ -28,10 +28,12 @@ type speaker struct {
 	ended      sync.WaitGroup
 	config     Config
 	id         netip.Addr
-	multipath  bool     // several paths of a prefix are used together
-	restarting bool     // it follows a daemon that neighbors knew
-	policies   bool     // GoBGP has some
-	program    *program // those
+	multipath  bool                  // several paths of a prefix are used together
+	restarting bool                  // it follows a daemon that neighbors knew
+	policies   bool                  // GoBGP has some
+	program    *program              // those
+	ways       map[string]around     // to numbered neighbors
+	via        map[string]netip.Addr // our IPv6 addresses towards numbered neighbors
 	originator *originator
 	finder     *finder
 
@@ -140,6 +142,9 @@ func (sp *speaker) configure(ctx context.Context, c *Config) error {
 		return err
 	}
 	sp.finder.configure(c)
+	if _, err := sp.followNumbered(ctx); err != nil {
+		return err
+	}
 	if err := sp.setPolicies(ctx, &old); err != nil {
 		return err
 	}
@@ -149,13 +154,14 @@ func (sp *speaker) configure(ctx context.Context, c *Config) error {
 		}
 	}
 	sp.server.sync.expect(sp, c)
-	if err := sp.followNumbered(ctx); err != nil {
-		return err
-	}
 	return sp.originator.configure(ctx, c)
 }
 
 // followLinks does what changes of links make necessary.
 func (sp *speaker) followLinks(ctx context.Context) error {
-	return errors.Join(sp.followNumbered(ctx), sp.finder.follow(ctx))
+	changed, err := sp.followNumbered(ctx)
+	if err == nil && changed {
+		err = sp.setPolicies(ctx, &sp.config)
+	}
+	return errors.Join(err, sp.finder.follow(ctx))
 }

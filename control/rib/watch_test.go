@@ -16,7 +16,7 @@ func TestWatch(t *testing.T) {
 	b := newBench(t, Options{})
 	b.steps("kernel unicast 192.0.2.0/24 dev 1 proto 2", "kernel unicast 198.51.100.0/24 dev 2 proto 2")
 	var told []string
-	b.Watch(func(keys []Key, links bool) {
+	b.Watch(true, func(keys []Key, links bool) {
 		for _, k := range keys {
 			told = append(told, k.Prefix().String())
 		}
@@ -52,8 +52,14 @@ func TestWatch(t *testing.T) {
 	if len(told) != 1 {
 		t.Errorf("an address: told of %q", told)
 	}
-	b.Watch(nil)
-	b.steps("static 10.2.0.0/16 via 192.0.2.1")
+	b.Watch(false, func(keys []Key, links bool) {
+		if len(keys) > 0 || !links {
+			t.Errorf("told of %v", keys)
+		}
+	})
+	b.steps("static 10.2.0.0/16 via 192.0.2.1", "down 2")
+	b.Watch(false, nil)
+	b.steps("up 2")
 }
 
 // The route that is chosen says whose it is, and whether it carries packets.
