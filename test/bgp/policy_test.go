@@ -47,7 +47,6 @@ func outbound(lines string) string {
 // Policies, seen from the other side, and what attributes that come in decide.
 func TestPolicies(t *testing.T) {
 	n := begin(t, neighbors+marked)
-	n.debugHang(t)
 	n.startFRR(neighborAt("eth0") + fmt.Sprintf(both, "eth0") + outbound(""))
 	n.startBIRD("")
 	var packets uint64
