@@ -88,6 +88,8 @@ func (r *RIB) Set(m *Route) error {
 	if err := r.check(m); err != nil {
 		return fmt.Errorf("route to %s: %w", m.Prefix, err)
 	}
+	r.watching.quiet = m.Source == BGP
+	defer r.watching.loud()
 	k := newKey(m.VRF, m.Prefix)
 	c := candidate{
 		group: r.hold(r.wishOfSource(m)), metric: m.Preference, detail: m.Origin, rank: ranks[m.Source],
@@ -227,6 +229,8 @@ func (r *RIB) Unset(m *Route) bool {
 	if i < 0 || m.Source == Kernel {
 		return false
 	}
+	r.watching.quiet = m.Source == BGP
+	defer r.watching.loud()
 	gone := list[i]
 	r.put(k, slices.Delete(list, i, i+1))
 	r.install(k)
