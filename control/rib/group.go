@@ -3,6 +3,7 @@ package rib
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 	"net/netip"
 	"slices"
 
@@ -267,7 +268,7 @@ func (r *RIB) write(g *group, want fib.Group) error {
 }
 
 func equalGroups(a, b *fib.Group) bool {
-	return a.Kind == b.Kind && a.Mode == b.Mode && a.Port == b.Port && a.Code == b.Code && a.Reason == b.Reason &&
+	return a.Kind == b.Kind && a.Mode == b.Mode && a.Port == b.Port && a.MTU == b.MTU && a.Code == b.Code && a.Reason == b.Reason &&
 		slices.Equal(a.Members, b.Members)
 }
 
@@ -327,7 +328,7 @@ func (r *RIB) lead(g *group, hops []hop, mode fib.Mode) (fib.Group, []member) {
 			return punt(reasons.Policy)
 		case !h.gateway.IsValid():
 			g.onLink = h.link
-			return fib.Group{Kind: fib.Glean, Port: port}, nil
+			return fib.Group{Kind: fib.Glean, Port: port, MTU: uint16(min(g.mtu, math.MaxUint16))}, nil
 		}
 		k := adjacencyKey{peerKey{h.link, h.gateway}, g.family, g.mtu}
 		if i, ok := places[k]; ok {

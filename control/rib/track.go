@@ -71,6 +71,7 @@ func (r *RIB) track(g *group, before []key) {
 
 // touch takes note that the candidates of a prefix have changed.
 func (r *RIB) touch(k key) {
+	r.watching.change(r, k)
 	table := r.tracking.gateways[k.vrf]
 	if table == nil {
 		return
@@ -83,7 +84,10 @@ func (r *RIB) touch(k key) {
 }
 
 // disturb takes note that a link or a next-hop object has changed.
-func (r *RIB) disturb() { r.tracking.all = true }
+func (r *RIB) disturb() {
+	r.tracking.all = true
+	r.watching.links = true
+}
 
 // settle expands the groups again that may have changed, and installs the prefixes
 // again whose best candidate may be another one now.
@@ -123,6 +127,7 @@ func (r *RIB) settle() {
 		}
 	}
 	for _, k := range keys {
+		r.watching.change(r, k)
 		r.install(k)
 		r.reexport(k)
 	}

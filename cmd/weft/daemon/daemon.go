@@ -16,6 +16,7 @@ import (
 	"weft/bpf"
 	"weft/control"
 	"weft/control/api"
+	"weft/control/bgp"
 	"weft/control/config"
 	"weft/control/kernel"
 	"weft/control/ports"
@@ -78,8 +79,10 @@ type router struct {
 	fpm      fpmServer
 
 	static   *static.Source
+	bgp      *bgp.Server
 	export   exporter
 	config   *config.Store
+	inForce  *config.Config // by which routes and BGP go
 	file     *config.Config // of Options.Config, nil: none
 	fileName string
 
@@ -306,6 +309,7 @@ func (r *router) serve(signals <-chan os.Signal) error {
 	r.server = api.NewServer(api.Config{
 		Follower: r.follower, Configuration: r.config, Ports: r.ports, Engine: r.engine,
 		Program: r.program, Degraded: r.degraded, FPM: r.describeFPM, Stop: r.requestStop, Stopped: r.stopped,
+		Exporter: r.export.Exporter, Static: r.static, BGP: r.bgp, BGPConfig: r.bgpConfig, Log: r.log,
 		Identity: api.Identity{
 			Version: r.options.Version, Netns: r.netns, Pins: filepath.Join("/sys/fs/bpf", pinsName, r.netns), Adopted: r.adopted,
 			Started: r.started,
@@ -387,7 +391,7 @@ func (r *router) ready(ctx context.Context) error {
 	if err := r.startConfig(ctx); err != nil {
 		return err
 	}
-	r.export.Settle() // the configuration is the only source that an earlier daemon had
+	r.settle(ctx)
 	if r.held {
 		if err := r.follower.UpdatePorts(ctx, r.ports.Start); err != nil {
 			return err
@@ -438,6 +442,9 @@ func (r *router) leave(forwarding bool) error {
 	// gofail: var leaveBegun struct{}
 	if forwarding {
 		return r.engine.Close()
+	}
+	if r.bgp != nil {
+		r.bgp.Close()
 	}
 	if r.static != nil {
 		if err := r.static.Withdraw(); err != nil {

@@ -1,0 +1,2 @@
+// Package xsk receives and sends packets by AF_XDP.
+package xsk
