@@ -37,6 +37,16 @@ type ExportRoute struct {
 	Source Source
 }
 
+// Wanted returns the route of weft's own that the kernel is to have for a prefix,
+// as told with the last publication.
+func (r *RIB) Wanted(k Key) (ExportRoute, bool) {
+	t, ok := r.exports.told[k.key]
+	if !ok {
+		return ExportRoute{}, false
+	}
+	return t.route(k, r.groups[t.group]), true
+}
+
 // exports is what the receiver of Export knows, and is to be told.
 type exports struct {
 	told   map[key]told

@@ -146,6 +146,9 @@ func TestOwnRoutesComeBack(t *testing.T) {
 	if n := len(p.At(k)); n != 1 {
 		t.Errorf("%d candidates, want 1", n)
 	}
+	if m, ok := p.Wanted(k); !ok || m.Metric != 20 || m.Group == 0 {
+		t.Errorf("wanted %+v %v", m, ok)
+	}
 	p.SetNextHop(kernel.NextHop{ID: 70, Hop: kernel.Hop{Link: 2, Gateway: netip.MustParseAddr("192.0.2.1"), Weight: 1}})
 	check("leads elsewhere", false, one)
 	p.after([]string{"-kernel " + mirrored}, "lost 10.0.0.0/8", "10.0.0.0/8", "bgp metric 20 1 192.0.2.1 x1")
