@@ -18,6 +18,8 @@ func TestMain(m *testing.M) { star.Main(m) }
 
 var spines, leaves = []string{"spine1", "spine2"}, []string{"leaf1", "leaf2", "leaf3", "leaf4"}
 
+func TestBGP(t *testing.T) { prove(t, lab.BGP, "weft's BGP") }
+
 func TestFRR(t *testing.T) { prove(t, lab.FRR, "FRR's BGP") }
 
 func prove(t *testing.T, routing lab.Routing, speaker string) {
@@ -36,9 +38,11 @@ func prove(t *testing.T, routing lab.Routing, speaker string) {
 		if err := lab.KillProcesses(f.lab.Namespace("spine1")); err != nil {
 			t.Fatal(err)
 		}
-		f.awaitPaths(1)
+		f.awaitSessions(1)
+		f.stays(routing, before)
 	})
 	sent += f.keeps("spine1's daemons come back", func() { f.weft("lab", "start", "spine1") })
+	f.awaitRoutes(before)
 	proof.Record(t, proof.Result{
 		Kind: proof.Fault, Name: "R40", What: speaker + ", leaf-spine 4 2: all daemons of a spine killed, and started again", Packets: sent,
 	})
@@ -75,7 +79,12 @@ var wantPaths = func() map[string]int {
 
 // What is left of a lab in which everything was killed goes with it, too.
 func TestDownAfterKills(t *testing.T) {
-	f := up(t, lab.FRR)
+	for _, routing := range []lab.Routing{lab.BGP, lab.FRR} {
+		t.Run(string(routing), func(t *testing.T) { downAfterKills(t, up(t, routing)) })
+	}
+}
+
+func downAfterKills(t *testing.T, f *fabric) {
 	for _, node := range slices.Concat(spines, leaves) {
 		if err := lab.KillProcesses(f.lab.Namespace(node)); err != nil {
 			t.Fatal(err)
