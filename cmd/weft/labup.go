@@ -116,12 +116,12 @@ func (e *env) labConverge(ctx context.Context, l *lab.Lab) error {
 	return labFailure(err)
 }
 
-func (e *env) labStart(ctx context.Context, l *lab.Lab, node string) error {
+func (e *env) labStart(ctx context.Context, l *lab.Lab, weft bool, node string) error {
 	if err := l.Connect(node); err != nil {
 		return labFailure(err)
 	}
 	if slices.Contains(l.Routers(), node) {
-		if err := e.labDaemons(ctx, l, true, node); err != nil {
+		if err := e.labDaemons(ctx, l, weft, node); err != nil {
 			return err
 		}
 	}

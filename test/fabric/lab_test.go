@@ -202,6 +202,14 @@ func (f *fabric) awaitPaths(n int) {
 	}
 }
 
+// killDaemons kills all processes of a node, and leaves its links alone.
+func (f *fabric) killDaemons(node string) {
+	f.Helper()
+	if err := lab.KillProcesses(f.lab.Namespace(node)); err != nil {
+		f.Fatal(err)
+	}
+}
+
 // awaitSessions waits until the leaves have so many BGP sessions.
 func (f *fabric) awaitSessions(want int) {
 	f.Helper()
