@@ -77,6 +77,14 @@ func variants(direct, chunked *Image, whole, inPieces *State, xsks *ebpf.Map) (a
 				maps, err := fit(spec, tcProgWeftTc, im, s, f)
 				return spec, maps, err
 			}})
+			all = append(all, variant{name("tap", image, false, f), func() (*ebpf.CollectionSpec, map[string]*ebpf.Map, error) {
+				spec, err := specTap(im)
+				if err != nil {
+					return nil, nil, err
+				}
+				maps, err := fit(spec, tapProgWeftTap, im, s, f)
+				return spec, maps, err
+			}})
 		}
 	}
 	return append(all, variant{"transmit", func() (*ebpf.CollectionSpec, map[string]*ebpf.Map, error) { return specTransmit(whole) }})

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"weft/control/bgp"
 	"weft/control/config"
 )
 
@@ -150,7 +151,7 @@ func configError(err error) error {
 		code = codes.NotFound
 	case errors.Is(err, config.ErrChanged):
 		code = codes.Aborted
-	case errors.Is(err, config.ErrLoading):
+	case errors.Is(err, config.ErrLoading), errors.Is(err, bgp.ErrConfig):
 		code = codes.FailedPrecondition
 	case errors.Is(err, config.ErrThere):
 		code = codes.AlreadyExists

@@ -57,3 +57,9 @@ func (r *router) interfaceChanged(i control.Interface, there bool) {
 	r.static.InterfaceChanged()
 	r.bgp.InterfaceChanged()
 }
+
+// bgpConfig returns what the configuration in force says of BGP; nil: nothing.
+func (r *router) bgpConfig() *config.BGP {
+	c, _ := r.config.Running()
+	return c.BGP
+}

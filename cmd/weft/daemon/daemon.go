@@ -317,7 +317,7 @@ func (r *router) serve(signals <-chan os.Signal) error {
 	r.server = api.NewServer(api.Config{
 		Follower: r.follower, Configuration: r.config, Ports: r.ports, Engine: r.engine,
 		Program: r.program, Degraded: r.degraded, FPM: r.describeFPM, Stop: r.requestStop, Stopped: r.stopped,
-		Exporter: r.export.Exporter, Static: r.static, Log: r.log,
+		Exporter: r.export.Exporter, Static: r.static, BGP: r.bgp, BGPConfig: r.bgpConfig, Log: r.log,
 		Identity: api.Identity{
 			Version: r.options.Version, Netns: r.netns, Pins: filepath.Join("/sys/fs/bpf", pinsName, r.netns), Adopted: r.adopted,
 			Started: r.started,
