@@ -1,8 +1,7 @@
 //go:build ignore
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The program of a port whose packets are forwarded in user space: it gives them to sockets of AF_XDP. */
-#include "weft/steer.h"
-#include "weft/xdp.h"
+#include "weft/xsk.h"
 
 char _license[] SEC("license") = "Dual BSD/GPL";
 

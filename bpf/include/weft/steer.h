@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * steer.h: which packets a loop in user space gets, by a socket of AF_XDP. It gets
- * those that router.h forwards, and those that the loop can finish where router.h
- * needs the kernel: TTL expired, too big, no route, neighbor not resolved. All others
- * end here, in the order and for the reasons of router.h. Twin of it.
+ * steer.h: which packets a loop in user space gets: those that router.h forwards, and
+ * those that the loop can finish where router.h needs the kernel, as TTL expired, too
+ * big, no route, neighbor not resolved. All others end here, in the order and for the
+ * reasons of router.h. Twin of it.
  */
 #ifndef WEFT_STEER_H
 #define WEFT_STEER_H
@@ -17,16 +17,11 @@
 #include "weft/packet.h"
 #include "weft/vlan.h"
 
-/* Sockets, by port number * WEFT_XSK_QUEUES + queue. An empty slot is a queue that no loop takes packets from. */
-struct {
-	__uint(type, BPF_MAP_TYPE_XSKMAP);
-	__uint(max_entries, WEFT_XSK_QUEUES);
-	__type(key, __u32);
-	__type(value, __u32);
-} xsks SEC(".maps");
-
-/* The longest frame that a socket takes, bytes. */
+/* The longest frame that the loop takes, bytes. */
 const volatile __u32 frame_max = 0xffffffff;
+
+/* steer_send gives the loop a packet that came in by a port, or names the reason why the kernel has it. xsk.h and tap.h. */
+static __always_inline enum weft_reason steer_send(const struct packet *p, __u32 port);
 
 /* steer_group tells whether the loop gets packets to a group; 0: there is none. */
 static __always_inline enum weft_reason steer_group(const struct packet *p, __u32 group, const enum weft_reason miss)
@@ -91,21 +86,6 @@ static __always_inline enum weft_reason ipv6_packet(struct packet *p)
 		if (ANY_BIT(p->port->flags, WEFT_PORT_PARTIAL) && unlikely(ipv6_partial(p, &ip)))
 			STOP(WEFT_CHECKSUM_PARTIAL);
 	}
-	return WEFT_FORWARDED;
-}
-
-/* steer_send names the socket that the packet goes to when the program ends. Without one the kernel forwards it. */
-static __always_inline enum weft_reason steer_send(const struct packet *p, __u32 port)
-{
-	struct xdp_md *ctx = p->ctx;
-	__u32 queue = ctx->rx_queue_index;
-
-	if (unlikely(packet_bytes(p) > frame_max))
-		STOP(WEFT_MTU_VALUE_IS_TOO_SMALL);
-	if (unlikely(queue >= WEFT_XSK_QUEUES))
-		STOP(WEFT_IRIF_DISABLED);
-	if (unlikely(bpf_redirect_map(&xsks, port * WEFT_XSK_QUEUES + queue, XDP_PASS) != XDP_REDIRECT))
-		STOP(WEFT_IRIF_DISABLED);
 	return WEFT_FORWARDED;
 }
 

@@ -13,6 +13,7 @@ var (
 	ErrQueueInUse  = errors.New("another AF_XDP socket has the queue")
 	ErrNoQueue     = errors.New("no such queue")
 	ErrUnsupported = errors.New("not supported")
+	ErrRing        = errors.New("not a possible size")
 	ErrLocked      = errors.New("more memory than may be locked")
 )
 

@@ -35,6 +35,10 @@ const (
 	minRing     = 64
 	maxRing     = 1 << 16
 
+	// queueFree is how long the kernel may take until the queue of a closed socket is free: it leaves that to a worker of
+	// its own, also for sockets of a process that has ended.
+	queueFree = 100 * time.Millisecond
+
 	// copyBatch is how many packets one system call sends in copy mode, where it can be told (Linux 6.18); else 32.
 	copyBatch = 256
 	// sendBuffer has room for the kernel's copies of a ring of packets. By default it has for 200 or so.
@@ -76,29 +80,34 @@ type Where struct {
 // Open makes a socket, whose frames come from a pool of the UMEM's memory. It receives nothing before Register. Needs
 // Linux 5.10, CAP_NET_RAW, and a limit of locked memory that has room for the UMEM, or CAP_IPC_LOCK.
 //
-// Errors: ErrQueueInUse, ErrNoQueue, ErrUnsupported, and errno as it is.
+// Errors: ErrQueueInUse, ErrNoQueue, ErrUnsupported, ErrRing, ErrLocked, and the kernel's.
 func Open(u *UMEM, p *device.Pool, w Where, o Options) (*Socket, error) {
 	if o.Ring == 0 {
 		o.Ring = DefaultRing
 	}
 	if o.Ring < minRing || o.Ring > maxRing || bits.OnesCount(uint(o.Ring)) != 1 {
-		return nil, fmt.Errorf("open AF_XDP socket with rings of %d packets: want a power of two from %d to %d", o.Ring, minRing, maxRing)
+		return nil, fmt.Errorf("open AF_XDP socket with rings of %d packets: %w: want a power of two from %d to %d", o.Ring, ErrRing, minRing, maxRing)
 	}
 	modes := []uint16{unix.XDP_ZEROCOPY, unix.XDP_COPY} // drivers say in many ways that they have no zero-copy
 	if o.Copy {
 		modes = modes[1:]
 	}
 	var err error
-	for _, mode := range modes {
-		s := &Socket{
-			umem: u, pool: p, port: w.Port, fd: -1, ifindex: w.Ifindex, queue: w.Queue, mode: mode, busy: o.BusyPoll > 0,
-			scratch: make([]uint64, o.Ring),
+	for began := time.Now(); ; time.Sleep(queueFree / 20) {
+		for _, mode := range modes {
+			s := &Socket{
+				umem: u, pool: p, port: w.Port, fd: -1, ifindex: w.Ifindex, queue: w.Queue, mode: mode, busy: o.BusyPoll > 0,
+				scratch: make([]uint64, o.Ring),
+			}
+			if err = s.open(o); err == nil {
+				s.refill()
+				return s, nil
+			}
+			s.release()
 		}
-		if err = s.open(o); err == nil {
-			s.refill()
-			return s, nil
+		if !errors.Is(err, unix.EBUSY) || time.Since(began) > queueFree {
+			break
 		}
-		s.release()
 	}
 	return nil, fmt.Errorf("open AF_XDP socket on queue %d of %s: %w", w.Queue, name(w.Ifindex), explain(err, w))
 }

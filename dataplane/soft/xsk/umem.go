@@ -45,6 +45,9 @@ func (u *UMEM) join(s *Socket, flags uint16) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for _, other := range u.sockets {
+		if other.ifindex == s.ifindex && other.queue == s.queue {
+			return unix.EBUSY // what it says between memories; else it says EINVAL
+		}
 		if other.mode != s.mode {
 			continue
 		}
