@@ -144,6 +144,7 @@ func (sp *speaker) describe(to *Neighbor, known map[string]*api.Peer) {
 		sp.mu.Unlock()
 		return
 	}
+	to.Established = s.times
 	to.Address, to.LastDown, to.LastError = s.address, s.lastDown, s.lastError
 	if s.refused != "" {
 		to.LastError, to.Refused, to.OverLimit = s.refused, true, s.overLimit
