@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"weft/test/proof"
+	"weft/test/root"
 )
 
 var update = flag.Bool("update", false, "write testdata/verifier.txt anew")
@@ -105,12 +106,7 @@ func name(program, image string, pieces bool, f Features) string {
 // TestVerifier loads every program in every combination of features, and compares what it costs with what is written down:
 // a program that has grown by more than a fifth, or comes near to what the verifier takes, is found here and not by a user.
 func TestVerifier(t *testing.T) {
-	if os.Geteuid() != 0 {
-		if os.Getenv("CI") != "" {
-			t.Fatal("this test loads BPF programs: CI must run it as root")
-		}
-		t.Skip("this test loads BPF programs: run it as root")
-	}
+	root.Require(t)
 	if err := rlimit.RemoveMemlock(); err != nil {
 		t.Fatal(err)
 	}

@@ -53,6 +53,7 @@ type Group struct {
 	Mode    Mode
 	Members []Member // of Forward: 1 to MaxMembers, each adjacency once
 	Port    uint32   // of Glean
+	MTU     uint16   // of Glean: of packets by the route, bytes; 0: the port's. Engines that leave such packets to the kernel do not look at it
 	Code    uint8    // of Reject: 0 to 15, the code of the ICMP or ICMPv6 message
 	Reason  uint16   // of Punt
 }
@@ -239,7 +240,7 @@ func (im *Image) groupOf(word uint64) Group {
 			g.Members[i] = Member{AdjacencyID(im.load32(m)), int(im.load16(m+4)) + 1}
 		}
 	case layoutFibGroupKindFIB_GROUP_GLEAN:
-		g.Port = w.value()
+		g.Port, g.MTU = w.value(), w.aux()
 	case layoutFibGroupKindFIB_GROUP_REJECT:
 		g.Code = uint8(w.aux())
 	case layoutFibGroupKindFIB_GROUP_PUNT:
@@ -265,7 +266,7 @@ func (im *Image) writeGroup(id uint32, g *Group) error {
 			return err
 		}
 	case Glean:
-		w = newGroupWord(layoutFibGroupKindFIB_GROUP_GLEAN, 0, 0, g.Port)
+		w = newGroupWord(layoutFibGroupKindFIB_GROUP_GLEAN, 0, g.MTU, g.Port)
 	case Reject:
 		w = newGroupWord(layoutFibGroupKindFIB_GROUP_REJECT, 0, uint16(g.Code), 0)
 	case Punt:
@@ -475,6 +476,7 @@ type Next struct {
 	Kind      GroupKind   // 0: there is no such group, as no route
 	Adjacency AdjacencyID // of Forward
 	Port      uint32      // of Glean
+	MTU       uint16      // of Glean
 	Code      uint8       // of Reject
 	Reason    uint16      // of Punt
 }
@@ -494,7 +496,7 @@ func (im *Image) Next(id GroupID, hash uint32) Next {
 	case layoutFibGroupKindFIB_GROUP_BUCKETS:
 		n.Adjacency = AdjacencyID(im.load32(w.value() + 4*(hash>>(32-w.log()))))
 	case layoutFibGroupKindFIB_GROUP_GLEAN:
-		n.Port = w.value()
+		n.Port, n.MTU = w.value(), w.aux()
 	case layoutFibGroupKindFIB_GROUP_REJECT:
 		n.Code = uint8(w.aux())
 	case layoutFibGroupKindFIB_GROUP_PUNT:

@@ -55,7 +55,7 @@ func (w GroupWord) Next() Next {
 	n := Next{Kind: g.goKind()}
 	switch g.kind() {
 	case layoutFibGroupKindFIB_GROUP_GLEAN:
-		n.Port = g.value()
+		n.Port, n.MTU = g.value(), g.aux()
 	case layoutFibGroupKindFIB_GROUP_REJECT:
 		n.Code = uint8(g.aux())
 	case layoutFibGroupKindFIB_GROUP_PUNT:

@@ -13,7 +13,7 @@ func TestView(t *testing.T) {
 		{Kind: Forward, Members: []Member{{adj[0], 1}}},
 		equalMembers(HashThreshold, adj...),
 		equalMembers(Resilient, adj[0], adj[1], adj[2]),
-		{Kind: Local}, {Kind: Glean, Port: 7}, {Kind: Blackhole}, {Kind: Reject, Code: 13}, {Kind: Punt, Reason: 9},
+		{Kind: Local}, {Kind: Glean, Port: 7, MTU: 1400}, {Kind: Blackhole}, {Kind: Reject, Code: 13}, {Kind: Punt, Reason: 9},
 	} {
 		id, err := im.AddGroup(g)
 		if err != nil {

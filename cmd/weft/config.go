@@ -16,9 +16,17 @@ import (
 )
 
 const configLong = `Lists the configurations that are or were in force, the latest first. They
-hold static routes, next-hop groups, neighbors, preferences of sources and FRR's
+hold static routes, next-hop groups, neighbors, BGP, preferences of sources and FRR's
 access (FPM). They come from a file ('weft config apply', 'weft run --config') and
-from 'weft routes add'.
+from 'weft routes add'. A file looks like this; 'weft config schema' has all of it:
+
+  version: 1
+  routes:
+    - {prefix: 10.0.0.0/8, via: 192.0.2.1}
+    - {prefix: 10.9.0.0/16, type: blackhole}
+  bgp:
+    as: 65001
+    neighbors: [{address: 192.0.2.2, remote_as: 65002}]
 
 A change is all or nothing, and outlives the daemon. Applied with --confirm, it is
 taken back by itself unless 'weft config confirm' comes in time, also when the
@@ -85,7 +93,11 @@ No daemon is needed. Exit code 1: there are mistakes.`,
 			if err != nil {
 				return err
 			}
-			return e.printChecked(checked{name, len(c.Routes), len(c.Groups), len(c.Neighbors)})
+			found := checked{File: name, Routes: len(c.Routes), Groups: len(c.Groups), Neighbors: len(c.Neighbors)}
+			if c.BGP != nil {
+				found.BGP = new(len(c.BGP.Neighbors))
+			}
+			return e.printChecked(found)
 		},
 	}
 }
@@ -96,14 +108,18 @@ type checked struct {
 	Routes    int    `json:"routes"`
 	Groups    int    `json:"groups"`
 	Neighbors int    `json:"neighbors"`
+	BGP       *int   `json:"bgp_neighbors,omitempty"` // nil: no BGP
 }
 
 func (e *env) printChecked(c checked) error {
 	if e.json {
 		return e.printJSON(c)
 	}
-	_, err := fmt.Fprintf(e.stdout, "%s: %s, %s, %s: no mistakes\n", c.File, count(uint64(c.Routes), "route"), count(uint64(c.Groups), "group"),
-		count(uint64(c.Neighbors), "neighbor"))
+	holds := []string{count(c.Routes, "route"), count(c.Groups, "group"), count(c.Neighbors, "neighbor")}
+	if c.BGP != nil {
+		holds = append(holds, "BGP with "+count(*c.BGP, "neighbor"))
+	}
+	_, err := fmt.Fprintf(e.stdout, "%s: %s: no mistakes\n", c.File, strings.Join(holds, ", "))
 	return err
 }
 

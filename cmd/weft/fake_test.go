@@ -31,6 +31,9 @@ type fake struct {
 	unaccounted bool
 	fpm         *api.FPM
 	own         bool // weft has routes of its own, and trouble with them
+	noBGP       bool
+	bgpClear    *api.ClearBGPRequest // as it was asked
+	bgpPaths    *api.BGPPathsRequest // as it was asked last
 	differences int
 	pending     bool                    // a configuration waits to be confirmed
 	same        bool                    // a plan has no changes
@@ -57,6 +60,9 @@ func (f *fake) GetStatus(context.Context, *api.StatusRequest) (*api.Status, erro
 		s.Waiting = []*api.Waiting{{Thing: "route 10.2.0.0/16 dev eth7", For: "interface eth7"}, {Thing: "neighbor 192.0.2.9", For: "interface eth7"},
 			{Thing: "route blackhole 10.5.0.0/16 vrf blue", For: "VRF blue"}, {Thing: "route 10.6.0.0/16 dev eth8", For: "interface eth8"}}
 		s.WaitingCount = 4
+	}
+	if f.own {
+		s.Bgp = fakeBGPStatus()
 	}
 	if f.unaccounted {
 		s.Unaccounted = 12
@@ -159,12 +165,14 @@ func (f *fake) ListRoutes(q *api.RoutesRequest, s grpc.ServerStreamingServer[api
 	return f.err
 }
 
+func manyPrefix(i int) string { return fmt.Sprintf("%d.%d.%d.0/24", 1+i>>16, i>>8&255, i&255) }
+
 func (f *fake) sendMany(s grpc.ServerStreamingServer[api.Routes]) error {
 	const batch = 500
 	for at := 0; at < f.many; at += batch {
 		m := &api.Routes{}
 		for i := at; i < at+batch; i++ {
-			r := &api.Route{Dst: fmt.Sprintf("%d.%d.%d.0/24", 1+i>>16, i>>8&255, i&255), Table: 254, Type: "unicast", Protocol: "bgp", Scope: "global",
+			r := &api.Route{Dst: manyPrefix(i), Table: 254, Type: "unicast", Protocol: "bgp", Scope: "global",
 				Metric: 20, Nexthops: someRoutes[1].Nexthops, Group: 3, Selected: true, Installed: true}
 			m.Routes = append(m.Routes, r)
 		}
@@ -314,7 +322,7 @@ func serve(t testing.TB, f *fake) string {
 func testEnv(t testing.TB, stdout, stderr *bytes.Buffer) *env {
 	clock, waits := began, 0
 	return &env{
-		stdin: strings.NewReader("version: 1\n"), stdout: stdout, stderr: stderr, getenv: func(string) string { return "" }, version: "v1.2.3", patience: 5 * time.Second,
+		stdin: strings.NewReader("version: 1\n" + bgpExample + "\n"), stdout: stdout, stderr: stderr, getenv: func(string) string { return "" }, version: "v1.2.3", patience: 5 * time.Second,
 		now: func() time.Time { return clock },
 		wait: func(_ context.Context, d time.Duration) error {
 			if waits++; waits == 3 {

@@ -26,8 +26,10 @@ const routesExample = `  weft routes                               all that pack
 const routesLong = `Lists the routes of the RIB, ordered by VRF and prefix, as they come in from the
 daemon: the first line does not wait for the last.
 
-A line can be pasted after 'ip route add'. What ip does not take stands after
-a '#': next hops behind a next-hop object, and routes that the image lacks.
+A line can be pasted after 'ip route add'. What ip does not take stands after a '#':
+next hops behind a next-hop object, the source if it is not the kernel, and what is
+wrong: that packets do not find the route in the FIB (not installed), that the kernel
+does not have it, that it waits for a link.
 
 Keywords, which may be shortened: dev D, proto P, type T (unicast, blackhole,
 unreachable...), vrf N (0 is the default one).

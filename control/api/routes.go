@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 
 	"weft/control/kernel"
@@ -104,6 +105,9 @@ func showRoute(r *rib.RIB, route *rib.Candidate) *Route {
 		Type: typeName(route.Type), Protocol: protocolName(route.Protocol), Scope: scopeName(route.Scope),
 		Metric: route.Metric, Nhid: route.NextHop, Mtu: route.MTU, Group: uint32(route.Group),
 		Selected: route.Selected, Installed: route.Installed,
+	}
+	if route.Offered == rib.BGP {
+		out.Protocol = protocolName(unix.RTPROT_BGP) // the kernel has it with weft's own
 	}
 	out.Source, out.Origin, out.Eligible, out.Why = route.Offered.String(), route.Origin, route.Eligible, route.Why
 	if route.Local {

@@ -37,6 +37,8 @@ type Config struct {
 	FPM           func() *FPM              // nil: there is none
 	Exporter      *export.Exporter         // nil: weft's own routes are not programmed into the kernel
 	Static        *static.Source           // nil: there is none
+	BGP           BGP                      // nil: there is none
+	BGPConfig     func() *config.BGP       // in force; nil: not known
 	Log           *slog.Logger             // nil: none
 	Stop          func()                   // ends the daemon and gives the ports back; it does not wait
 	Stopped       <-chan struct{}          // closed when that is done

@@ -56,6 +56,7 @@ type Neighbor struct {
 	State         State
 	Shutdown      bool      // by the configuration
 	OverLimit     bool      // it has sent more prefixes than it may
+	Refused       bool      // for that, or for what else LastError says: until it is cleared, or configured otherwise
 	Since         time.Time // Established: since when; else when it went down; zero: it was never up
 	Established   uint64    // how often it was
 	Flaps         uint64

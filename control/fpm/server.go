@@ -56,7 +56,7 @@ type peer struct {
 
 	ackable chan struct{} // of one: there are acks
 	ackMu   sync.Mutex
-	acks    queue[key, ack]
+	acks    acks
 }
 
 // New makes a server.

@@ -3,6 +3,7 @@ package rib
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 	"net/netip"
 	"slices"
 
@@ -267,7 +268,7 @@ func (r *RIB) write(g *group, want fib.Group) error {
 }
 
 func equalGroups(a, b *fib.Group) bool {
-	return a.Kind == b.Kind && a.Mode == b.Mode && a.Port == b.Port && a.Code == b.Code && a.Reason == b.Reason &&
+	return a.Kind == b.Kind && a.Mode == b.Mode && a.Port == b.Port && a.MTU == b.MTU && a.Code == b.Code && a.Reason == b.Reason &&
 		slices.Equal(a.Members, b.Members)
 }
 
@@ -312,6 +313,7 @@ func (r *RIB) lead(g *group, hops []hop, mode fib.Mode) (fib.Group, []member) {
 	reasons := &r.options.Reasons
 	punt := func(reason uint16) (fib.Group, []member) { return fib.Group{Kind: fib.Punt, Reason: reason}, nil }
 	members := make([]member, 0, len(hops))
+	places := make(map[adjacencyKey]int, len(hops)) // in members
 	for _, h := range hops {
 		if !r.isUp(h.link) {
 			continue
@@ -326,22 +328,20 @@ func (r *RIB) lead(g *group, hops []hop, mode fib.Mode) (fib.Group, []member) {
 			return punt(reasons.Policy)
 		case !h.gateway.IsValid():
 			g.onLink = h.link
-			return fib.Group{Kind: fib.Glean, Port: port}, nil
+			return fib.Group{Kind: fib.Glean, Port: port, MTU: uint16(min(g.mtu, math.MaxUint16))}, nil
 		}
 		k := adjacencyKey{peerKey{h.link, h.gateway}, g.family, g.mtu}
-		if i := slices.IndexFunc(members, func(m member) bool { return m.adjacencyKey == k }); i >= 0 {
+		if i, ok := places[k]; ok {
 			members[i].weight += h.weight
 		} else {
+			places[k] = len(members)
 			members = append(members, member{k, h.weight})
-		}
-		if len(members) > fib.MaxMembers { // a message has room for 8,000, which are not to be compared with each other
-			return punt(reasons.Policy)
 		}
 	}
 	switch {
 	case len(members) == 0:
 		return punt(reasons.LinkDown)
-	case slices.ContainsFunc(members, func(m member) bool { return m.weight > fib.MaxWeight }):
+	case len(members) > fib.MaxMembers || slices.ContainsFunc(members, func(m member) bool { return m.weight > fib.MaxWeight }):
 		return punt(reasons.Policy)
 	}
 	return fib.Group{Kind: fib.Forward, Mode: mode}, members

@@ -45,6 +45,8 @@ type RIB struct {
 	tracking tracking
 	copies   copies
 	exports  exports
+	watching watching
+	width    [sources]int   // hops of a route that is several candidates, at most; 0: fib.MaxMembers
 	replays  [sources]uint8 // number of the present one
 
 	found             *found            // what the image held before the first synchronization; nil after it
@@ -156,6 +158,7 @@ func (r *RIB) Publish() uint64 {
 	r.settle()
 	r.retry()
 	r.tell()
+	r.watching.publish()
 	r.deleteUnused()
 	if !r.changed {
 		return r.image.Generation()

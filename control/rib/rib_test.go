@@ -180,6 +180,9 @@ func describe(t testing.TB, r *RIB, g fib.Group) string {
 	case fib.Local:
 		return "local"
 	case fib.Glean:
+		if g.MTU != 0 {
+			return fmt.Sprintf("glean %d mtu %d", g.Port-100, g.MTU)
+		}
 		return fmt.Sprintf("glean %d", g.Port-100)
 	case fib.Blackhole:
 		return "blackhole"
@@ -217,6 +220,7 @@ func TestAnswers(t *testing.T) {
 		{"unicast 10.0.0.0/8 via 192.0.2.1 dev 1", "1 192.0.2.1 x1"},
 		{"unicast 10.0.0.0/8 via fe80::2 dev 1", "1 fe80::2 x1"},
 		{"unicast 10.0.0.0/8 via 192.0.2.1 dev 1 mtu 1400", "1 192.0.2.1 x1 mtu 1400"},
+		{"unicast 10.0.0.0/8 dev 1 mtu 1400", "glean 1 mtu 1400"},
 		{"unicast 10.0.0.0/8 via 192.0.2.1 dev 1 mtu 9000", "1 192.0.2.1 x1"},
 		{"unicast 2001:db8::/32 via ::ffff:192.0.2.1 dev 1", "punt 10"},
 		{"unicast 2001:db8::/32 nexthop via fe80::1 dev 1 nexthop via ::ffff:192.0.2.1 dev 2", "punt 10"},

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/cilium/ebpf/rlimit"
@@ -64,6 +65,8 @@ type Engine struct {
 	follower *control.Follower
 	stop     context.CancelFunc
 	ended    chan error
+	setting  sync.Mutex        // held while it is brought into a State
+	is       *model.State      // that it has been brought into
 	names    map[uint32]string // ports of the engine
 	numbers  []uint32          // of the State's ports, in order
 }
@@ -95,8 +98,15 @@ func NewEngine(v Variant) (*Engine, error) {
 // Name implements Forwarder.
 func (e *Engine) Name() string { return e.variant.Name() }
 
-// Set implements Forwarder. With another seed of the flow hash weft starts anew.
+// Set implements Forwarder. With another seed of the flow hash weft starts anew. A State
+// that it is in already costs nothing: a Soft has the same Engine.
 func (e *Engine) Set(s *model.State) error {
+	e.setting.Lock()
+	defer e.setting.Unlock()
+	if e.is == s {
+		return nil
+	}
+	e.is = nil
 	err := e.router.do(func() error {
 		if err := become(s); err != nil {
 			return err
@@ -117,6 +127,7 @@ func (e *Engine) Set(s *model.State) error {
 	if err != nil {
 		return fmt.Errorf("%s: set a state: %w", e.Name(), err)
 	}
+	e.is = s
 	return nil
 }
 

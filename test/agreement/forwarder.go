@@ -20,6 +20,8 @@ type Answer struct {
 	model.Outcome
 	Left  string // why the packet was not given to the forwarder; "": it was
 	asked bool   // again, with patience
+
+	finished bool // the engine has done itself what weft leaves to Linux otherwise: Linux has what it sent
 }
 
 // Model is the model as a Forwarder.

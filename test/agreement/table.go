@@ -55,6 +55,14 @@ func NewTable() (_ *Table, err error) {
 			return nil, err
 		}
 		t.Rows = append(t.Rows, Row{e, r.Partial, r.every})
+		if r.Mode == dataplane.TC {
+			continue
+		}
+		s, err := NewSoft(e)
+		if err != nil {
+			return nil, err
+		}
+		t.Rows = append(t.Rows, Row{s, r.Partial, r.every})
 	}
 	return t, nil
 }
@@ -164,6 +172,9 @@ func (t *Table) run(packets []Packet, tally *Tally, rows []Row) (all []Divergenc
 			}
 			m := &said[partial(r.Partial)][n]
 			d := compareWeft(m, e, r.Name())
+			if d == nil {
+				d = compareFinished(m, e, r.Name())
+			}
 			tally.engine(r.Name(), p, m, d == nil)
 			if d == nil && linux != nil {
 				d = compareDirectly(m, e, &linux[n], r.Name())

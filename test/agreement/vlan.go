@@ -51,13 +51,18 @@ func (e *Engine) setVLANs() error {
 
 // forwardTagged is forward for a packet with the tag of its port's VLAN.
 func (e *Engine) forwardTagged(p Packet, a *Answer) error {
+	return e.taggedBy(p, a, e.engine.Run)
+}
+
+// taggedBy is forwardTagged, by one way to run a frame.
+func (e *Engine) taggedBy(p Packet, a *Answer, run func(frame []byte, port uint32) (dataplane.Result, error)) error {
 	if slices.Contains(tagProtocols, binary.BigEndian.Uint16(p.Frame[tagAt:])) {
 		*a = Answer{Left: "it has tags of its own, which are looked at then"}
 		return nil
 	}
 	parent := e.numbers[p.Port]
 	tag := binary.BigEndian.AppendUint32(nil, vlanProtocol<<16|(vlanFirst+parent))
-	r, err := e.engine.Run(slices.Insert(slices.Clone(p.Frame), tagAt, tag...), parent)
+	r, err := run(slices.Insert(slices.Clone(p.Frame), tagAt, tag...), parent)
 	if err != nil {
 		return err
 	}

@@ -39,6 +39,12 @@ func (b *BIRD) Do(command string) string {
 	return output(b, "birdc", "-s", b.socket(), command)
 }
 
+// Try is Do where a refusal, as for a network that is not there, is no failure.
+func (b *BIRD) Try(command string) (string, error) {
+	out, err := exec.Command("birdc", "-s", b.socket(), command).CombinedOutput()
+	return string(out), err
+}
+
 // Configure gives bird another configuration, which it takes over.
 func (b *BIRD) Configure(config string) {
 	b.Helper()

@@ -2,6 +2,7 @@ package daemons
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,7 +29,7 @@ func Node(l *lab.Lab, node string) Where {
 // Times that a daemon has: to answer on a machine that is busy, and to end as asked.
 const (
 	patience = 30 * time.Second
-	farewell = 20 * time.Second
+	farewell = 60 * time.Second
 )
 
 // Daemon is a process that can be ended and started again.
@@ -107,11 +108,34 @@ func (d *Daemon) Start() {
 	}
 	ended := make(chan struct{})
 	d.process, d.ended = cmd.Process, ended
+	release, err := guard(cmd.Process.Pid)
+	if err != nil {
+		d.t.Fatal(err)
+	}
 	go func() {
 		_ = cmd.Wait()
+		release()
 		close(ended)
 	}()
 	d.await()
+}
+
+// guard kills a daemon, and what it has started, when this process dies before release is
+// called: nothing else would, of a test that ran out of time.
+func guard(pid int) (release func(), err error) {
+	watch := exec.Command("/bin/sh", "-c", fmt.Sprintf("read -r word; [ -n \"$word\" ] || kill -9 -- -%d", pid))
+	watch.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C ends the test first
+	life, err := watch.StdinPipe()
+	if err == nil {
+		err = watch.Start()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("guard process %d: %w", pid, err)
+	}
+	return func() {
+		_, _ = life.Write([]byte("released\n"))
+		_ = watch.Wait()
+	}, nil
 }
 
 // await waits for the first answer.

@@ -1,8 +1,11 @@
 package fabric
 
 import (
+	"bufio"
 	"fmt"
+	"os/exec"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -77,6 +80,33 @@ func TestDownAfterKills(t *testing.T) {
 		if err := lab.KillProcesses(f.lab.Namespace(node)); err != nil {
 			t.Fatal(err)
 		}
+	}
+	f.down()
+}
+
+// So does what is left of a lab whose maker was killed while it made it.
+func TestDownAfterUpIsKilled(t *testing.T) {
+	f := none(t)
+	cmd := exec.Command(star.Weft, "lab", "up", "leaf-spine", "2", "2", "--routing", "frr", "--prefix", f.prefix)
+	said, err := cmd.StderrPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for lines := bufio.NewScanner(said); lines.Scan(); {
+		if strings.Contains(lines.Text(), "starting FRR") {
+			break
+		}
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // killed
+	f.remember()
+	if len(f.netns) != 6 {
+		t.Errorf("%d network namespaces are there, want 6", len(f.netns))
 	}
 	f.down()
 }

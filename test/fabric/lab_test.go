@@ -34,11 +34,8 @@ type fabric struct {
 	netns  []string // of all nodes: what weft names its files and pins by
 }
 
-// patience is how long anything may take on a busy machine.
-const patience = 2 * time.Minute
-
-// up makes a lab, which is gone when the test is.
-func up(t *testing.T, routing lab.Routing) *fabric {
+// none is a lab that has not been made. What is made of it is gone when the test is.
+func none(t *testing.T) *fabric {
 	t.Helper()
 	root.Require(t)
 	f := &fabric{TB: t, prefix: fmt.Sprintf("weft-fabric%d-", os.Getpid())}
@@ -48,6 +45,16 @@ func up(t *testing.T, routing lab.Routing) *fabric {
 		}
 		f.weft("lab", "down")
 	})
+	return f
+}
+
+// patience is how long anything may take on a busy machine.
+const patience = 2 * time.Minute
+
+// up makes a lab, which is gone when the test is.
+func up(t *testing.T, routing lab.Routing) *fabric {
+	t.Helper()
+	f := none(t)
 	begin := time.Now()
 	var reaches []struct{ From, To, Dst, Error string }
 	out := f.weft("--json", "lab", "up", "leaf-spine", fmt.Sprint(len(leaves)), fmt.Sprint(len(spines)), "--routing", string(routing))
@@ -74,15 +81,22 @@ func (f *fabric) open() {
 	if f.lab, err = lab.Open(f.prefix); err != nil {
 		f.Fatal(err)
 	}
-	for _, n := range f.lab.Nodes {
-		err := f.lab.In(n.Name, func() error {
-			number, err := api.Netns()
-			f.netns = append(f.netns, number)
-			return err
-		})
-		if err != nil {
+	f.remember()
+}
+
+// remember keeps which namespaces there are now.
+func (f *fabric) remember() {
+	f.Helper()
+	files, err := filepath.Glob("/run/netns/" + f.prefix + "*")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range files {
+		var st unix.Stat_t
+		if err := unix.Stat(file, &st); err != nil {
 			f.Fatal(err)
 		}
+		f.netns = append(f.netns, fmt.Sprint(st.Ino))
 	}
 }
 

@@ -16,31 +16,17 @@ import (
 // fpmFrame is a frame of FRR's with a route to a prefix through gateways, as zebra makes
 // it; without one, the route has gone.
 func fpmFrame(prefix string, gateways ...string) []byte {
-	p := netip.MustParsePrefix(prefix)
-	attribute := func(b []byte, kind uint16, value []byte) []byte {
-		b = binary.NativeEndian.AppendUint16(b, uint16(4+len(value)))
-		return append(binary.NativeEndian.AppendUint16(b, kind), value...)
-	}
-	kind := uint16(unix.RTM_DELROUTE)
-	body := []byte{unix.AF_INET, byte(p.Bits()), 0, 0, unix.RT_TABLE_MAIN, unix.RTPROT_BGP, 0, unix.RTN_UNICAST, 0, 0, 0, 0}
-	body = attribute(body, unix.RTA_DST, p.Addr().AsSlice())
-	body = attribute(body, unix.RTA_PRIORITY, binary.NativeEndian.AppendUint32(nil, 20))
 	var hops []byte
 	for _, g := range gateways {
-		kind = unix.RTM_NEWROUTE
 		gateway := attribute(nil, unix.RTA_GATEWAY, netip.MustParseAddr(g).AsSlice())
 		hops = binary.NativeEndian.AppendUint16(hops, uint16(8+len(gateway))) // struct rtnexthop
 		hops = append(append(hops, 0, 0, 0, 0, 0, 0), gateway...)
 	}
-	if hops != nil {
-		body = attribute(body, unix.RTA_MULTIPATH, hops)
+	body := number(route(netip.MustParsePrefix(prefix)), unix.RTA_PRIORITY, 20)
+	if hops == nil {
+		return appendFrame(nil, unix.RTM_DELROUTE, body)
 	}
-	b := []byte{1, 1}
-	b = binary.BigEndian.AppendUint16(b, uint16(4+16+len(body)))
-	b = binary.NativeEndian.AppendUint32(b, uint32(16+len(body)))
-	b = binary.NativeEndian.AppendUint16(b, kind)
-	b = append(b, 1, 5, 0, 0, 0, 0, 0, 0, 0, 0)
-	return append(b, body...)
+	return appendFrame(nil, unix.RTM_NEWROUTE, attribute(body, unix.RTA_MULTIPATH, hops))
 }
 
 // peer is what the tests have instead of zebra.

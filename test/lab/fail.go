@@ -60,7 +60,11 @@ func (l *Lab) eachEnd(node string, change func(netlink.Link) error) error {
 
 // KillProcesses kills what runs in a network namespace and returns when it is gone.
 func KillProcesses(namespace string) error {
-	return endProcesses([]string{namespace}, step{unix.SIGKILL, burial})
+	in, err := identities([]string{namespace})
+	if err != nil {
+		return err
+	}
+	return endProcesses(in, step{unix.SIGKILL, burial})
 }
 
 func (l *Lab) addRoutes(node string) error {

@@ -12,8 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // ErrNoFRR is a machine without FRR.
@@ -202,9 +200,9 @@ func removeScratch(prefix string) error {
 		return nil
 	}
 	for _, name := range strings.Fields(string(b)) {
-		_, pid, _ := strings.Cut(name, ".")
-		if n, e := strconv.Atoi(pid); e != nil || unix.Kill(n, 0) == nil {
-			continue // its number is another process's now
+		daemon, pid, _ := strings.Cut(name, ".")
+		if exe, e := os.Readlink(filepath.Join("/proc", pid, "exe")); e == nil && filepath.Base(exe) == daemon {
+			continue // it is another one's, which has its number now
 		}
 		err = errors.Join(err, os.RemoveAll(filepath.Join(frrScratch, filepath.Base(name))))
 	}

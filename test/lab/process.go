@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"syscall"
 	"time"
 
@@ -96,10 +95,10 @@ type step struct {
 	wait   time.Duration
 }
 
-// endProcesses ends what is in the namespaces, by one step after the other.
-func endProcesses(names []string, steps ...step) error {
+// endProcesses ends what is in network namespaces, by one step after the other.
+func endProcesses(in []identity, steps ...step) error {
 	for _, step := range steps {
-		pids, err := processesOf(names)
+		pids, err := processes(in)
 		if err != nil {
 			return err
 		}
@@ -110,7 +109,7 @@ func endProcesses(names []string, steps ...step) error {
 		}
 		for end := time.Now().Add(step.wait); len(pids) > 0 && time.Now().Before(end); {
 			time.Sleep(10 * time.Millisecond)
-			if pids, err = processesOf(names); err != nil {
+			if pids, err = processes(in); err != nil {
 				return err
 			}
 		}
@@ -118,21 +117,9 @@ func endProcesses(names []string, steps ...step) error {
 			return nil
 		}
 	}
-	pids, err := processesOf(names)
+	pids, err := processes(in)
 	if err == nil && len(pids) > 0 {
 		err = fmt.Errorf("processes %v are still in the lab after SIGKILL", pids)
 	}
 	return err
-}
-
-func processesOf(names []string) (all []int, err error) {
-	for _, name := range names {
-		pids, err := processes(name)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, pids...)
-	}
-	slices.Sort(all)
-	return slices.Compact(all), nil
 }

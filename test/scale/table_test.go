@@ -14,7 +14,7 @@ import (
 
 // Next-hop objects that routes lead to: half of them by h2, half by h3.
 const (
-	objects   = 252
+	objects   = 256
 	objects6  = 256 // the IPv6 ones begin behind
 	probeIPv4 = 1 << 10
 )

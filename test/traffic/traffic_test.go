@@ -18,18 +18,14 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"weft/test/root"
 	"weft/test/traffic"
 )
 
 // pair puts the test's thread into a network namespace of its own, with a veth pair, up.
 func pair(t *testing.T) (from, to int) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		if os.Getenv("CI") != "" {
-			t.Fatal("this test loads BPF programs: CI must run it as root")
-		}
-		t.Skip("this test loads BPF programs: run it as root")
-	}
+	root.Require(t)
 	if err := rlimit.RemoveMemlock(); err != nil {
 		t.Fatal(err)
 	}

@@ -94,7 +94,7 @@ enum fib_group_kind {
 	FIB_GROUP_SINGLE = 1,	 /* value: adjacency; aux: weight - 1 */
 	FIB_GROUP_BUCKETS = 2,	 /* value: offset of 2^log adjacency numbers, then struct fib_members */
 	FIB_GROUP_LOCAL = 3,	 /* to this machine */
-	FIB_GROUP_GLEAN = 4,	 /* attached subnet; value: port */
+	FIB_GROUP_GLEAN = 4,	 /* attached subnet; value: port; aux: MTU of the route, 0: that of the port */
 	FIB_GROUP_BLACKHOLE = 5, /* discard silently */
 	FIB_GROUP_REJECT = 6,	 /* aux: code of ICMP(v6) destination unreachable */
 	FIB_GROUP_PUNT = 7,	 /* aux: reason */

@@ -16,6 +16,7 @@ import (
 	"weft/bpf"
 	"weft/control"
 	"weft/control/api"
+	"weft/control/bgp"
 	"weft/control/config"
 	"weft/control/kernel"
 	"weft/control/ports"
@@ -86,8 +87,10 @@ type router struct {
 	fpm      fpmServer
 
 	static   *static.Source
+	bgp      *bgp.Server
 	export   exporter
 	config   *config.Store
+	inForce  *config.Config // by which routes and BGP go
 	file     *config.Config // of Options.Config, nil: none
 	fileName string
 
@@ -314,7 +317,7 @@ func (r *router) serve(signals <-chan os.Signal) error {
 	r.server = api.NewServer(api.Config{
 		Follower: r.follower, Configuration: r.config, Ports: r.ports, Engine: r.engine,
 		Program: r.program, Degraded: r.degraded, FPM: r.describeFPM, Stop: r.requestStop, Stopped: r.stopped,
-		Exporter: r.export.Exporter, Static: r.static, Log: r.log,
+		Exporter: r.export.Exporter, Static: r.static, BGP: r.bgp, BGPConfig: r.bgpConfig, Log: r.log,
 		Identity: api.Identity{
 			Version: r.options.Version, Netns: r.netns, Pins: filepath.Join("/sys/fs/bpf", pinsName, r.netns), Adopted: r.adopted,
 			Started: r.started,
@@ -396,7 +399,7 @@ func (r *router) ready(ctx context.Context) error {
 	if err := r.startConfig(ctx); err != nil {
 		return err
 	}
-	r.export.Settle() // the configuration is the only source that an earlier daemon had
+	r.settle(ctx)
 	if r.held {
 		if err := r.follower.UpdatePorts(ctx, r.ports.Start); err != nil {
 			return err
@@ -447,6 +450,9 @@ func (r *router) leave(forwarding bool) error {
 	// gofail: var leaveBegun struct{}
 	if forwarding {
 		return r.engine.Close()
+	}
+	if r.bgp != nil {
+		r.bgp.Close()
 	}
 	if r.static != nil {
 		if err := r.static.Withdraw(); err != nil {

@@ -54,7 +54,7 @@ func (r *router) listenFPM(at netip.AddrPort) (*fpm.Listener, error) {
 	return fpm.Listen(at)
 }
 
-// configured makes a configuration work: its routes, and the server for FRR.
+// configured makes a configuration work: its routes, BGP, and the server for FRR.
 type configured struct{ *router }
 
 // Replace implements config.Sink. What can fail of the server for FRR is done first:
@@ -71,7 +71,7 @@ func (r configured) Replace(ctx context.Context, c *config.Config) error {
 			return err
 		}
 	}
-	if err := r.static.Replace(ctx, c); err != nil {
+	if err := r.replaceRoutes(ctx, c); err != nil {
 		if l != nil {
 			l.Close()
 		}

@@ -16,9 +16,10 @@ const (
 	// room for tags and tunnels. AF_XDP leaves as many (XDP_PACKET_HEADROOM).
 	Headroom = 256
 
-	// MinFrameSize and MaxFrameSize bound a frame: the sizes that AF_XDP takes.
+	// MinFrameSize and MaxFrameSize bound a frame. AF_XDP takes those of 2048 and of 4096
+	// bytes; for longer packets than those have room for there must be another way in.
 	MinFrameSize = 2048
-	MaxFrameSize = 4096
+	MaxFrameSize = 16384
 
 	hugePage = 2 << 20
 )
@@ -36,13 +37,13 @@ type Memory struct {
 	mu        sync.Mutex
 }
 
-// NewMemory maps so many frames of MinFrameSize or MaxFrameSize bytes. It asks for huge
+// NewMemory maps so many frames of a power of two of bytes each. It asks for huge
 // pages, and does with others. All of it is touched, so that the loop does not fault.
 //
 // Errors: ErrSize.
 func NewMemory(frames, frameSize int) (*Memory, error) {
-	if frameSize != MinFrameSize && frameSize != MaxFrameSize {
-		return nil, fmt.Errorf("make packet memory: frames of %d bytes: %w: want %d or %d", frameSize, ErrSize, MinFrameSize, MaxFrameSize)
+	if frameSize < MinFrameSize || frameSize > MaxFrameSize || frameSize&(frameSize-1) != 0 {
+		return nil, fmt.Errorf("make packet memory: frames of %d bytes: %w: want a power of two, %d to %d", frameSize, ErrSize, MinFrameSize, MaxFrameSize)
 	}
 	if frames < 1 || frames > 1<<31/frameSize {
 		return nil, fmt.Errorf("make packet memory: %d frames: %w: want 1 to %d", frames, ErrSize, 1<<31/frameSize)
