@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"weft/test/proof"
 )
 
 // A change of one neighbor leaves the others' sessions alone; one that fails leaves
@@ -173,6 +175,8 @@ func TestGracefulRestart(t *testing.T) {
 	if bits != "60 s, restarted, ipv4-unicast" {
 		t.Errorf("capability of the restarted: %q", bits)
 	}
+
+	proof.Record(t, proof.Result{Kind: proof.Fault, Name: "R2", What: "BGP speaker killed and started again: its neighbor keeps its routes, and drops those that do not come again", Count: 1})
 
 	t.Log("an end that is told of is none that one comes back from")
 	a.must(request{Close: true})

@@ -137,7 +137,9 @@ func (sp *speaker) refeed() error {
 // configure brings sessions, policies and what is advertised to a configuration.
 func (sp *speaker) configure(ctx context.Context, c *Config) error {
 	old := sp.config
+	sp.mu.Lock()
 	sp.config = *c
+	sp.mu.Unlock()
 	if err := sp.remove(ctx, c); err != nil {
 		return err
 	}
