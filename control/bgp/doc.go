@@ -28,7 +28,8 @@
 // with attached external neighbors end with their interface (failover.go), and their
 // paths with them.
 //
-// A link-local next hop is on the link of the neighbor that tells it. IPv4 prefixes may
+// A link-local next hop is on the link of the neighbor that tells it, and so is that of an
+// external unnumbered neighbor, whatever it tells. IPv4 prefixes may
 // have IPv6 next hops (RFC 8950): GoBGP offers that to all neighbors. IPv6 prefixes have
 // our IPv6 address towards a neighbor when the session is over IPv4; where there is
 // none, they are not advertised.
