@@ -73,5 +73,10 @@
 // addresses and maximum_paths take another life of GoBGP, and so all sessions
 // (config.BGP.Restarts). GoBGP checks policies before anything changes.
 //
+// # Rights
+//
+// CAP_NET_BIND_SERVICE for port 179, CAP_NET_RAW for router advertisements, and
+// CAP_NET_ADMIN for TCP MD5 are needed besides those of a daemon without BGP.
+//
 // What is not here: VRFs but the default one, BFD, RPKI, confederations, route servers.
 package bgp

@@ -89,6 +89,8 @@ func explain(c *Config, err error) error {
 		switch {
 		case errors.Is(err, syscall.EADDRINUSE):
 			remedy = fmt.Sprintf(": another router listens there: 'ss -tlnp sport = %d' names it; stop it, or change bgp.listen_port", c.ListenPort)
+		case errors.Is(err, syscall.EACCES):
+			remedy = ": ports below 1024 need CAP_NET_BIND_SERVICE"
 		case errors.Is(err, syscall.EADDRNOTAVAIL):
 			remedy = ": bgp.listen_addresses must be addresses of this machine"
 		}
