@@ -19,9 +19,8 @@ func (sp *speaker) path(p *apiutil.Path) Path {
 		to.Prefix = nlri.Prefix
 	}
 	if t, ok := (*sp.server.feed.peers.Load())[p.PeerAddress]; ok {
-		to.Neighbor = t.name
+		to.Neighbor, to.Internal = t.name, t.internal
 	}
-	to.Internal = p.PeerAddress.IsValid() && p.PeerASN == sp.config.AS
 	hop := gatewayOf(p)
 	to.NextHop, to.Interface = hop.WithZone(""), hop.Zone()
 	for _, a := range p.Attrs {

@@ -43,6 +43,11 @@ func TestChange(t *testing.T) {
 	h.apply(section(first, "{address: 10.0.2.2, remote_as: 65002, password: key2}"))
 	h.hasRoutes("10.1.0.0/16 via 10.0.1.2 metric 20", "10.2.0.0/16 via 10.0.2.2 metric 20")
 
+	h.apply("  as: 65100\n  default_export: reject-route\n" + strings.TrimPrefix(section(strings.Replace(first, "remote_as", "description: x, timers: {hold: 30s}, maximum_prefixes: 100, remote_as", 1), "{address: 10.0.2.2, remote_as: 65002, password: key2}"), "  as: 65100\n"))
+	if n := h.neighbor("10.0.1.2"); n.Since != since || n.State != Established || n.Families[0].Maximum != 100 {
+		t.Errorf("the session began %v, then %v: %+v", since, n.Since, n)
+	}
+
 	t.Log("without its password a neighbor is open to all: the listening socket has forgotten it")
 	h.apply(section(first))
 	h.hasRoutes("10.1.0.0/16 via 10.0.1.2 metric 20")
@@ -62,7 +67,6 @@ func TestChange(t *testing.T) {
 	h.established("10.0.1.2", "10.0.2.2")
 	h.apply(section(strings.Replace(first, "remote_as", "description: x, timers: {hold: 30s}, maximum_prefixes: 100, remote_as", 1)))
 	h.hasRoutes("10.1.0.0/16 via 10.0.1.2 metric 20")
-	_ = since
 }
 
 // The port of another router is named, and what to do about it.

@@ -25,6 +25,7 @@ type feed struct {
 	log *slog.Logger
 
 	mu      sync.Mutex
+	life    *speaker // that is listened to
 	pending map[offerKey]offer
 	origins map[pathSource]uint32 // numbers of paths that are used together
 	wake    chan struct{}
@@ -32,7 +33,6 @@ type feed struct {
 
 	peers      atomic.Pointer[peers]
 	preference atomic.Pointer[preferences]
-	multipath  bool
 	refused    atomic.Uint64
 	complaints int
 }
@@ -83,9 +83,20 @@ func (f *feed) prefer(p config.Preferences) bool {
 	return before == nil || *before != now
 }
 
-// take is called by GoBGP, in order, with each change of what is best.
-func (f *feed) take(paths []*apiutil.Path) {
+// listen makes a life of GoBGP the one that counts.
+func (f *feed) listen(sp *speaker) {
 	f.mu.Lock()
+	f.life = sp
+	f.mu.Unlock()
+}
+
+// take is called by GoBGP, in order, with each change of what is best.
+func (f *feed) take(sp *speaker, paths []*apiutil.Path) {
+	f.mu.Lock()
+	if f.life != sp {
+		f.mu.Unlock()
+		return
+	}
 	for _, p := range paths {
 		if nlri, ok := p.Nlri.(*bgp.IPAddrPrefix); ok {
 			f.pending[offerKey{nlri.Prefix, f.origin(p)}] = f.offerOf(p)
@@ -105,7 +116,7 @@ func (f *feed) rouse() {
 // origin numbers paths. Without ECMP a prefix has one at a time, whose latest state
 // is all that counts.
 func (f *feed) origin(p *apiutil.Path) uint32 {
-	if !f.multipath {
+	if !f.life.multipath {
 		return onlyOrigin
 	}
 	s := pathSource{p.PeerAddress, p.RemoteID}
@@ -254,6 +265,7 @@ func (f *feed) waiting() int {
 // clear takes all routes of BGP from the RIB.
 func (f *feed) clear(ctx context.Context) error {
 	f.mu.Lock()
+	f.life = nil
 	clear(f.pending)
 	clear(f.origins)
 	f.mu.Unlock()

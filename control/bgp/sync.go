@@ -101,7 +101,7 @@ func (sp *speaker) allBack(now time.Time) bool {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
 	for _, s := range sp.sessions {
-		if !s.neighbor.Shutdown && !s.isBack(now) {
+		if !s.neighbor.Shutdown && s.refused == "" && !s.isBack(now) {
 			return false
 		}
 	}
