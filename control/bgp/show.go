@@ -278,8 +278,9 @@ func capabilityText(c bgp.ParameterCapabilityInterface) string {
 
 const restartBit = 8 // of the flags of a graceful restart capability, R
 
-// Paths returns paths, the best of a prefix first, prefixes in no order. What it yields with an error is
-// no path, and the last. It holds pointers to all that is asked for, not copies.
+// Paths returns paths, by prefix, the best of it first. What it yields with an error is
+// no path, and the last. It holds the prefixes that are asked for; of AdjOut, pointers
+// to all paths.
 //
 // Errors: ErrNoBGP, ErrNoNeighbor.
 func (s *Server) Paths(f Filter) iter.Seq2[Path, error] {
@@ -313,13 +314,13 @@ func (s *Server) paths(f Filter, yield func(Path) bool) error {
 		if !going {
 			return nil
 		}
-		r := f.request(family, address)
-		if err := sp.bgp.ListPath(r, func(_ bgp.NLRI, paths []*apiutil.Path) {
+		if err := sp.inOrder(f.request(family, address), func(paths []*apiutil.Path) bool {
 			for _, p := range paths {
 				if going && f.takes(p, address) {
 					going = yield(sp.path(p))
 				}
 			}
+			return going
 		}); err != nil {
 			return err
 		}
@@ -356,7 +357,7 @@ func (f *Filter) request(family bgp.Family, neighbor netip.Addr) apiutil.ListPat
 	r := apiutil.ListPathRequest{Family: family, TableType: api.TableType_TABLE_TYPE_GLOBAL}
 	switch f.Table {
 	case AdjIn:
-		r.TableType, r.Name, r.EnableFiltered = api.TableType_TABLE_TYPE_ADJ_IN, neighbor.String(), true
+		r.TableType, r.Name = api.TableType_TABLE_TYPE_ADJ_IN, neighbor.String()
 	case AdjOut:
 		r.TableType, r.Name = api.TableType_TABLE_TYPE_ADJ_OUT, neighbor.String()
 	}
