@@ -71,10 +71,11 @@ func compile(c *Config, found, via map[string]netip.Addr) (*program, error) {
 	return p, err
 }
 
-// imports are the import policies: first of what weft itself advertises, then of
+// imports are the import policies: first against loops, then of what weft itself advertises, then of
 // neighbors, then of all.
 func (k *compiler) imports(p *program) error {
 	var errs []error
+	k.refuseLoops(p)
 	marks := k.markSets()
 	for i, policy := range marks {
 		errs = append(errs, k.add(p.in, scope{mark: i + 1}, policy))

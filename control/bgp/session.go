@@ -185,7 +185,7 @@ func (sp *speaker) peerOf(n *config.BGPNeighbor, address netip.Addr) *api.Peer {
 	p := &api.Peer{
 		Conf: &api.PeerConf{
 			NeighborAddress: address.String(), PeerAsn: as, LocalAsn: n.LocalAS, AuthPassword: n.Password, AdminDown: n.Shutdown,
-			AllowOwnAsn: uint32(n.AllowOwnAS),
+			AllowOwnAsn: anyOwnAS, // refuseLoops decides
 		},
 		Timers: &api.Timers{Config: &api.TimersConfig{
 			HoldTime: seconds(n.Timers.Hold), KeepaliveInterval: seconds(n.Timers.Keepalive), ConnectRetry: seconds(n.Timers.ConnectRetry),

@@ -202,14 +202,50 @@ func (f *fabric) awaitPaths(n int) {
 	}
 }
 
+// killDaemons kills all processes of a node, and leaves its links alone.
+func (f *fabric) killDaemons(node string) {
+	f.Helper()
+	if err := lab.KillProcesses(f.lab.Namespace(node)); err != nil {
+		f.Fatal(err)
+	}
+}
+
+// awaitSessions waits until the leaves have so many BGP sessions.
+func (f *fabric) awaitSessions(want int) {
+	f.Helper()
+	for _, leaf := range leaves {
+		f.until(fmt.Sprintf("%s has %d sessions", leaf, want), func() bool {
+			n, err := f.lab.Sessions(leaf)
+			if err != nil {
+				f.Fatal(err)
+			}
+			return n == want
+		})
+	}
+}
+
+// stays asserts what becomes of routes through a spine that forwards and has no daemon. weft goes on forwarding, so it
+// tells its neighbors to keep them (graceful restart); FRR does not.
+func (f *fabric) stays(routing lab.Routing, before map[string]table) {
+	f.Helper()
+	if routing == lab.FRR {
+		f.awaitPaths(1)
+		return
+	}
+	if now := f.routes(leaves...); !equal(now, before) {
+		f.Errorf("routes are %v, were %v", now, before)
+	}
+}
+
+func equal(a, b map[string]table) bool {
+	return maps.EqualFunc(a, b, func(a, b table) bool { return maps.EqualFunc(a, b, slices.Equal) })
+}
+
 // awaitRoutes waits until tables are what they were.
 func (f *fabric) awaitRoutes(before map[string]table) {
 	f.Helper()
 	routers := slices.Collect(maps.Keys(before))
-	f.until("routes as before", func() bool {
-		now := f.routes(routers...)
-		return maps.EqualFunc(now, before, func(a, b table) bool { return maps.EqualFunc(a, b, slices.Equal) })
-	})
+	f.until("routes as before", func() bool { return equal(f.routes(routers...), before) })
 }
 
 // verified asserts that kernel, RIB, FIB and program agree in all routers, and that no packet is unaccounted.

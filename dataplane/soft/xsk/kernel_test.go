@@ -132,12 +132,12 @@ func TestConservation(t *testing.T) {
 		}
 	}
 	steered := func() uint64 { return s.Counters(steertest.PortOne)[dataplane.Forwarded].Packets }
-	until(t, "all packets have come in", func() bool {
+	vethtest.Until(t, "all packets have come in", func() bool {
 		n := forward()
 		st := in.Stats()
 		return n == 0 && st.Received+st.LostNoFrame == steered()
 	})
-	until(t, "all frames come back", func() bool { out.Flush(); return out.Pending() == 0 })
+	vethtest.Until(t, "all frames come back", func() bool { out.Flush(); return out.Pending() == 0 })
 	all := s.Counters(steertest.PortOne)
 	if n := all.Received().Packets; n != steered() {
 		t.Errorf("%d packets came in, %d of them for the loop", n, steered())
