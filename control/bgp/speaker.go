@@ -148,13 +148,17 @@ func (sp *speaker) configure(ctx context.Context, c *Config) error {
 	if err := sp.setPolicies(ctx, &old); err != nil {
 		return err
 	}
+	// Before neighbors, for after a restart they take what they are sent first for all there is.
+	if err := sp.originator.configure(ctx, c); err != nil {
+		return err
+	}
 	for i := range c.Neighbors {
 		if err := sp.put(ctx, &c.Neighbors[i]); err != nil {
 			return fmt.Errorf("%w: neighbor %s: %w", ErrConfig, c.Neighbors[i].Name(), err)
 		}
 	}
 	sp.server.sync.expect(sp, c)
-	return sp.originator.configure(ctx, c)
+	return nil
 }
 
 // followLinks does what changes of links make necessary.
