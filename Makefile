@@ -45,7 +45,7 @@ soak-packets: ## compare weft, the model and Linux on 10^8 packets, as root; goe
 
 soak-faults: ## faults as large and as long as they are promised for, and each failpoint 20 times, as root: hours
 	@mkdir -p build
-	WEFT_SOAK=1 WEFT_PROOF=$(CURDIR)/build/soak.jsonl $(GO) test -count=1 -p 1 -timeout 0 ./test/faults ./test/failpoints
+	WEFT_SOAK=1 WEFT_PROOF=$(CURDIR)/build/soak.jsonl $(GO) test -count=1 -p 1 -timeout 0 ./test/faults ./test/failpoints ./test/scale
 
 
 race: ## run the tests of FIB, control and the userspace loop under the race detector

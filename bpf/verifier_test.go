@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"weft/test/proof"
+	"weft/test/root"
 )
 
 var update = flag.Bool("update", false, "write testdata/verifier.txt anew")
@@ -45,7 +46,7 @@ type variant struct {
 
 // variants returns every program in every combination of features. A device map is for programs that take frames in pieces,
 // or for those that do not: so there is a state for each.
-func variants(direct, chunked *Image, whole, inPieces *State) (all []variant) {
+func variants(direct, chunked *Image, whole, inPieces *State, xsks *ebpf.Map) (all []variant) {
 	for _, im := range []*Image{direct, chunked} {
 		image := map[bool]string{false: "direct", true: "chunked"}[im.Chunked()]
 		for bits := range 16 {
@@ -62,6 +63,9 @@ func variants(direct, chunked *Image, whole, inPieces *State) (all []variant) {
 				maps, err := fit(spec, weftProgWeft, im, s, f)
 				return spec, maps, err
 			}})
+			all = append(all, variant{name("xsk", image, pieces, f), func() (*ebpf.CollectionSpec, map[string]*ebpf.Map, error) {
+				return specXSK(im, s, xsks, f, pieces)
+			}})
 			if f.Partial || pieces {
 				continue // tc has neither
 			}
@@ -71,6 +75,14 @@ func variants(direct, chunked *Image, whole, inPieces *State) (all []variant) {
 					return nil, nil, err
 				}
 				maps, err := fit(spec, tcProgWeftTc, im, s, f)
+				return spec, maps, err
+			}})
+			all = append(all, variant{name("tap", image, false, f), func() (*ebpf.CollectionSpec, map[string]*ebpf.Map, error) {
+				spec, err := specTap(im)
+				if err != nil {
+					return nil, nil, err
+				}
+				maps, err := fit(spec, tapProgWeftTap, im, s, f)
 				return spec, maps, err
 			}})
 		}
@@ -94,12 +106,7 @@ func name(program, image string, pieces bool, f Features) string {
 // TestVerifier loads every program in every combination of features, and compares what it costs with what is written down:
 // a program that has grown by more than a fifth, or comes near to what the verifier takes, is found here and not by a user.
 func TestVerifier(t *testing.T) {
-	if os.Geteuid() != 0 {
-		if os.Getenv("CI") != "" {
-			t.Fatal("this test loads BPF programs: CI must run it as root")
-		}
-		t.Skip("this test loads BPF programs: run it as root")
-	}
+	root.Require(t)
 	if err := rlimit.RemoveMemlock(); err != nil {
 		t.Fatal(err)
 	}
@@ -120,9 +127,14 @@ func TestVerifier(t *testing.T) {
 		}
 		defer states[i].Close()
 	}
+	xsks, err := NewXSKs(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer xsks.Close()
 	var names []string
 	have := map[string]figures{}
-	for _, v := range variants(direct, chunked, states[0], states[1]) {
+	for _, v := range variants(direct, chunked, states[0], states[1], xsks) {
 		spec, maps, err := v.spec()
 		if err != nil {
 			t.Fatalf("%s: %v", v.name, err)

@@ -36,8 +36,9 @@ type weftWeftCounter struct {
 type weftWeftLimits uint32
 
 const (
-	weftWeftLimitsWEFT_PORTS     weftWeftLimits = 4096
-	weftWeftLimitsWEFT_IFINDEXES weftWeftLimits = 65536
+	weftWeftLimitsWEFT_PORTS      weftWeftLimits = 4096
+	weftWeftLimitsWEFT_IFINDEXES  weftWeftLimits = 65536
+	weftWeftLimitsWEFT_XSK_QUEUES weftWeftLimits = 64
 )
 
 type weftWeftPort struct {

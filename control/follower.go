@@ -89,10 +89,12 @@ type Follower struct {
 	numbers    map[int]uint32      // of links that are ports
 
 	held     []kernel.Event // while dumping
-	settle   *time.Timer    // until interfaces are told that have lost settings
-	timer    *time.Timer    // until the next synchronization
-	waiting  bool           // for timer
-	lastSync time.Time      // its end
+	retakes  map[rib.Key]*retake
+	inOrder  bool        // all changes of routes and next-hop objects are held
+	settle   *time.Timer // until interfaces are told that have lost settings
+	timer    *time.Timer // until the next synchronization
+	waiting  bool        // for timer
+	lastSync time.Time   // its end
 	lastTook time.Duration
 	route    kernel.Route // reused
 	counts   Counts

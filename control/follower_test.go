@@ -476,8 +476,8 @@ func TestChangesDuringSynchronizations(t *testing.T) {
 	}
 }
 
-// What arrives during a dump is taken behind it; links and neighbors only behind
-// their own.
+// What arrives during a dump is taken behind it, links and neighbors only behind
+// their own; routes at once, too, until a next-hop object goes.
 func TestHold(t *testing.T) {
 	f := &Follower{
 		config: Config{Log: slog.New(slog.DiscardHandler)}, arrived: make(chan arrival, 8), timer: time.NewTimer(time.Hour),
@@ -497,20 +497,33 @@ func TestHold(t *testing.T) {
 		}
 	}
 	f.rib.BeginSync()
+	f.retakes = map[rib.Key]*retake{}
 	send()
 	f.hold()
 	has(false, false)
 	if err := f.releaseOthers(); err != nil {
 		t.Fatal(err)
 	}
-	has(false, true)
-	f.rib.DeleteLink(5)
-	send()
-	f.holdRoutes()
-	has(false, true)
-	f.rib.EndSync()
-	f.release()
 	has(true, true)
+	if len(f.retakes) != 1 || len(f.held) != 0 {
+		t.Errorf("%d prefixes have changed, %d changes are held: want 1, 0", len(f.retakes), len(f.held))
+	}
+	f.takeDumpedRoute(payload) // maybe older: it waits
+	if m := f.retakes[rib.KeyOf(0, netip.MustParsePrefix("10.0.0.0/8"))]; m == nil || len(m.dumped) != 1 || len(m.changes) != 1 {
+		t.Errorf("of the prefix is known %+v, want a dumped route and a change", m)
+	}
+	f.arrived <- arrival{events: []kernel.Event{{Type: unix.RTM_DELNEXTHOP}, {Type: unix.RTM_DELROUTE, Payload: payload}}}
+	f.holdRoutes()
+	has(true, true)
+	if len(f.held) != 2 {
+		t.Errorf("%d changes are held behind the end of a next-hop object, want 2", len(f.held))
+	}
+	f.retake()
+	f.rib.EndSync()
+	has(true, true)
+	f.held = f.held[1:]
+	f.release()
+	has(false, true)
 }
 
 // A second Follower on the image of the first finds it as it should be.

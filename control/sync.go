@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -42,6 +43,7 @@ func (f *Follower) sync(anyway bool) error {
 	start := time.Now()
 	f.rib.TakeStale()
 	f.rib.BeginSync()
+	f.retakes, f.inOrder = map[rib.Key]*retake{}, f.counts.Syncs == 0 // the first fills an image that nobody waits for
 	// gofail: var syncBegun struct{}
 	interrupted := error(nil)
 	for _, part := range []struct {
@@ -75,6 +77,7 @@ func (f *Follower) sync(anyway bool) error {
 		return interrupted
 	}
 	// gofail: var syncDumped struct{}
+	f.retake()
 	f.rib.EndSync()
 	// gofail: var syncEnded struct{}
 	f.tellInterfaces() // links may have gone
@@ -131,9 +134,65 @@ func (f *Follower) dumpOptional(what kernel.Table, each func([]byte)) error {
 }
 
 func (f *Follower) takeDumpedRoute(payload []byte) {
-	if f.decoded(f.route.Decode(payload)) {
-		f.rib.SetRoute(&f.route, rib.Dumped)
+	if !f.decoded(f.route.Decode(payload)) {
+		return
 	}
+	if t := f.retakeOf(&f.route); t != nil {
+		t.dumped = append(t.dumped, slices.Clone(payload))
+		return
+	}
+	f.rib.SetRoute(&f.route, rib.Dumped)
+}
+
+// retake is what is known of a prefix whose routes have changed while they are dumped.
+type retake struct {
+	dumped  [][]byte       // maybe older than some of the changes
+	changes []kernel.Event // which were taken when they came
+}
+
+// retakeOf returns what is known of the prefix of a route that is dumped, nil if it
+// has not changed meanwhile.
+func (f *Follower) retakeOf(m *kernel.Route) *retake {
+	if len(f.retakes) == 0 {
+		return nil
+	}
+	k, _ := f.rib.RouteKey(m)
+	return f.retakes[k]
+}
+
+// takeTwice takes a change of a route at once, and keeps it for the end of the
+// dump: what is dumped of its prefix from now on is not known to be newer.
+func (f *Follower) takeTwice(e kernel.Event) {
+	f.take(e)
+	k, ok := f.rib.RouteKey(&f.route) // which take has decoded
+	if !ok || !f.route.Prefix.IsValid() {
+		return
+	}
+	t := f.retakes[k]
+	if t == nil {
+		t = new(retake)
+		f.retakes[k] = t
+	}
+	t.changes = append(t.changes, e)
+}
+
+// retake puts together what a dump shows of prefixes and how they have changed
+// meanwhile.
+func (f *Follower) retake() {
+	for k, t := range f.retakes {
+		f.rib.Retake(k, func() {
+			for _, payload := range t.dumped {
+				if f.decoded(f.route.Decode(payload)) {
+					f.rib.SetRoute(&f.route, rib.Dumped)
+				}
+			}
+		}, func() {
+			for _, e := range t.changes {
+				f.takeRoute(e)
+			}
+		})
+	}
+	f.retakes = nil
 }
 
 // hold keeps the changes that have arrived: a dump may show what was before
@@ -142,9 +201,15 @@ func (f *Follower) hold() {
 	f.poll(func(e kernel.Event) { f.held = append(f.held, e) })
 }
 
-// holdRoutes is hold while routes are dumped, which takes long: links and
-// neighbors, which have been dumped before, are followed without waiting.
-func (f *Follower) holdRoutes() { f.poll(f.takeOrHold) }
+// holdRoutes is hold while routes are dumped, which takes long: what can be followed
+// without waiting is.
+func (f *Follower) holdRoutes() {
+	before := f.counts.Changes
+	f.poll(f.takeOrHold)
+	if f.counts.Changes != before && f.counts.Syncs > 0 {
+		f.publish()
+	}
+}
 
 // releaseOthers works off what was held of links, addresses and neighbors, so
 // that what comes now is taken behind it.
@@ -157,11 +222,25 @@ func (f *Follower) releaseOthers() error {
 	return nil
 }
 
+// takeOrHold takes links and neighbors, which have been dumped before, next-hop objects
+// and routes. When an object goes the kernel drops its routes without a word, maybe
+// after they were dumped: from then on objects and routes wait for the end.
 func (f *Follower) takeOrHold(e kernel.Event) {
 	switch e.Type {
-	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE, unix.RTM_NEWNEXTHOP, unix.RTM_DELNEXTHOP,
-		unix.RTM_NEWRULE, unix.RTM_DELRULE: // rules are asked for by the connection that dumps
+	case unix.RTM_DELNEXTHOP:
+		f.inOrder = true
 		f.held = append(f.held, e)
+	case unix.RTM_NEWRULE, unix.RTM_DELRULE: // rules are asked for by the connection that dumps
+		f.held = append(f.held, e)
+	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE, unix.RTM_NEWNEXTHOP:
+		switch {
+		case f.inOrder:
+			f.held = append(f.held, e)
+		case e.Type == unix.RTM_NEWNEXTHOP:
+			f.take(e)
+		default:
+			f.takeTwice(e)
+		}
 	default:
 		f.take(e)
 	}
@@ -185,6 +264,7 @@ func (f *Follower) poll(each func(kernel.Event)) {
 
 // release works off what was held.
 func (f *Follower) release() {
+	f.retakes = nil
 	for _, e := range f.held {
 		f.take(e)
 	}

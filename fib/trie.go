@@ -343,12 +343,15 @@ func (im *Image) collect(ivs []interval, most int, slot uint32, base key, d int,
 	switch kind(e) {
 	case kindWide:
 		s := stride(e)
+		for s > 2*stepStride && most < noLimit && len(ivs) <= most {
+			ivs = append(ivs, interval{}) // more than most, surely: it is not to be searched with each deletion
+		}
 		for i := uint32(0); i < 1<<s && len(ivs) <= most; i++ {
 			ivs = im.collect(ivs, most, off+4*i, base.child(d, s, i), d+s, low)
 		}
 	case kindNarrow:
 		s := stride(e)
-		for i := range uint32(1) << s {
+		for i := uint32(0); i < 1<<s && len(ivs) <= most; i++ {
 			leaf := off + 2*i
 			ivs = appendInterval(ivs, interval{base.child(d, s, i), im.load16(leaf), im.owner[leaf/2]})
 		}

@@ -21,6 +21,7 @@ import (
 
 	"weft/cmd/weft/doctor"
 	"weft/control/api"
+	"weft/test/root"
 )
 
 // TestMain lets tests start this binary as weft.
@@ -360,12 +361,7 @@ func TestEnterNetns(t *testing.T) {
 // newNetns makes a network namespace with veths in-here and there.
 func newNetns(t *testing.T) string {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		if os.Getenv("CI") != "" {
-			t.Fatal("this test makes a network namespace: CI must run it as root")
-		}
-		t.Skip("this test makes a network namespace: run it as root")
-	}
+	root.Require(t)
 	ns := fmt.Sprintf("weft-cli-%d-%d", os.Getpid(), time.Now().UnixNano()%1e6)
 	for _, line := range []string{
 		"ip netns add " + ns,

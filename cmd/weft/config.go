@@ -16,9 +16,17 @@ import (
 )
 
 const configLong = `Lists the configurations that are or were in force, the latest first. They
-hold static routes, next-hop groups, neighbors, preferences of sources and FRR's
+hold static routes, next-hop groups, neighbors, BGP, preferences of sources and FRR's
 access (FPM). They come from a file ('weft config apply', 'weft run --config') and
-from 'weft routes add'.
+from 'weft routes add'. A file looks like this; 'weft config schema' has all of it:
+
+  version: 1
+  routes:
+    - {prefix: 10.0.0.0/8, via: 192.0.2.1}
+    - {prefix: 10.9.0.0/16, type: blackhole}
+  bgp:
+    as: 65001
+    neighbors: [{address: 192.0.2.2, remote_as: 65002}]
 
 A change is all or nothing, and outlives the daemon. Applied with --confirm, it is
 taken back by itself unless 'weft config confirm' comes in time, also when the
@@ -47,7 +55,7 @@ func completeFile(*cobra.Command, []string, string) ([]cobra.Completion, cobra.S
 }
 
 // readConfig reads the file that a command line names: '-' is standard input.
-func (e *env) readConfig(args []string) (name, text string, err error) {
+func (e *env) readConfig(args []string) (name, text string, c *config.Config, err error) {
 	name = config.File
 	if len(args) > 0 {
 		name = args[0]
@@ -55,11 +63,11 @@ func (e *env) readConfig(args []string) (name, text string, err error) {
 	var b []byte
 	if name == "-" {
 		name = "stdin"
-		if b, err = io.ReadAll(io.LimitReader(os.Stdin, config.MaxFile+1)); err == nil {
-			_, err = config.Parse(name, b)
+		if b, err = io.ReadAll(io.LimitReader(e.stdin, config.MaxFile+1)); err == nil {
+			c, err = config.Parse(name, b)
 		}
 	} else {
-		_, b, err = config.ReadFile(name)
+		c, b, err = config.ReadFile(name)
 	}
 	switch {
 	case errors.Is(err, os.ErrNotExist):
@@ -67,7 +75,7 @@ func (e *env) readConfig(args []string) (name, text string, err error) {
 	case errors.Is(err, os.ErrPermission):
 		err = fail(codePermission, name+": not allowed to read it", "try 'sudo weft'")
 	}
-	return name, string(b), err
+	return name, string(b), c, err
 }
 
 func newConfigCheckCommand(e *env) *cobra.Command {
@@ -81,15 +89,15 @@ No daemon is needed. Exit code 1: there are mistakes.`,
 		Args:              atMost(1),
 		ValidArgsFunction: completeFile,
 		RunE: func(_ *cobra.Command, args []string) error {
-			name, text, err := e.readConfig(args)
+			name, _, c, err := e.readConfig(args)
 			if err != nil {
 				return err
 			}
-			c, err := config.Parse(name, []byte(text))
-			if err != nil {
-				return err
+			found := checked{File: name, Routes: len(c.Routes), Groups: len(c.Groups), Neighbors: len(c.Neighbors)}
+			if c.BGP != nil {
+				found.BGP = new(len(c.BGP.Neighbors))
 			}
-			return e.printChecked(checked{name, len(c.Routes), len(c.Groups), len(c.Neighbors)})
+			return e.printChecked(found)
 		},
 	}
 }
@@ -100,14 +108,18 @@ type checked struct {
 	Routes    int    `json:"routes"`
 	Groups    int    `json:"groups"`
 	Neighbors int    `json:"neighbors"`
+	BGP       *int   `json:"bgp_neighbors,omitempty"` // nil: no BGP
 }
 
 func (e *env) printChecked(c checked) error {
 	if e.json {
 		return e.printJSON(c)
 	}
-	_, err := fmt.Fprintf(e.stdout, "%s: %s, %s, %s: no mistakes\n", c.File, count(uint64(c.Routes), "route"), count(uint64(c.Groups), "group"),
-		count(uint64(c.Neighbors), "neighbor"))
+	holds := []string{count(c.Routes, "route"), count(c.Groups, "group"), count(c.Neighbors, "neighbor")}
+	if c.BGP != nil {
+		holds = append(holds, "BGP with "+count(*c.BGP, "neighbor"))
+	}
+	_, err := fmt.Fprintf(e.stdout, "%s: %s: no mistakes\n", c.File, strings.Join(holds, ", "))
 	return err
 }
 
@@ -122,7 +134,7 @@ Nothing is changed.`,
 		Args:              atMost(1),
 		ValidArgsFunction: completeFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			name, text, err := e.readConfig(args)
+			name, text, _, err := e.readConfig(args)
 			if err != nil {
 				return err
 			}
@@ -150,7 +162,7 @@ time: so a mistake that cuts you off mends itself.`,
 			if confirm != 0 && (confirm < config.MinConfirm || confirm > config.MaxConfirm) {
 				return usage("--confirm "+confirm.String()+": out of range", "want 1s to 24h")
 			}
-			name, text, err := e.readConfig(args)
+			name, text, _, err := e.readConfig(args)
 			if err != nil {
 				return err
 			}
@@ -329,21 +341,14 @@ func (e *env) printPlan(p *plan, apply string) error {
 		return e.printJSON(p)
 	}
 	out := e.out()
-	counts := map[string]map[string]int{}
-	var things []string
-	for _, c := range p.Changes {
-		line := config.Change{Op: config.Op(c.Op), Thing: c.Thing, Name: c.Name, Old: c.Old, New: c.New, Uses: int(c.Uses)}
-		fmt.Fprintln(out, "  "+line.Text())
-		if counts[c.Thing] == nil {
-			counts[c.Thing] = map[string]int{}
-			things = append(things, c.Thing)
-		}
-		counts[c.Thing][c.Op]++
-	}
+	diff := p.config()
 	var all []string
-	for _, thing := range things {
-		n := counts[thing]
-		all = append(all, fmt.Sprintf("+ %s   - %s   ~ %s", count(uint64(n["+"]), thing), count(uint64(n["-"]), thing), count(uint64(n["~"]), thing)))
+	for _, c := range diff.Changes {
+		fmt.Fprintln(out, "  "+c.Text())
+	}
+	for _, thing := range diff.Things() {
+		adds, removes, modifies := diff.Counts(thing)
+		all = append(all, fmt.Sprintf("+ %s   - %s   ~ %s", count(adds, thing), count(removes, thing), count(modifies, thing)))
 	}
 	if all == nil {
 		all = []string{"no changes"}
@@ -354,4 +359,15 @@ func (e *env) printPlan(p *plan, apply string) error {
 		fmt.Fprintln(out, "  "+apply)
 	}
 	return out.Flush()
+}
+
+// config is the plan as the daemon made it.
+func (p *plan) config() *config.Plan {
+	out := &config.Plan{Impact: p.Impact}
+	for _, c := range p.Changes {
+		out.Changes = append(out.Changes, config.Change{
+			Op: config.Op(c.Op), Thing: c.Thing, Name: c.Name, Old: c.Old, New: c.New, Uses: int(c.Uses),
+		})
+	}
+	return out
 }

@@ -120,3 +120,13 @@ func FuzzStaticRoute(f *testing.F) {
 		wantUsage(t, args, err, func() bool { return q.GetPrefix() != "" })
 	})
 }
+
+// TestConfigExample holds that the file that help shows is one.
+func TestConfigExample(t *testing.T) {
+	_, rest, _ := strings.Cut(configLong, ":\n\n")
+	example, _, _ := strings.Cut(rest, "\n\n")
+	c, err := config.Parse("help", []byte(strings.ReplaceAll("\n"+example, "\n  ", "\n")))
+	if err != nil || len(c.Routes) != 2 || c.BGP == nil || len(c.BGP.Neighbors) != 1 {
+		t.Errorf("%+v, %v\n%s", c, err, example)
+	}
+}

@@ -18,6 +18,7 @@ import (
 // env is all that commands see of the process: with another one they run in
 // tests.
 type env struct {
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	getenv         func(string) string
 	terminal       bool // stderr is one
@@ -41,7 +42,7 @@ type options struct {
 
 func processEnv() *env {
 	return &env{
-		stdout: pipe{os.Stdout}, stderr: os.Stderr, getenv: os.Getenv, terminal: isTerminal(os.Stderr),
+		stdin: os.Stdin, stdout: pipe{os.Stdout}, stderr: os.Stderr, getenv: os.Getenv, terminal: isTerminal(os.Stderr),
 		now: time.Now, wait: wait, version: version(), patience: 5 * time.Second, netnsDir: "/run/netns", ownNetns: api.Netns, enter: enterNetns,
 		conform: conform,
 	}

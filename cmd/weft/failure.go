@@ -31,7 +31,8 @@ const exitCodes = `  0  done; also when the reader of the output left early ('| 
   1  failed
   2  wrong usage, or what was asked for is not there (also: no route to the address)
   3  done, and there is something to see to: verify found differences, doctor a FAIL,
-     conformance a fail, status packets that are unaccounted
+     conformance a fail, lab check hosts that are not reached, status packets that
+     are unaccounted
   4  no daemon answers
   5  not permitted`
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,6 +30,10 @@ type fake struct {
 	noPorts     bool
 	unaccounted bool
 	fpm         *api.FPM
+	own         bool // weft has routes of its own, and trouble with them
+	noBGP       bool
+	bgpClear    *api.ClearBGPRequest // as it was asked
+	bgpPaths    *api.BGPPathsRequest // as it was asked last
 	differences int
 	pending     bool                    // a configuration waits to be confirmed
 	same        bool                    // a plan has no changes
@@ -50,6 +55,15 @@ func (f *fake) GetStatus(context.Context, *api.StatusRequest) (*api.Status, erro
 		Program: &api.Program{Id: 12, Tag: "143cf00c85a8178e", Instructions: 1871, JitedBytes: 8714, Features: []string{"vlan", "vrf"}},
 	}
 	s.Fpm = f.fpm
+	if f.own {
+		s.Export = &api.Export{Routes: 12, Pending: 3, Conflicts: 2, Refused: 1, Changes: 40}
+		s.Waiting = []*api.Waiting{{Thing: "route 10.2.0.0/16 dev eth7", For: "interface eth7"}, {Thing: "neighbor 192.0.2.9", For: "interface eth7"},
+			{Thing: "route blackhole 10.5.0.0/16 vrf blue", For: "VRF blue"}, {Thing: "route 10.6.0.0/16 dev eth8", For: "interface eth8"}}
+		s.WaitingCount = 4
+	}
+	if f.own {
+		s.Bgp = fakeBGPStatus()
+	}
 	if f.unaccounted {
 		s.Unaccounted = 12
 	}
@@ -111,6 +125,19 @@ var someRoutes = []*api.Route{
 	{Dst: "2001:db8:1::/48", Table: 254, Type: "unicast", Protocol: "bgp", Scope: "global", Metric: 20, Nexthops: []*api.NextHop{hop("fe80::1", "eth0", 1)}, Group: 11, Selected: true, Installed: true},
 }
 
+// ownRoutes are weft's own: one as it should be, one that somebody else has a route in
+// the place of, one that lacks a next hop, one that lacks all.
+var ownRoutes = []*api.Route{
+	{Dst: "10.0.0.0/8", Table: 254, Type: "unicast", Protocol: "bgp", Scope: "global", Metric: 20, Nexthops: []*api.NextHop{hop("203.0.113.1", "", 1)},
+		Resolved: []*api.NextHop{hop("192.0.2.1", "eth0", 1)}, Group: 3, Selected: true, Installed: true, Source: "bgp", Origin: 7, Eligible: true, Why: "preference 20, the only one"},
+	{Dst: "10.1.0.0/16", Table: 254, Type: "unicast", Protocol: "119", Scope: "global", Metric: 1, Nexthops: []*api.NextHop{hop("192.0.2.1", "eth0", 1)},
+		Resolved: []*api.NextHop{hop("192.0.2.1", "eth0", 1)}, Group: 3, Selected: true, Installed: true, Source: "static", Origin: 1, Eligible: true,
+		NotExported: "the kernel has a route of another protocol with this metric: give one of them another preference, or remove the other"},
+	{Dst: "10.2.0.0/16", Table: 254, Type: "unicast", Protocol: "119", Scope: "global", Metric: 1, Nexthops: []*api.NextHop{hop("192.0.2.1", "eth0", 1)},
+		Resolved: []*api.NextHop{hop("192.0.2.1", "eth0", 1)}, Group: 3, Selected: true, Installed: true, Source: "static", Origin: 1, Eligible: true, WaitsFor: "interface eth7"},
+	{Dst: "10.3.0.0/16", Table: 254, Type: "unicast", Protocol: "119", Scope: "global", Metric: 1, Source: "static", Origin: 1, WaitsFor: "interface eth8", Why: "it waits for interface eth8"},
+}
+
 func (f *fake) ListRoutes(q *api.RoutesRequest, s grpc.ServerStreamingServer[api.Routes]) error {
 	f.routes = q
 	if f.many > 0 {
@@ -119,7 +146,11 @@ func (f *fake) ListRoutes(q *api.RoutesRequest, s grpc.ServerStreamingServer[api
 	if q.GetDev() == "nodev" {
 		return status.Error(codes.NotFound, "dev nodev: no such link")
 	}
-	for i, r := range someRoutes {
+	routes := someRoutes
+	if f.own {
+		routes = ownRoutes
+	}
+	for i, r := range routes {
 		v6 := familyOf(r.GetDst()) == "inet6"
 		if q.GetFamily() == 4 && v6 || q.GetFamily() == 6 && !v6 || !r.GetSelected() && !q.GetAll() || q.GetPrefix() != "" && q.GetPrefix() != r.GetDst() {
 			continue
@@ -134,12 +165,14 @@ func (f *fake) ListRoutes(q *api.RoutesRequest, s grpc.ServerStreamingServer[api
 	return f.err
 }
 
+func manyPrefix(i int) string { return fmt.Sprintf("%d.%d.%d.0/24", 1+i>>16, i>>8&255, i&255) }
+
 func (f *fake) sendMany(s grpc.ServerStreamingServer[api.Routes]) error {
 	const batch = 500
 	for at := 0; at < f.many; at += batch {
 		m := &api.Routes{}
 		for i := at; i < at+batch; i++ {
-			r := &api.Route{Dst: fmt.Sprintf("%d.%d.%d.0/24", 1+i>>16, i>>8&255, i&255), Table: 254, Type: "unicast", Protocol: "bgp", Scope: "global",
+			r := &api.Route{Dst: manyPrefix(i), Table: 254, Type: "unicast", Protocol: "bgp", Scope: "global",
 				Metric: 20, Nexthops: someRoutes[1].Nexthops, Group: 3, Selected: true, Installed: true}
 			m.Routes = append(m.Routes, r)
 		}
@@ -289,7 +322,7 @@ func serve(t testing.TB, f *fake) string {
 func testEnv(t testing.TB, stdout, stderr *bytes.Buffer) *env {
 	clock, waits := began, 0
 	return &env{
-		stdout: stdout, stderr: stderr, getenv: func(string) string { return "" }, version: "v1.2.3", patience: 5 * time.Second,
+		stdin: strings.NewReader("version: 1\n" + bgpExample + "\n"), stdout: stdout, stderr: stderr, getenv: func(string) string { return "" }, version: "v1.2.3", patience: 5 * time.Second,
 		now: func() time.Time { return clock },
 		wait: func(_ context.Context, d time.Duration) error {
 			if waits++; waits == 3 {

@@ -2,11 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -36,25 +32,49 @@ Topologies:
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	prefix := cmd.PersistentFlags().String("prefix", lab.DefaultPrefix, "`WORD` that the names of the namespaces begin with")
-	var kernel bool
-	up := &cobra.Command{
+	cmd.AddCommand(newLabUpCommand(e, prefix), newLabCheckCommand(e, prefix), newLabKillCommand(e, prefix), newLabStartCommand(e, prefix),
+		newLabDownCommand(e, prefix))
+	return cmd
+}
+
+const kernelHelp = "leave forwarding to Linux: start no weft"
+
+func newLabUpCommand(e *env, prefix *string) *cobra.Command {
+	var o labOptions
+	cmd := &cobra.Command{
 		Use: "up TOPOLOGY...", Short: "Make a topology, run weft in every router, check it",
-		Long: `Makes a topology, whole or not at all, starts a daemon in every router, checks
-that all hosts reach each other, and prints what to try.
+		Long: `Makes a topology, whole or not at all, starts a daemon in every router, waits for
+the routes, checks that all hosts reach each other, and prints what to try.
 
 Topologies:
-` + labTopologies,
-		Example:     "  sudo weft lab up two-hosts\n  sudo weft lab up line 3\n  sudo weft lab up leaf-spine 4 2 --json",
+` + labTopologies + `
+
+Routing:
+  bgp      eBGP unnumbered (RFC 7938, RFC 8950), spoken by weft: leaf-spine, unless
+           --routing says otherwise
+  frr      the same, spoken by FRR (Debian's package frr); weft follows the kernel
+  static   the kernel's, made with the topology`,
+		Example: `  sudo weft lab up two-hosts
+  sudo weft lab up line 3
+  sudo weft lab up leaf-spine 4 2 --json
+  sudo weft lab up leaf-spine 4 2 --routing frr`,
 		Annotations: map[string]string{inFull: "yes"},
 		ValidArgsFunction: cobra.FixedCompletions([]cobra.Completion{
 			"two-hosts\tone router between two hosts", "line\trouters in a row", "leaf-spine\tleaves with hosts, each linked to every spine",
 		}, cobra.ShellCompDirectiveNoFileComp),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return e.labUp(cmd.Context(), args, *prefix, kernel)
+			o.prefix = *prefix
+			return e.labUp(cmd.Context(), args, o)
 		},
 	}
-	up.Flags().BoolVar(&kernel, "kernel", false, "leave forwarding to Linux: start no daemons")
-	check := &cobra.Command{
+	cmd.Flags().BoolVar(&o.kernel, "kernel", false, kernelHelp)
+	cmd.Flags().StringVar(&o.routing, "routing", "", "where routers have their routes from: bgp, frr or static")
+	complete(cmd, "routing", choices(lab.Routings()...))
+	return cmd
+}
+
+func newLabCheckCommand(e *env, prefix *string) *cobra.Command {
+	return &cobra.Command{
 		Use: "check", Short: "See whether all hosts reach each other",
 		Long: `Sends from every host to every address of all others. The exit code is 3 if one
 is not reached.`,
@@ -63,14 +83,46 @@ is not reached.`,
 		Args:              atMost(0),
 		ValidArgsFunction: completeNothing,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			l, err := lab.Open(*prefix)
-			if err != nil {
-				return labFailure(err)
-			}
-			return e.labCheck(cmd.Context(), l)
+			return withLab(*prefix, func(l *lab.Lab) error { return e.labCheck(cmd.Context(), l) })
 		},
 	}
-	down := &cobra.Command{
+}
+
+func newLabKillCommand(e *env, prefix *string) *cobra.Command {
+	return &cobra.Command{
+		Use: "kill NODE", Short: "End a router as a power cut does",
+		Long: `Takes the links of a node down and kills its processes. The routers beside it find
+other ways, if there are any.`,
+		Example:           "  sudo weft lab kill spine1",
+		Annotations:       map[string]string{inFull: "yes"},
+		Args:              exactlyOneNode,
+		ValidArgsFunction: completeNodes(prefix),
+		RunE: func(_ *cobra.Command, args []string) error {
+			return withLab(*prefix, func(l *lab.Lab) error { return labFailure(l.Kill(args[0])) })
+		},
+	}
+}
+
+func newLabStartCommand(e *env, prefix *string) *cobra.Command {
+	var kernel bool
+	cmd := &cobra.Command{
+		Use: "start NODE", Short: "Start a router that was killed",
+		Long: `Sets the links of a node up again that 'weft lab kill' has taken down, and starts
+the daemons of a router. It returns when all routers have all routes.`,
+		Example:           "  sudo weft lab start spine1",
+		Annotations:       map[string]string{inFull: "yes"},
+		Args:              exactlyOneNode,
+		ValidArgsFunction: completeNodes(prefix),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return withLab(*prefix, func(l *lab.Lab) error { return e.labStart(cmd.Context(), l, !kernel, args[0]) })
+		},
+	}
+	cmd.Flags().BoolVar(&kernel, "kernel", false, kernelHelp)
+	return cmd
+}
+
+func newLabDownCommand(e *env, prefix *string) *cobra.Command {
+	return &cobra.Command{
 		Use: "down", Short: "Remove it, and leave nothing behind",
 		Long:              "Stops the daemons, ends what else runs in the namespaces, and removes them.",
 		Example:           "  sudo weft lab down",
@@ -79,37 +131,30 @@ is not reached.`,
 		ValidArgsFunction: completeNothing,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return e.labDown(cmd.Context(), *prefix) },
 	}
-	cmd.AddCommand(up, check, down)
-	return cmd
 }
 
-func (e *env) labUp(ctx context.Context, args []string, prefix string, kernel bool) error {
-	t, err := lab.Parse(args)
-	if err != nil {
-		return usage("lab: "+err.Error(), "see 'weft lab up --help'")
+func exactlyOneNode(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return usage("lab "+cmd.Name()+": want the name of a node", "'weft lab up' names some: leaf1, spine1, r1")
 	}
-	fmt.Fprintf(e.stderr, "weft: making %s: %d network namespaces, %d links\n", t.Name, len(t.Nodes), len(t.Links))
-	l, err := lab.Up(ctx, t, lab.Options{Prefix: prefix})
+	return atMost(1)(cmd, args)
+}
+
+func completeNodes(prefix *string) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, _ string) (nodes []cobra.Completion, _ cobra.ShellCompDirective) {
+		if l, err := lab.Open(*prefix); err == nil && len(args) == 0 {
+			nodes = l.Routers()
+		}
+		return nodes, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+func withLab(prefix string, f func(*lab.Lab) error) error {
+	l, err := lab.Open(prefix)
 	if err != nil {
 		return labFailure(err)
 	}
-	routers := l.Routers()
-	if kernel {
-		routers = nil
-	}
-	for i, router := range routers {
-		fmt.Fprintf(e.stderr, "weft: starting weft in %s (%d of %d)\n", l.Namespace(router), i+1, len(routers))
-		if err := self(ctx, "-n", l.Namespace(router), "run", "--detach"); err != nil {
-			err = fmt.Errorf("lab: start weft in %s: %w", l.Namespace(router), err)
-			return errors.Join(err, e.labDown(context.WithoutCancel(ctx), prefix)) // all or nothing
-		}
-	}
-	checked := e.labCheck(ctx, l)
-	fmt.Fprintln(e.stderr, "weft: try")
-	for _, line := range l.Try() {
-		fmt.Fprintln(e.stderr, "  "+line)
-	}
-	return checked
+	return f(l)
 }
 
 type labReach struct {
@@ -141,50 +186,4 @@ func (e *env) labCheck(ctx context.Context, l *lab.Lab) error {
 		err = outcome(codePartial)
 	}
 	return err
-}
-
-// labDown gives ports back before their namespaces go, so that no pin is left.
-func (e *env) labDown(ctx context.Context, prefix string) error {
-	names, err := lab.Namespaces(prefix)
-	if err != nil {
-		return labFailure(err)
-	}
-	var errs []error
-	for _, name := range names {
-		if err := self(ctx, "-n", name, "stop"); err != nil {
-			errs = append(errs, fmt.Errorf("lab: stop weft in %s: %w", name, err))
-		}
-	}
-	if err := lab.Down(prefix); err != nil {
-		errs = append(errs, labFailure(err))
-	}
-	if len(errs) == 0 {
-		fmt.Fprintf(e.stderr, "weft: removed %s\n", count(len(names), "network namespace"))
-	}
-	return errors.Join(errs...)
-}
-
-// self runs this program with other arguments.
-func self(ctx context.Context, args ...string) error {
-	path, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	out, err := exec.CommandContext(ctx, path, args...).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))
-	}
-	return nil
-}
-
-func labFailure(err error) error {
-	switch {
-	case errors.Is(err, lab.ErrExists):
-		return fail(codeFailed, "lab: "+err.Error(), "'weft lab down' removes it, or choose another --prefix")
-	case errors.Is(err, lab.ErrNotFound):
-		return fail(codeNotFound, "lab: "+err.Error(), "'weft lab up two-hosts' makes one")
-	case errors.Is(err, os.ErrPermission):
-		return fail(codePermission, "lab: "+err.Error(), "try 'sudo weft lab'")
-	}
-	return fmt.Errorf("lab: %w", err)
 }

@@ -147,8 +147,11 @@ func count[N int | uint32 | uint64](n N, thing string) string {
 	if n == 1 {
 		return "1 " + thing
 	}
-	if thing[len(thing)-1] == 'y' {
+	switch thing[len(thing)-1] {
+	case 'y':
 		thing = thing[:len(thing)-1] + "ie"
+	case 'x':
+		thing += "e"
 	}
 	return fmt.Sprintf("%d %ss", n, thing)
 }

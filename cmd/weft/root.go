@@ -10,18 +10,19 @@ import (
 
 const rootLong = `weft makes this machine's packets go by XDP instead of through Linux's network
 stack. It follows the kernel's links, addresses, neighbors and routes, so FRR,
-BIRD and 'ip route' work as before. What weft cannot do for a packet, Linux
-still does, and weft says why: each packet is counted by a named reason.
+BIRD and 'ip route' work as before; it can take routes from FRR directly (FPM), and
+have some of its own: static ones, and those of its BGP. What weft cannot do for a
+packet, Linux still does, and weft says why: each packet is counted by a named reason.
 
 One daemon forwards for one network namespace. The other commands ask it.
 
 Commands may be shortened as long as it is clear which is meant: 'weft r g
-192.0.2.1' is 'weft routes get 192.0.2.1'. Those that change the machine (run,
-stop, lab, conformance) are written in full. 'weft show routes' and 'weft routes
-show' are 'weft routes'.
+192.0.2.1' is 'weft routes get 192.0.2.1'. Those that change something (run, stop,
+config apply, routes add, bgp clear, lab...) are written in full. 'weft show routes'
+and 'weft routes show' are 'weft routes'.
 
 With --json, data goes to stdout as JSON, with iproute2's keys where it has
-them. Errors go to stderr, with --json as
+them, of BGP with FRR's. Errors go to stderr, with --json as
 {"error":{"code":"...","message":"...","hint":"..."}}.
 
 Exit codes:
@@ -85,7 +86,7 @@ func newRoot(e *env) *cobra.Command {
 		}
 	}
 	add(groupDaemon, newRunCommand(e), newStopCommand(e), newConfigCommand(e))
-	add(groupAsk, newStatusCommand(e), newPortsCommand(e), newRoutesCommand(e), newNeighborsCommand(e), newGroupsCommand(e),
+	add(groupAsk, newStatusCommand(e), newPortsCommand(e), newRoutesCommand(e), newNeighborsCommand(e), newGroupsCommand(e), newBGPCommand(e),
 		newDropsCommand(e), newStatsCommand(e), newMonitorCommand(e), newVerifyCommand(e))
 	add(groupOther, newDoctorCommand(e), newLabCommand(e), newConformanceCommand(e), newShowCommand(root), newVersionCommand(e), newCompletionCommand(e), newManCommand(root))
 	root.AddCommand(newExitCodesTopic())
@@ -98,7 +99,11 @@ func newRoot(e *env) *cobra.Command {
 func atMost(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) > n {
-			return usage(fmt.Sprintf("%s: unexpected", args[n]), fmt.Sprintf("see '%s --help'", cmd.CommandPath()))
+			var names []string
+			for _, c := range cmd.Commands() {
+				names = append(names, c.Name())
+			}
+			return usage(fmt.Sprintf("%s: unexpected", args[n]), meant(args[n], names, fmt.Sprintf("see '%s --help'", cmd.CommandPath())))
 		}
 		return nil
 	}
@@ -181,7 +186,8 @@ func describeHelp(root *cobra.Command) {
 }
 
 const usageTemplate = `Usage:
-  {{if .Runnable}}{{.UseLine}}{{else}}{{.CommandPath}} COMMAND{{end}}{{if .HasAvailableSubCommands}}{{$cmds := .Commands}}{{if eq (len .Groups) 0}}
+  {{if and .Runnable .HasParent}}{{.UseLine}}{{if .HasAvailableSubCommands}}
+  {{end}}{{end}}{{if .HasAvailableSubCommands}}{{.CommandPath}} COMMAND{{end}}{{if .HasAvailableSubCommands}}{{$cmds := .Commands}}{{if eq (len .Groups) 0}}
 
 Commands:{{range $cmds}}{{if .IsAvailableCommand}}
   {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{else}}{{range $group := .Groups}}

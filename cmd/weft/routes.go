@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,15 +26,20 @@ const routesExample = `  weft routes                               all that pack
 const routesLong = `Lists the routes of the RIB, ordered by VRF and prefix, as they come in from the
 daemon: the first line does not wait for the last.
 
-A line can be pasted after 'ip route add'. What ip does not take stands after
-a '#': next hops behind a next-hop object, and routes that the image lacks.
+A line can be pasted after 'ip route add'. What ip does not take stands after a '#':
+next hops behind a next-hop object, the source if it is not the kernel, and what is
+wrong: that packets do not find the route in the FIB (not installed), that the kernel
+does not have it, that it waits for a link.
 
 Keywords, which may be shortened: dev D, proto P, type T (unicast, blackhole,
 unreachable...), vrf N (0 is the default one).
 
 With --json the keys are those of 'ip -j route'; besides them: family, vrf,
 group (see 'weft groups'), selected (the best of its prefix), installed (packets
-find it).`
+find it). Routes that do not come from the kernel have more: source (fpm, static,
+bgp), origin, eligible (it leads somewhere), resolved (where its next hops come
+to), why (it was chosen, or was not), waits_for (a link that is not there, --all),
+not_exported (why the kernel does not have it).`
 
 func newRoutesCommand(e *env) *cobra.Command {
 	f := &api.RoutesRequest{}
@@ -155,30 +161,32 @@ func ended(err error) error {
 
 // route is a route as 'ip -j route' prints one, and more.
 type route struct {
-	Type      string    `json:"type"`
-	Dst       string    `json:"dst"`
-	Family    string    `json:"family"`
-	NHID      uint32    `json:"nhid,omitempty"`
-	Gateway   string    `json:"gateway,omitempty"`
-	Via       *via      `json:"via,omitempty"`
-	Dev       string    `json:"dev,omitempty"`
-	Table     string    `json:"table"`
-	Protocol  string    `json:"protocol"`
-	Scope     string    `json:"scope,omitempty"`
-	PrefSrc   string    `json:"prefsrc,omitempty"`
-	Metric    uint32    `json:"metric,omitempty"`
-	Flags     []string  `json:"flags"`
-	Metrics   []metrics `json:"metrics,omitempty"`
-	Nexthops  []nexthop `json:"nexthops,omitempty"`
-	VRF       uint32    `json:"vrf"`
-	Group     uint32    `json:"group"`
-	Selected  *bool     `json:"selected,omitempty"` // nil: not told, as of an event
-	Installed *bool     `json:"installed,omitempty"`
-	Source    string    `json:"source,omitempty"` // who offers it, if not the kernel
-	Origin    uint32    `json:"origin,omitempty"`
-	Eligible  *bool     `json:"eligible,omitempty"`
-	Resolved  []nexthop `json:"resolved,omitempty"`
-	Why       string    `json:"why,omitempty"`
+	Type        string    `json:"type"`
+	Dst         string    `json:"dst"`
+	Family      string    `json:"family"`
+	NHID        uint32    `json:"nhid,omitempty"`
+	Gateway     string    `json:"gateway,omitempty"`
+	Via         *via      `json:"via,omitempty"`
+	Dev         string    `json:"dev,omitempty"`
+	Table       string    `json:"table"`
+	Protocol    string    `json:"protocol"`
+	Scope       string    `json:"scope,omitempty"`
+	PrefSrc     string    `json:"prefsrc,omitempty"`
+	Metric      uint32    `json:"metric,omitempty"`
+	Flags       []string  `json:"flags"`
+	Metrics     []metrics `json:"metrics,omitempty"`
+	Nexthops    []nexthop `json:"nexthops,omitempty"`
+	VRF         uint32    `json:"vrf"`
+	Group       uint32    `json:"group"`
+	Selected    *bool     `json:"selected,omitempty"` // nil: not told, as of an event
+	Installed   *bool     `json:"installed,omitempty"`
+	Source      string    `json:"source,omitempty"` // who offers it, if not the kernel
+	Origin      uint32    `json:"origin,omitempty"`
+	Eligible    *bool     `json:"eligible,omitempty"`
+	Resolved    []nexthop `json:"resolved,omitempty"`
+	Why         string    `json:"why,omitempty"`
+	WaitsFor    string    `json:"waits_for,omitempty"`    // a link that is not there
+	NotExported string    `json:"not_exported,omitempty"` // why the kernel does not have it
 }
 
 type nexthop struct {
@@ -209,6 +217,7 @@ func newRoute(r *api.Route) *route {
 		out.Metrics = []metrics{{r.GetMtu()}}
 	}
 	if r.GetSource() != "kernel" && r.GetSource() != "" {
+		out.WaitsFor, out.NotExported = r.GetWaitsFor(), r.GetNotExported()
 		out.Source, out.Origin, out.Eligible = r.GetSource(), r.GetOrigin(), new(r.GetEligible())
 		out.Why, out.Resolved = r.GetWhy(), newHops(r.GetResolved(), r.GetDst())
 	}
@@ -322,6 +331,23 @@ func (r *route) hops() string {
 	return b.String()
 }
 
+// hopList are the next hops, also if there is one.
+func (r *route) hopList() []nexthop {
+	if r.Nexthops == nil && r.Dev+r.Gateway != "" || r.Via != nil {
+		return []nexthop{{Gateway: r.Gateway, Via: r.Via, Dev: r.Dev}}
+	}
+	return r.Nexthops
+}
+
+// hopsText names next hops: "via A dev D, via B dev E".
+func hopsText(hops []nexthop) string {
+	var all []string
+	for _, h := range hops {
+		all = append(all, hopText(h.Gateway, h.Via, h.Dev))
+	}
+	return strings.Join(all, ",")
+}
+
 func hopText(gw string, v *via, dev string) string {
 	s := ""
 	switch {
@@ -352,15 +378,25 @@ func (r *route) remarks() string {
 	}
 	if r.Source != "" {
 		all = append(all, "from "+r.Source)
+		if slices.ContainsFunc(r.hopList(), func(h nexthop) bool { return h.Dev == "" }) && len(r.Resolved) > 0 {
+			all = append(all, "leaves"+hopsText(r.Resolved))
+		}
 	}
 	switch {
 	case r.Selected == nil:
+	case r.Eligible != nil && !*r.Eligible && r.WaitsFor != "": // and nothing else is to be said
 	case r.Eligible != nil && !*r.Eligible:
 		all = append(all, r.Why)
 	case !*r.Selected:
 		all = append(all, "not the best of its prefix")
 	case !*r.Installed:
 		all = append(all, "not installed: Linux forwards")
+	}
+	if r.WaitsFor != "" {
+		all = append(all, "waits for "+r.WaitsFor)
+	}
+	if r.NotExported != "" {
+		all = append(all, "not in the kernel: "+r.NotExported)
 	}
 	if len(all) == 0 {
 		return ""

@@ -36,9 +36,9 @@ the Ethernet interfaces that forward (sysctl net.ipv4.conf.IF.forwarding,
 net.ipv6.conf.IF.forwarding) and match one of the globs of --ports; interfaces
 that come later too. What weft cannot do for a packet, Linux still does.
 
-A configuration file (--config) adds static routes and more: it is put into force
-when it is another one than it was last; else the configuration in force stays, with
-what 'weft config' and 'weft routes add' have made of it. See 'weft config --help'.
+A configuration file (--config) adds static routes, BGP and more. It is put into force
+if it has changed since it last was; if not, the configuration in force stays, with what
+'weft config' and 'weft routes add' have made of it. See 'weft config --help'.
 
 If a daemon was killed, what it left forwarding goes on, and run takes it over.`,
 		Example: `  sudo weft run
@@ -62,7 +62,7 @@ If a daemon was killed, what it left forwarding goes on, and run takes it over.`
 	f.BoolVar(&o.detach, "detach", false, "go on in the background; returns when packets are forwarded")
 	f.StringVar(&o.log, "log", "", "append the log to `FILE` (default: stderr)")
 	f.StringVar(&o.config, "config", "", "configuration `FILE` (default: /etc/weft/weft.yaml if it is there and -n is not)")
-	f.StringVar(&o.mode, "mode", "auto", "how to take packets from ports: auto, native, generic or tc")
+	f.StringVar(&o.mode, "mode", "auto", "`MODE`, how to take packets from ports: auto, native, generic or tc")
 	f.IntVar(&o.fibSize, "fib-size", 0, "at most `MIB` for the FIB; Linux forwards what does not fit (default: 512)")
 	f.StringVar(&o.fpm, "fpm", "", "take routes from FRR's zebra (-M dplane_fpm_nl) on `ADDRESS`, like 127.0.0.1:2620")
 	f.BoolVar(&o.fpmAck, "fpm-acknowledge", true, "tell FRR which routes packets find (FRR 8.5 and later listen)")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,8 +13,8 @@ func newCompletionCommand(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use: "completion bash|zsh|fish", Short: "Print the completion script of a shell",
 		Long: `Prints a script that lets the shell complete weft's commands, keywords, ports,
-reasons and prefixes, with descriptions. What the daemon knows is asked for with
-200 ms to answer.`,
+reasons, prefixes and BGP's neighbors, with descriptions. What the daemon knows is
+asked of it each time; it has 200 ms to answer.`,
 		Example: `  source <(weft completion bash)
   weft completion zsh > "${fpath[1]}/_weft"
   weft completion fish > ~/.config/fish/completions/weft.fish`,
@@ -56,10 +57,13 @@ func newManCommand(root *cobra.Command) *cobra.Command {
 	}
 }
 
+// beforeIndented is the end of a line of text that indented ones follow.
+var beforeIndented = regexp.MustCompile(`(?m)^(\S.*:)\n  `)
+
 // preformat makes indented lines of descriptions code, so that manual pages
 // keep them as they are.
 func preformat(cmd *cobra.Command) {
-	cmd.Long = strings.ReplaceAll(strings.ReplaceAll(cmd.Long, ":\n  ", ":\n\n  "), "\n  ", "\n\t")
+	cmd.Long = strings.ReplaceAll(beforeIndented.ReplaceAllString(cmd.Long, "$1\n\n  "), "\n  ", "\n\t")
 	for _, c := range cmd.Commands() {
 		preformat(c)
 	}

@@ -16,8 +16,9 @@ import (
 const staticLong = `Static routes belong to the configuration that is in force: the change is kept, and
 'weft config rollback' takes it back. The words are those of 'ip route':
 
-  PREFIX via ADDR [dev D] [weight N]            one next hop
-  PREFIX nexthop via ADDR [dev D] [weight N] nexthop ...   several
+  PREFIX via ADDR [dev D]                       one next hop
+  PREFIX nexthop via ADDR [dev D] [weight N] nexthop via ADDR ...
+                                                several
   PREFIX dev D                                  attached
   PREFIX group NAME                             one of the file's nexthop_groups
   blackhole|unreachable|prohibit PREFIX         no next hop

@@ -16,8 +16,8 @@ func newStatusCommand(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use: "status", Short: "Tell what runs, and whether all is well",
 		Long: `Tells on one screen what the daemon does: since when, on which ports, with how
-many routes, and how it follows the kernel. What is not as it should be stands
-first, with the command that mends it.
+many routes, how it follows the kernel, and where else routes come from. What is not
+as it should be stands first, with the command that mends it.
 
 The exit code is 4 when no daemon answers, and 3 when packets are unaccounted:
 Linux has received them by a port, and weft has counted them nowhere.`,
@@ -49,6 +49,10 @@ type routerStatus struct {
 	Netlink     netlinkStatus `json:"netlink"`
 	Program     programStatus `json:"program"`
 	FPM         *fpmStatus    `json:"fpm,omitempty"` // none: it takes no routes from FRR
+	BGP         *bgpBrief     `json:"bgp,omitempty"` // none: it is not configured
+	Export      *exportStatus `json:"export,omitempty"`
+	Waiting     []waiting     `json:"waiting"` // of the configuration; the first of them
+	WaitingAll  uint64        `json:"waiting_count"`
 	Trouble     []string      `json:"trouble"`
 }
 
@@ -65,6 +69,60 @@ type fibStatus struct {
 	Unresolved   uint64 `json:"unresolved"`
 	Parked       uint64 `json:"parked"`
 	Exported     uint64 `json:"exported"`
+}
+
+// bgpBrief says in short what BGP does.
+type bgpBrief struct {
+	AS          uint32            `json:"as"`
+	RouterID    string            `json:"router_id"`
+	Neighbors   uint64            `json:"neighbors"`
+	Established uint64            `json:"established"`
+	Restarting  bool              `json:"restarting"`
+	Prefixes    map[string]uint64 `json:"prefixes"` // by family
+	Installed   uint64            `json:"installed"`
+	Refused     uint64            `json:"refused"`
+	Pending     uint64            `json:"pending"`
+}
+
+func newBGPBrief(b *api.BGPStatus) *bgpBrief {
+	if b == nil {
+		return nil
+	}
+	out := &bgpBrief{
+		b.GetAs(), b.GetRouterId(), b.GetNeighbors(), b.GetEstablished(), b.GetRestarting(), map[string]uint64{},
+		b.GetInstalled(), b.GetRefused(), b.GetPending(),
+	}
+	for _, t := range b.GetTables() {
+		out.Prefixes[t.GetFamily()] = t.GetPrefixes()
+	}
+	return out
+}
+
+func (b *bgpBrief) String() string {
+	text := fmt.Sprintf("AS %d, %d of %s established; %d IPv4 and %d IPv6 prefixes", b.AS, b.Established, count(b.Neighbors, "neighbor"),
+		b.Prefixes[bgpFamilies[0].name], b.Prefixes[bgpFamilies[1].name])
+	if b.Pending > 0 {
+		text += fmt.Sprintf(", %d pending", b.Pending)
+	}
+	if b.Restarting {
+		text += "; restarting: the routes of before stay until neighbors have sent theirs"
+	}
+	return text
+}
+
+// exportStatus says how far weft's own routes are in the kernel.
+type exportStatus struct {
+	Routes    uint64 `json:"routes"`
+	Pending   uint64 `json:"pending"`
+	Conflicts uint64 `json:"conflicts"`
+	Refused   uint64 `json:"refused"`
+	Changes   uint64 `json:"changes"`
+}
+
+// waiting is something of the configuration that cannot be in force yet.
+type waiting struct {
+	Thing string `json:"thing"`
+	For   string `json:"for"`
 }
 
 type netlinkStatus struct {
@@ -123,6 +181,8 @@ func (e *env) newStatus(s *api.Status, p *ports) *routerStatus {
 		Program: programStatus{g.GetId(), g.GetTag(), g.GetInstructions(), g.GetJitedBytes(), append([]string{}, g.GetFeatures()...)},
 	}
 	out.FPM = e.newFPMStatus(s.GetFpm())
+	out.BGP = newBGPBrief(s.GetBgp())
+	out.own(s)
 	for _, one := range p.Ports {
 		out.Ports = append(out.Ports, one.Ifname)
 	}
@@ -133,7 +193,45 @@ func (e *env) newStatus(s *api.Status, p *ports) *routerStatus {
 	return out
 }
 
-// troubles says why packets do not go by XDP.
+// own takes over how far the configuration's and weft's own routes are.
+func (s *routerStatus) own(m *api.Status) {
+	if x := m.GetExport(); x != nil {
+		s.Export = &exportStatus{x.GetRoutes(), x.GetPending(), x.GetConflicts(), x.GetRefused(), x.GetChanges()}
+	}
+	s.Waiting, s.WaitingAll = []waiting{}, m.GetWaitingCount()
+	for _, w := range m.GetWaiting() {
+		s.Waiting = append(s.Waiting, waiting{w.GetThing(), w.GetFor()})
+	}
+}
+
+// waitingInWords names some of what waits.
+func (s *routerStatus) waitingInWords() string {
+	const most = 3
+	var all []string
+	for _, w := range s.Waiting[:min(len(s.Waiting), most)] {
+		all = append(all, w.Thing+" for "+w.For)
+	}
+	if s.WaitingAll > most {
+		all = append(all, "...")
+	}
+	return fmt.Sprintf("%d: %s", s.WaitingAll, strings.Join(all, ", "))
+}
+
+// String says which of weft's own routes the kernel has.
+func (x *exportStatus) String() string {
+	text := "has " + count(x.Routes, "route") + " of weft's own"
+	for _, part := range []struct {
+		n    uint64
+		what string
+	}{{x.Conflicts, "in conflict with others'"}, {x.Refused, "refused"}, {x.Pending, "pending"}} {
+		if part.n > 0 {
+			text += fmt.Sprintf(", %d %s", part.n, part.what)
+		}
+	}
+	return text
+}
+
+// troubles says what is not as it should be.
 func (s *routerStatus) troubles() []string {
 	out := []string{}
 	switch s.State {
@@ -154,6 +252,13 @@ func (s *routerStatus) troubles() []string {
 			": it is tried again; the daemon's log has more")
 	default:
 		out = append(out, "NOT FORWARDING: state "+s.State+": see the daemon's log")
+	}
+	if s.BGP != nil && s.BGP.Established < s.BGP.Neighbors {
+		out = append(out, fmt.Sprintf("BGP: %d of %s established: 'weft bgp' tells why", s.BGP.Established, count(s.BGP.Neighbors, "neighbor")))
+	}
+	if x := s.Export; x != nil && x.Conflicts+x.Refused > 0 {
+		out = append(out, fmt.Sprintf("NOT IN THE KERNEL: %s of weft's own, which packets that Linux forwards do not follow: 'weft routes --all' tells why",
+			count(x.Conflicts+x.Refused, "route")))
 	}
 	return out
 }
@@ -187,6 +292,15 @@ func (s *routerStatus) print(w io.Writer, p *ports) error {
 	line("netlink", "%s; %s, the last took %s; %s", count(n.Changes, "change"), count(n.Syncs, "sync"), short(time.Duration(n.LastSync)), n.losses())
 	if s.FPM != nil {
 		line("fpm", "%s", s.FPM)
+	}
+	if s.BGP != nil {
+		line("bgp", "%s", s.BGP)
+	}
+	if x := s.Export; x != nil && x.Routes+x.Pending+x.Conflicts+x.Refused > 0 {
+		line("kernel", "%s", x)
+	}
+	if s.WaitingAll > 0 {
+		line("waiting", "%s", s.waitingInWords())
 	}
 	line("program", "id %d tag %s, %s, %d bytes of machine code", g.ID, g.Tag, count(g.Instructions, "instruction"), g.JITedBytes)
 	features := strings.Join(g.Features, ", ")

@@ -59,6 +59,9 @@ func (ws *words) parse(args []string) error {
 		if w != nil {
 			name = w.name
 		}
+		if near := spell.Nearest(args[i], ws.names()); seen[name] && w == nil && near != "" {
+			return usage(args[i]+": unexpected", "did you mean "+near+"?")
+		}
 		if seen[name] && name != "" {
 			return usagef("%s: %s is given twice", args[i], name)
 		}

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"weft/control/bgp"
 	"weft/control/config"
 )
 
@@ -26,7 +27,7 @@ func (s *Server) GetConfig(_ context.Context, q *GetConfigRequest) (*Configurati
 			return nil, configError(err)
 		}
 	}
-	return &Configuration{Text: string(c.YAML()), Generation: number}, nil
+	return &Configuration{Text: string(c.Shown().YAML()), Generation: number}, nil
 }
 
 // PlanConfig implements RouterServer.
@@ -150,7 +151,7 @@ func configError(err error) error {
 		code = codes.NotFound
 	case errors.Is(err, config.ErrChanged):
 		code = codes.Aborted
-	case errors.Is(err, config.ErrLoading):
+	case errors.Is(err, config.ErrLoading), errors.Is(err, bgp.ErrConfig):
 		code = codes.FailedPrecondition
 	case errors.Is(err, config.ErrThere):
 		code = codes.AlreadyExists

@@ -33,6 +33,8 @@ var requests = map[string]func() proto.Message{
 	"Stop": func() proto.Message { return new(StopRequest) }, "GetConfig": func() proto.Message { return new(GetConfigRequest) },
 	"PlanConfig": func() proto.Message { return new(PlanConfigRequest) }, "ApplyConfig": func() proto.Message { return new(ApplyConfigRequest) },
 	"ConfirmConfig": func() proto.Message { return new(ConfirmConfigRequest) }, "RollbackConfig": func() proto.Message { return new(RollbackConfigRequest) },
+	"ListBGPNeighbors": func() proto.Message { return new(BGPNeighborsRequest) }, "ListBGPPaths": func() proto.Message { return new(BGPPathsRequest) },
+	"ClearBGP":        func() proto.Message { return new(ClearBGPRequest) },
 	"ListGenerations": func() proto.Message { return new(GenerationsRequest) }, "ChangeRoute": func() proto.Message { return new(ChangeRouteRequest) },
 }
 
@@ -43,7 +45,7 @@ func FuzzRequests(f *testing.F) {
 	stopped := make(chan struct{})
 	close(stopped)
 	w.config.Stop, w.config.Stopped = func() {}, stopped // it answers, and goes on
-	w.config.Configuration = configStore(f, &taken{})
+	w.config.Configuration, w.config.BGP = configStore(f, &taken{}), &fakeBGP{paths: 3}
 	conn, err := grpc.NewClient("unix://"+w.socket, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.ForceCodec(raw{})))
 	if err != nil {
 		f.Fatal(err)

@@ -32,7 +32,8 @@ func (s *Server) Lookup(ctx context.Context, q *LookupRequest) (*LookupReply, er
 		Iif: validUTF8(p.port.Name), Src: p.src.String(), Mode: string(p.port.Mode), Packet: frame, Result: result.Packet,
 		Nanoseconds: result.Took.Nanoseconds(),
 	}
-	if err := s.do(ctx, func(r *rib.RIB) { s.explain(reply, r, p, &result) }); err != nil {
+	waiting := s.waitingRoutes()
+	if err := s.do(ctx, func(r *rib.RIB) { s.explain(reply, r, p, &result, waiting) }); err != nil {
 		return nil, err
 	}
 	reply.Kernel = askKernel(p, reply)
@@ -40,7 +41,7 @@ func (s *Server) Lookup(ctx context.Context, q *LookupRequest) (*LookupReply, er
 }
 
 // explain tells what the image says of the packet's destination.
-func (s *Server) explain(reply *LookupReply, r *rib.RIB, p *probe, result *dataplane.Result) {
+func (s *Server) explain(reply *LookupReply, r *rib.RIB, p *probe, result *dataplane.Result, waiting waitingRoutes) {
 	im := r.Image()
 	reply.Generation = im.Generation()
 	t, err := im.Table(p.port.VRF)
@@ -55,10 +56,9 @@ func (s *Server) explain(reply *LookupReply, r *rib.RIB, p *probe, result *datap
 	}
 	if x.Prefix.IsValid() {
 		reply.Prefix = x.Prefix.String()
-		for _, route := range r.At(rib.KeyOf(p.port.VRF, x.Prefix)) {
-			shown := showRoute(r, &route)
-			reply.Candidates = append(reply.Candidates, shown)
-			if reply.Route == nil && route.Selected {
+		reply.Candidates = s.routesTo(r, rib.KeyOf(p.port.VRF, x.Prefix), waiting)
+		for _, shown := range slices.Backward(reply.Candidates) {
+			if shown.Selected {
 				reply.Route = shown
 			}
 		}

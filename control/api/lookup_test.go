@@ -220,7 +220,7 @@ func TestLookupOfSeveralSources(t *testing.T) {
 		told = append(told, fmt.Sprintf("%s %s %d %v %v: %s", c.Source, c.Protocol, c.Metric, c.Eligible, c.Selected, c.Why))
 	}
 	want := "static 119 1 false false: no route leads to gateway 192.0.2.1\n" +
-		"bgp 119 20 true true: preference 20, the next has 100\n" +
+		"bgp bgp 20 true true: preference 20, the next has 100\n" +
 		"kernel boot 100 true false: preference 100, the best has 20"
 	if all := strings.Join(told, "\n"); all != want {
 		t.Errorf("candidates\n%s\nwant\n%s", all, want)
@@ -228,7 +228,7 @@ func TestLookupOfSeveralSources(t *testing.T) {
 	if got.Route == nil || got.Route.Source != "bgp" || got.Dev != "port2" || got.Gateway != "10.0.2.2" || len(got.Route.Resolved) != 1 {
 		t.Errorf("route %v, dev %s, gateway %s", got.Route, got.Dev, got.Gateway)
 	}
-	if all := w.routes(&RoutesRequest{Prefix: "10.8.0.0/16"}); len(all) != 1 || all[0].Source != "bgp" || !all[0].Installed {
+	if all := w.routes(&RoutesRequest{Prefix: "10.8.0.0/16"}); len(all) != 1 || all[0].Source != "bgp" || all[0].Protocol != "bgp" || !all[0].Installed {
 		t.Errorf("%v", all)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 
 	"weft/control/kernel"
@@ -29,8 +30,10 @@ func (s *Server) ListRoutes(q *RoutesRequest, stream grpc.ServerStreamingServer[
 	}
 	// The keys are taken at once, which costs 24 MB for a million; what they lead to is read as it is sent.
 	var keys []rib.Key
+	waiting := s.waitingRoutes()
 	if err := s.do(stream.Context(), func(r *rib.RIB) {
-		keys = r.Keys(func(k rib.Key) bool { return q.takes(k, within) })
+		takes := func(k rib.Key) bool { return q.takes(k, within) }
+		keys = append(r.Keys(takes), waiting.absent(r, takes)...)
 	}); err != nil {
 		return err
 	}
@@ -41,8 +44,8 @@ func (s *Server) ListRoutes(q *RoutesRequest, stream grpc.ServerStreamingServer[
 		batch := &Routes{}
 		if err := s.do(stream.Context(), func(r *rib.RIB) {
 			for _, k := range keys[:n] {
-				for _, route := range r.At(k) {
-					if one := showRoute(r, &route); q.wants(&route, one) && (q.Limit == 0 || sent < q.Limit) {
+				for _, one := range s.routesTo(r, k, waiting) {
+					if q.wants(one) && (q.Limit == 0 || sent < q.Limit) {
 						batch.Routes = append(batch.Routes, one)
 						sent++
 					}
@@ -84,9 +87,9 @@ func (q *RoutesRequest) takes(k rib.Key, within netip.Prefix) bool {
 }
 
 // wants decides by the route.
-func (q *RoutesRequest) wants(route *rib.Candidate, shown *Route) bool {
+func (q *RoutesRequest) wants(shown *Route) bool {
 	switch {
-	case !q.All && (!route.Selected || route.Local),
+	case !q.All && (!shown.Selected || shown.Table == tableLocal),
 		q.Protocol != "" && q.Protocol != shown.Protocol,
 		q.Type != "" && q.Type != shown.Type:
 		return false
@@ -102,6 +105,9 @@ func showRoute(r *rib.RIB, route *rib.Candidate) *Route {
 		Type: typeName(route.Type), Protocol: protocolName(route.Protocol), Scope: scopeName(route.Scope),
 		Metric: route.Metric, Nhid: route.NextHop, Mtu: route.MTU, Group: uint32(route.Group),
 		Selected: route.Selected, Installed: route.Installed,
+	}
+	if route.Offered == rib.BGP {
+		out.Protocol = protocolName(unix.RTPROT_BGP) // the kernel has it with weft's own
 	}
 	out.Source, out.Origin, out.Eligible, out.Why = route.Offered.String(), route.Origin, route.Eligible, route.Why
 	if route.Local {

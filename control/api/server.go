@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -17,12 +18,14 @@ import (
 
 	"weft/control"
 	"weft/control/config"
+	"weft/control/export"
 	"weft/control/ports"
 	"weft/control/rib"
+	"weft/control/static"
 	"weft/dataplane"
 )
 
-// Config is what a Server answers from. All of it is needed.
+// Config is what a Server answers from. All of it is needed but where it says so.
 type Config struct {
 	Follower      *control.Follower
 	Configuration *config.Store
@@ -32,6 +35,11 @@ type Config struct {
 	Program       func() (*Program, error) // that forwards now
 	Degraded      func() string            // why it is not the one that the ports need; "": it is
 	FPM           func() *FPM              // nil: there is none
+	Exporter      *export.Exporter         // nil: weft's own routes are not programmed into the kernel
+	Static        *static.Source           // nil: there is none
+	BGP           BGP                      // nil: there is none
+	BGPConfig     func() *config.BGP       // in force; nil: not known
+	Log           *slog.Logger             // nil: none
 	Stop          func()                   // ends the daemon and gives the ports back; it does not wait
 	Stopped       <-chan struct{}          // closed when that is done
 }
@@ -58,13 +66,17 @@ type Server struct {
 // NewServer makes a Server. The methods of Config.Follower's owner that it has
 // for events are Observe and Note.
 func NewServer(c Config) *Server {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
 	s := &Server{config: c, seen: newSeen(c.Engine)}
 	s.serveGRPC()
 	return s
 }
 
 func (s *Server) serveGRPC() {
-	s.grpc = grpc.NewServer(grpc.MaxRecvMsgSize(maxRequest), grpc.Creds(peers{insecure.NewCredentials()}))
+	s.grpc = grpc.NewServer(grpc.MaxRecvMsgSize(maxRequest), grpc.Creds(peers{insecure.NewCredentials()}),
+		grpc.UnaryInterceptor(s.recoverUnary), grpc.StreamInterceptor(s.recoverStream))
 	RegisterRouterServer(s.grpc, s)
 }
 
@@ -117,9 +129,18 @@ func (s *Server) end() {
 // lastAnswers is how long answers may take when the daemon ends.
 const lastAnswers = 2 * time.Second
 
-// do calls fn with the RIB.
+// do calls fn with the RIB, which fn only reads. A panic of fn is one of the caller,
+// not of the goroutine that owns the RIB.
 func (s *Server) do(ctx context.Context, fn func(*rib.RIB)) error {
-	return ended(s.config.Follower.Do(ctx, fn))
+	var p *panicked
+	err := s.config.Follower.Do(ctx, func(r *rib.RIB) {
+		defer func() { p = caught(recover()) }()
+		fn(r)
+	})
+	if p != nil {
+		panic(p)
+	}
+	return ended(err)
 }
 
 // ended makes a status of the error of a Follower.

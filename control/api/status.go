@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"weft/control/bgp"
 	"weft/control/fpm"
 	"weft/control/rib"
 )
@@ -41,6 +42,11 @@ func (s *Server) GetStatus(ctx context.Context, _ *StatusRequest) (*Status, erro
 	}
 	if s.config.FPM != nil {
 		st.Fpm = s.config.FPM()
+	}
+	s.describeOwn(st)
+	var err error
+	if st.Bgp, err = s.bgpStatus(); err != nil && !errors.Is(err, bgp.ErrNoBGP) {
+		return nil, bgpError(err)
 	}
 	counts, err := s.config.Follower.Counts(ctx)
 	if err != nil {

@@ -74,10 +74,14 @@ type Status struct {
 	Fib           *FIB                   `protobuf:"bytes,9,opt,name=fib,proto3" json:"fib,omitempty"`
 	Netlink       *Netlink               `protobuf:"bytes,10,opt,name=netlink,proto3" json:"netlink,omitempty"`
 	Program       *Program               `protobuf:"bytes,11,opt,name=program,proto3" json:"program,omitempty"`
-	Memory        uint64                 `protobuf:"varint,12,opt,name=memory,proto3" json:"memory,omitempty"`           // of the process, resident, bytes
-	Unaccounted   uint64                 `protobuf:"varint,13,opt,name=unaccounted,proto3" json:"unaccounted,omitempty"` // of all ports
-	Degraded      string                 `protobuf:"bytes,14,opt,name=degraded,proto3" json:"degraded,omitempty"`        // why it does not forward as the ports need; "": it does
-	Fpm           *FPM                   `protobuf:"bytes,15,opt,name=fpm,proto3" json:"fpm,omitempty"`                  // none: it takes no routes from FRR
+	Memory        uint64                 `protobuf:"varint,12,opt,name=memory,proto3" json:"memory,omitempty"`                                 // of the process, resident, bytes
+	Unaccounted   uint64                 `protobuf:"varint,13,opt,name=unaccounted,proto3" json:"unaccounted,omitempty"`                       // of all ports
+	Degraded      string                 `protobuf:"bytes,14,opt,name=degraded,proto3" json:"degraded,omitempty"`                              // why it does not forward as the ports need; "": it does
+	Fpm           *FPM                   `protobuf:"bytes,15,opt,name=fpm,proto3" json:"fpm,omitempty"`                                        // none: it takes no routes from FRR
+	Export        *Export                `protobuf:"bytes,16,opt,name=export,proto3" json:"export,omitempty"`                                  // none: weft has no routes of its own
+	Waiting       []*Waiting             `protobuf:"bytes,17,rep,name=waiting,proto3" json:"waiting,omitempty"`                                // of the configuration; the first of them
+	WaitingCount  uint64                 `protobuf:"varint,18,opt,name=waiting_count,json=waitingCount,proto3" json:"waiting_count,omitempty"` // all of them
+	Bgp           *BGPStatus             `protobuf:"bytes,19,opt,name=bgp,proto3" json:"bgp,omitempty"`                                        // none: the configuration has no BGP
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -217,6 +221,164 @@ func (x *Status) GetFpm() *FPM {
 	return nil
 }
 
+func (x *Status) GetExport() *Export {
+	if x != nil {
+		return x.Export
+	}
+	return nil
+}
+
+func (x *Status) GetWaiting() []*Waiting {
+	if x != nil {
+		return x.Waiting
+	}
+	return nil
+}
+
+func (x *Status) GetWaitingCount() uint64 {
+	if x != nil {
+		return x.WaitingCount
+	}
+	return 0
+}
+
+func (x *Status) GetBgp() *BGPStatus {
+	if x != nil {
+		return x.Bgp
+	}
+	return nil
+}
+
+// Export says how far weft's own routes are in the kernel.
+type Export struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Routes        uint64                 `protobuf:"varint,1,opt,name=routes,proto3" json:"routes,omitempty"`       // that the kernel has
+	Pending       uint64                 `protobuf:"varint,2,opt,name=pending,proto3" json:"pending,omitempty"`     // changes that are not made yet, and those that were refused
+	Conflicts     uint64                 `protobuf:"varint,3,opt,name=conflicts,proto3" json:"conflicts,omitempty"` // routes that it does not have, for others have one of that metric
+	Refused       uint64                 `protobuf:"varint,4,opt,name=refused,proto3" json:"refused,omitempty"`     // routes that it refuses for another reason
+	Changes       uint64                 `protobuf:"varint,5,opt,name=changes,proto3" json:"changes,omitempty"`     // that were sent
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Export) Reset() {
+	*x = Export{}
+	mi := &file_weft_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Export) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Export) ProtoMessage() {}
+
+func (x *Export) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Export.ProtoReflect.Descriptor instead.
+func (*Export) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Export) GetRoutes() uint64 {
+	if x != nil {
+		return x.Routes
+	}
+	return 0
+}
+
+func (x *Export) GetPending() uint64 {
+	if x != nil {
+		return x.Pending
+	}
+	return 0
+}
+
+func (x *Export) GetConflicts() uint64 {
+	if x != nil {
+		return x.Conflicts
+	}
+	return 0
+}
+
+func (x *Export) GetRefused() uint64 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+func (x *Export) GetChanges() uint64 {
+	if x != nil {
+		return x.Changes
+	}
+	return 0
+}
+
+// Waiting is something of the configuration that cannot be in force yet.
+type Waiting struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Thing         string                 `protobuf:"bytes,1,opt,name=thing,proto3" json:"thing,omitempty"` // "route 10.0.0.0/8 dev eth7"
+	For           string                 `protobuf:"bytes,2,opt,name=for,proto3" json:"for,omitempty"`     // "interface eth7"
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Waiting) Reset() {
+	*x = Waiting{}
+	mi := &file_weft_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Waiting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Waiting) ProtoMessage() {}
+
+func (x *Waiting) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Waiting.ProtoReflect.Descriptor instead.
+func (*Waiting) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Waiting) GetThing() string {
+	if x != nil {
+		return x.Thing
+	}
+	return ""
+}
+
+func (x *Waiting) GetFor() string {
+	if x != nil {
+		return x.For
+	}
+	return ""
+}
+
 // FPM is the server that FRR's zebra connects to.
 type FPM struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -244,7 +406,7 @@ type FPM struct {
 
 func (x *FPM) Reset() {
 	*x = FPM{}
-	mi := &file_weft_proto_msgTypes[2]
+	mi := &file_weft_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -256,7 +418,7 @@ func (x *FPM) String() string {
 func (*FPM) ProtoMessage() {}
 
 func (x *FPM) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[2]
+	mi := &file_weft_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -269,7 +431,7 @@ func (x *FPM) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FPM.ProtoReflect.Descriptor instead.
 func (*FPM) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{2}
+	return file_weft_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *FPM) GetAddress() string {
@@ -418,7 +580,7 @@ type FIB struct {
 
 func (x *FIB) Reset() {
 	*x = FIB{}
-	mi := &file_weft_proto_msgTypes[3]
+	mi := &file_weft_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -430,7 +592,7 @@ func (x *FIB) String() string {
 func (*FIB) ProtoMessage() {}
 
 func (x *FIB) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[3]
+	mi := &file_weft_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -443,7 +605,7 @@ func (x *FIB) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FIB.ProtoReflect.Descriptor instead.
 func (*FIB) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{3}
+	return file_weft_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *FIB) GetSize() uint64 {
@@ -545,7 +707,7 @@ type Netlink struct {
 
 func (x *Netlink) Reset() {
 	*x = Netlink{}
-	mi := &file_weft_proto_msgTypes[4]
+	mi := &file_weft_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -557,7 +719,7 @@ func (x *Netlink) String() string {
 func (*Netlink) ProtoMessage() {}
 
 func (x *Netlink) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[4]
+	mi := &file_weft_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -570,7 +732,7 @@ func (x *Netlink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Netlink.ProtoReflect.Descriptor instead.
 func (*Netlink) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{4}
+	return file_weft_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Netlink) GetChanges() uint64 {
@@ -635,7 +797,7 @@ type Program struct {
 
 func (x *Program) Reset() {
 	*x = Program{}
-	mi := &file_weft_proto_msgTypes[5]
+	mi := &file_weft_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -647,7 +809,7 @@ func (x *Program) String() string {
 func (*Program) ProtoMessage() {}
 
 func (x *Program) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[5]
+	mi := &file_weft_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -660,7 +822,7 @@ func (x *Program) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Program.ProtoReflect.Descriptor instead.
 func (*Program) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{5}
+	return file_weft_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Program) GetId() uint32 {
@@ -706,7 +868,7 @@ type PortsRequest struct {
 
 func (x *PortsRequest) Reset() {
 	*x = PortsRequest{}
-	mi := &file_weft_proto_msgTypes[6]
+	mi := &file_weft_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -718,7 +880,7 @@ func (x *PortsRequest) String() string {
 func (*PortsRequest) ProtoMessage() {}
 
 func (x *PortsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[6]
+	mi := &file_weft_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -731,7 +893,7 @@ func (x *PortsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PortsRequest.ProtoReflect.Descriptor instead.
 func (*PortsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{6}
+	return file_weft_proto_rawDescGZIP(), []int{8}
 }
 
 type Ports struct {
@@ -744,7 +906,7 @@ type Ports struct {
 
 func (x *Ports) Reset() {
 	*x = Ports{}
-	mi := &file_weft_proto_msgTypes[7]
+	mi := &file_weft_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -756,7 +918,7 @@ func (x *Ports) String() string {
 func (*Ports) ProtoMessage() {}
 
 func (x *Ports) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[7]
+	mi := &file_weft_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -769,7 +931,7 @@ func (x *Ports) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ports.ProtoReflect.Descriptor instead.
 func (*Ports) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{7}
+	return file_weft_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Ports) GetPorts() []*Port {
@@ -813,7 +975,7 @@ type Port struct {
 
 func (x *Port) Reset() {
 	*x = Port{}
-	mi := &file_weft_proto_msgTypes[8]
+	mi := &file_weft_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -825,7 +987,7 @@ func (x *Port) String() string {
 func (*Port) ProtoMessage() {}
 
 func (x *Port) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[8]
+	mi := &file_weft_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -838,7 +1000,7 @@ func (x *Port) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Port.ProtoReflect.Descriptor instead.
 func (*Port) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{8}
+	return file_weft_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Port) GetNumber() uint32 {
@@ -987,7 +1149,7 @@ type Counter struct {
 
 func (x *Counter) Reset() {
 	*x = Counter{}
-	mi := &file_weft_proto_msgTypes[9]
+	mi := &file_weft_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -999,7 +1161,7 @@ func (x *Counter) String() string {
 func (*Counter) ProtoMessage() {}
 
 func (x *Counter) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[9]
+	mi := &file_weft_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1012,7 +1174,7 @@ func (x *Counter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counter.ProtoReflect.Descriptor instead.
 func (*Counter) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{9}
+	return file_weft_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Counter) GetReason() string {
@@ -1061,7 +1223,7 @@ type Refused struct {
 
 func (x *Refused) Reset() {
 	*x = Refused{}
-	mi := &file_weft_proto_msgTypes[10]
+	mi := &file_weft_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1073,7 +1235,7 @@ func (x *Refused) String() string {
 func (*Refused) ProtoMessage() {}
 
 func (x *Refused) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[10]
+	mi := &file_weft_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1086,7 +1248,7 @@ func (x *Refused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refused.ProtoReflect.Descriptor instead.
 func (*Refused) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{10}
+	return file_weft_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Refused) GetDev() string {
@@ -1120,7 +1282,7 @@ type RoutesRequest struct {
 
 func (x *RoutesRequest) Reset() {
 	*x = RoutesRequest{}
-	mi := &file_weft_proto_msgTypes[11]
+	mi := &file_weft_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1132,7 +1294,7 @@ func (x *RoutesRequest) String() string {
 func (*RoutesRequest) ProtoMessage() {}
 
 func (x *RoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[11]
+	mi := &file_weft_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1145,7 +1307,7 @@ func (x *RoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoutesRequest.ProtoReflect.Descriptor instead.
 func (*RoutesRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{11}
+	return file_weft_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RoutesRequest) GetFamily() uint32 {
@@ -1220,7 +1382,7 @@ type Routes struct {
 
 func (x *Routes) Reset() {
 	*x = Routes{}
-	mi := &file_weft_proto_msgTypes[12]
+	mi := &file_weft_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1232,7 +1394,7 @@ func (x *Routes) String() string {
 func (*Routes) ProtoMessage() {}
 
 func (x *Routes) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[12]
+	mi := &file_weft_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1245,7 +1407,7 @@ func (x *Routes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Routes.ProtoReflect.Descriptor instead.
 func (*Routes) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{12}
+	return file_weft_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Routes) GetRoutes() []*Route {
@@ -1268,21 +1430,23 @@ type Route struct {
 	Mtu           uint32                 `protobuf:"varint,9,opt,name=mtu,proto3" json:"mtu,omitempty"`
 	Nexthops      []*NextHop             `protobuf:"bytes,10,rep,name=nexthops,proto3" json:"nexthops,omitempty"`
 	Group         uint32                 `protobuf:"varint,11,opt,name=group,proto3" json:"group,omitempty"`
-	Selected      bool                   `protobuf:"varint,12,opt,name=selected,proto3" json:"selected,omitempty"`   // the best of its prefix
-	Installed     bool                   `protobuf:"varint,13,opt,name=installed,proto3" json:"installed,omitempty"` // and in the image
-	Prefsrc       string                 `protobuf:"bytes,14,opt,name=prefsrc,proto3" json:"prefsrc,omitempty"`      // source of the kernel's own packets, "": any
-	Source        string                 `protobuf:"bytes,15,opt,name=source,proto3" json:"source,omitempty"`        // who offers it: "kernel", "fpm", "static", "bgp"
-	Origin        uint32                 `protobuf:"varint,16,opt,name=origin,proto3" json:"origin,omitempty"`       // tells routes of one source apart; not of the kernel
-	Eligible      bool                   `protobuf:"varint,17,opt,name=eligible,proto3" json:"eligible,omitempty"`   // it leads somewhere; routes of the kernel always count so
-	Why           string                 `protobuf:"bytes,18,opt,name=why,proto3" json:"why,omitempty"`              // it was chosen, or was not
-	Resolved      []*NextHop             `protobuf:"bytes,19,rep,name=resolved,proto3" json:"resolved,omitempty"`    // what the next hops come to; not of the kernel
+	Selected      bool                   `protobuf:"varint,12,opt,name=selected,proto3" json:"selected,omitempty"`                         // the best of its prefix
+	Installed     bool                   `protobuf:"varint,13,opt,name=installed,proto3" json:"installed,omitempty"`                       // and in the image
+	Prefsrc       string                 `protobuf:"bytes,14,opt,name=prefsrc,proto3" json:"prefsrc,omitempty"`                            // source of the kernel's own packets, "": any
+	Source        string                 `protobuf:"bytes,15,opt,name=source,proto3" json:"source,omitempty"`                              // who offers it: "kernel", "fpm", "static", "bgp"
+	Origin        uint32                 `protobuf:"varint,16,opt,name=origin,proto3" json:"origin,omitempty"`                             // tells routes of one source apart; not of the kernel
+	Eligible      bool                   `protobuf:"varint,17,opt,name=eligible,proto3" json:"eligible,omitempty"`                         // it leads somewhere; routes of the kernel always count so
+	Why           string                 `protobuf:"bytes,18,opt,name=why,proto3" json:"why,omitempty"`                                    // it was chosen, or was not
+	Resolved      []*NextHop             `protobuf:"bytes,19,rep,name=resolved,proto3" json:"resolved,omitempty"`                          // what the next hops come to; not of the kernel
+	NotExported   string                 `protobuf:"bytes,20,opt,name=not_exported,json=notExported,proto3" json:"not_exported,omitempty"` // of weft's own: why the kernel does not have it; "": it has, or is about to
+	WaitsFor      string                 `protobuf:"bytes,21,opt,name=waits_for,json=waitsFor,proto3" json:"waits_for,omitempty"`          // of a static route: a link that it names and that is not there; its other next hops may be in use
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_weft_proto_msgTypes[13]
+	mi := &file_weft_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1294,7 +1458,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[13]
+	mi := &file_weft_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1307,7 +1471,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{13}
+	return file_weft_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Route) GetDst() string {
@@ -1443,6 +1607,20 @@ func (x *Route) GetResolved() []*NextHop {
 	return nil
 }
 
+func (x *Route) GetNotExported() string {
+	if x != nil {
+		return x.NotExported
+	}
+	return ""
+}
+
+func (x *Route) GetWaitsFor() string {
+	if x != nil {
+		return x.WaitsFor
+	}
+	return ""
+}
+
 type NextHop struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Gateway       string                 `protobuf:"bytes,1,opt,name=gateway,proto3" json:"gateway,omitempty"` // "": attached
@@ -1454,7 +1632,7 @@ type NextHop struct {
 
 func (x *NextHop) Reset() {
 	*x = NextHop{}
-	mi := &file_weft_proto_msgTypes[14]
+	mi := &file_weft_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1466,7 +1644,7 @@ func (x *NextHop) String() string {
 func (*NextHop) ProtoMessage() {}
 
 func (x *NextHop) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[14]
+	mi := &file_weft_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1479,7 +1657,7 @@ func (x *NextHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NextHop.ProtoReflect.Descriptor instead.
 func (*NextHop) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{14}
+	return file_weft_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *NextHop) GetGateway() string {
@@ -1511,7 +1689,7 @@ type NeighborsRequest struct {
 
 func (x *NeighborsRequest) Reset() {
 	*x = NeighborsRequest{}
-	mi := &file_weft_proto_msgTypes[15]
+	mi := &file_weft_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1523,7 +1701,7 @@ func (x *NeighborsRequest) String() string {
 func (*NeighborsRequest) ProtoMessage() {}
 
 func (x *NeighborsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[15]
+	mi := &file_weft_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1536,7 +1714,7 @@ func (x *NeighborsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighborsRequest.ProtoReflect.Descriptor instead.
 func (*NeighborsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{15}
+	return file_weft_proto_rawDescGZIP(), []int{17}
 }
 
 type Neighbors struct {
@@ -1548,7 +1726,7 @@ type Neighbors struct {
 
 func (x *Neighbors) Reset() {
 	*x = Neighbors{}
-	mi := &file_weft_proto_msgTypes[16]
+	mi := &file_weft_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1560,7 +1738,7 @@ func (x *Neighbors) String() string {
 func (*Neighbors) ProtoMessage() {}
 
 func (x *Neighbors) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[16]
+	mi := &file_weft_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1573,7 +1751,7 @@ func (x *Neighbors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Neighbors.ProtoReflect.Descriptor instead.
 func (*Neighbors) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{16}
+	return file_weft_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Neighbors) GetNeighbors() []*Neighbor {
@@ -1596,7 +1774,7 @@ type Neighbor struct {
 
 func (x *Neighbor) Reset() {
 	*x = Neighbor{}
-	mi := &file_weft_proto_msgTypes[17]
+	mi := &file_weft_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1608,7 +1786,7 @@ func (x *Neighbor) String() string {
 func (*Neighbor) ProtoMessage() {}
 
 func (x *Neighbor) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[17]
+	mi := &file_weft_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1621,7 +1799,7 @@ func (x *Neighbor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Neighbor.ProtoReflect.Descriptor instead.
 func (*Neighbor) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{17}
+	return file_weft_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Neighbor) GetDst() string {
@@ -1668,7 +1846,7 @@ type GroupsRequest struct {
 
 func (x *GroupsRequest) Reset() {
 	*x = GroupsRequest{}
-	mi := &file_weft_proto_msgTypes[18]
+	mi := &file_weft_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1680,7 +1858,7 @@ func (x *GroupsRequest) String() string {
 func (*GroupsRequest) ProtoMessage() {}
 
 func (x *GroupsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[18]
+	mi := &file_weft_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1693,7 +1871,7 @@ func (x *GroupsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupsRequest.ProtoReflect.Descriptor instead.
 func (*GroupsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{18}
+	return file_weft_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GroupsRequest) GetId() uint32 {
@@ -1712,7 +1890,7 @@ type Groups struct {
 
 func (x *Groups) Reset() {
 	*x = Groups{}
-	mi := &file_weft_proto_msgTypes[19]
+	mi := &file_weft_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1724,7 +1902,7 @@ func (x *Groups) String() string {
 func (*Groups) ProtoMessage() {}
 
 func (x *Groups) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[19]
+	mi := &file_weft_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1737,7 +1915,7 @@ func (x *Groups) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Groups.ProtoReflect.Descriptor instead.
 func (*Groups) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{19}
+	return file_weft_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Groups) GetGroups() []*Group {
@@ -1762,7 +1940,7 @@ type Group struct {
 
 func (x *Group) Reset() {
 	*x = Group{}
-	mi := &file_weft_proto_msgTypes[20]
+	mi := &file_weft_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1774,7 +1952,7 @@ func (x *Group) String() string {
 func (*Group) ProtoMessage() {}
 
 func (x *Group) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[20]
+	mi := &file_weft_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1787,7 +1965,7 @@ func (x *Group) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Group.ProtoReflect.Descriptor instead.
 func (*Group) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{20}
+	return file_weft_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Group) GetId() uint32 {
@@ -1854,7 +2032,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_weft_proto_msgTypes[21]
+	mi := &file_weft_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1866,7 +2044,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[21]
+	mi := &file_weft_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1879,7 +2057,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{21}
+	return file_weft_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Member) GetAdjacency() uint32 {
@@ -1947,7 +2125,7 @@ type LookupRequest struct {
 
 func (x *LookupRequest) Reset() {
 	*x = LookupRequest{}
-	mi := &file_weft_proto_msgTypes[22]
+	mi := &file_weft_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1959,7 +2137,7 @@ func (x *LookupRequest) String() string {
 func (*LookupRequest) ProtoMessage() {}
 
 func (x *LookupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[22]
+	mi := &file_weft_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1972,7 +2150,7 @@ func (x *LookupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupRequest.ProtoReflect.Descriptor instead.
 func (*LookupRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{22}
+	return file_weft_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *LookupRequest) GetDst() string {
@@ -2062,7 +2240,7 @@ type LookupReply struct {
 
 func (x *LookupReply) Reset() {
 	*x = LookupReply{}
-	mi := &file_weft_proto_msgTypes[23]
+	mi := &file_weft_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2074,7 +2252,7 @@ func (x *LookupReply) String() string {
 func (*LookupReply) ProtoMessage() {}
 
 func (x *LookupReply) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[23]
+	mi := &file_weft_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2087,7 +2265,7 @@ func (x *LookupReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupReply.ProtoReflect.Descriptor instead.
 func (*LookupReply) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{23}
+	return file_weft_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *LookupReply) GetVerdict() string {
@@ -2264,7 +2442,7 @@ type Step struct {
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_weft_proto_msgTypes[24]
+	mi := &file_weft_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2276,7 +2454,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[24]
+	mi := &file_weft_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2289,7 +2467,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{24}
+	return file_weft_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Step) GetNode() string {
@@ -2342,7 +2520,7 @@ type KernelAnswer struct {
 
 func (x *KernelAnswer) Reset() {
 	*x = KernelAnswer{}
-	mi := &file_weft_proto_msgTypes[25]
+	mi := &file_weft_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2354,7 +2532,7 @@ func (x *KernelAnswer) String() string {
 func (*KernelAnswer) ProtoMessage() {}
 
 func (x *KernelAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[25]
+	mi := &file_weft_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2367,7 +2545,7 @@ func (x *KernelAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KernelAnswer.ProtoReflect.Descriptor instead.
 func (*KernelAnswer) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{25}
+	return file_weft_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *KernelAnswer) GetAgrees() bool {
@@ -2421,7 +2599,7 @@ type MonitorRequest struct {
 
 func (x *MonitorRequest) Reset() {
 	*x = MonitorRequest{}
-	mi := &file_weft_proto_msgTypes[26]
+	mi := &file_weft_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2433,7 +2611,7 @@ func (x *MonitorRequest) String() string {
 func (*MonitorRequest) ProtoMessage() {}
 
 func (x *MonitorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[26]
+	mi := &file_weft_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2446,7 +2624,7 @@ func (x *MonitorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonitorRequest.ProtoReflect.Descriptor instead.
 func (*MonitorRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{26}
+	return file_weft_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *MonitorRequest) GetKinds() []string {
@@ -2472,7 +2650,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_weft_proto_msgTypes[27]
+	mi := &file_weft_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2484,7 +2662,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[27]
+	mi := &file_weft_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2497,7 +2675,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{27}
+	return file_weft_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Event) GetTime() int64 {
@@ -2571,7 +2749,7 @@ type Link struct {
 
 func (x *Link) Reset() {
 	*x = Link{}
-	mi := &file_weft_proto_msgTypes[28]
+	mi := &file_weft_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2583,7 +2761,7 @@ func (x *Link) String() string {
 func (*Link) ProtoMessage() {}
 
 func (x *Link) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[28]
+	mi := &file_weft_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2596,7 +2774,7 @@ func (x *Link) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Link.ProtoReflect.Descriptor instead.
 func (*Link) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{28}
+	return file_weft_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Link) GetIfindex() uint32 {
@@ -2656,7 +2834,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_weft_proto_msgTypes[29]
+	mi := &file_weft_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2668,7 +2846,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[29]
+	mi := &file_weft_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2681,7 +2859,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{29}
+	return file_weft_proto_rawDescGZIP(), []int{31}
 }
 
 type VerifyReply struct {
@@ -2699,7 +2877,7 @@ type VerifyReply struct {
 
 func (x *VerifyReply) Reset() {
 	*x = VerifyReply{}
-	mi := &file_weft_proto_msgTypes[30]
+	mi := &file_weft_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2711,7 +2889,7 @@ func (x *VerifyReply) String() string {
 func (*VerifyReply) ProtoMessage() {}
 
 func (x *VerifyReply) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[30]
+	mi := &file_weft_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2724,7 +2902,7 @@ func (x *VerifyReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyReply.ProtoReflect.Descriptor instead.
 func (*VerifyReply) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{30}
+	return file_weft_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *VerifyReply) GetChecked() uint64 {
@@ -2789,7 +2967,7 @@ type Difference struct {
 
 func (x *Difference) Reset() {
 	*x = Difference{}
-	mi := &file_weft_proto_msgTypes[31]
+	mi := &file_weft_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2801,7 +2979,7 @@ func (x *Difference) String() string {
 func (*Difference) ProtoMessage() {}
 
 func (x *Difference) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[31]
+	mi := &file_weft_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2814,7 +2992,7 @@ func (x *Difference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Difference.ProtoReflect.Descriptor instead.
 func (*Difference) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{31}
+	return file_weft_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Difference) GetDst() string {
@@ -2860,7 +3038,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_weft_proto_msgTypes[32]
+	mi := &file_weft_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2872,7 +3050,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[32]
+	mi := &file_weft_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2885,7 +3063,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{32}
+	return file_weft_proto_rawDescGZIP(), []int{34}
 }
 
 type StopReply struct {
@@ -2896,7 +3074,7 @@ type StopReply struct {
 
 func (x *StopReply) Reset() {
 	*x = StopReply{}
-	mi := &file_weft_proto_msgTypes[33]
+	mi := &file_weft_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2908,7 +3086,7 @@ func (x *StopReply) String() string {
 func (*StopReply) ProtoMessage() {}
 
 func (x *StopReply) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[33]
+	mi := &file_weft_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2921,7 +3099,7 @@ func (x *StopReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopReply.ProtoReflect.Descriptor instead.
 func (*StopReply) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{33}
+	return file_weft_proto_rawDescGZIP(), []int{35}
 }
 
 type GetConfigRequest struct {
@@ -2933,7 +3111,7 @@ type GetConfigRequest struct {
 
 func (x *GetConfigRequest) Reset() {
 	*x = GetConfigRequest{}
-	mi := &file_weft_proto_msgTypes[34]
+	mi := &file_weft_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2945,7 +3123,7 @@ func (x *GetConfigRequest) String() string {
 func (*GetConfigRequest) ProtoMessage() {}
 
 func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[34]
+	mi := &file_weft_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2958,7 +3136,7 @@ func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigRequest.ProtoReflect.Descriptor instead.
 func (*GetConfigRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{34}
+	return file_weft_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *GetConfigRequest) GetGeneration() uint64 {
@@ -2978,7 +3156,7 @@ type Configuration struct {
 
 func (x *Configuration) Reset() {
 	*x = Configuration{}
-	mi := &file_weft_proto_msgTypes[35]
+	mi := &file_weft_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2990,7 +3168,7 @@ func (x *Configuration) String() string {
 func (*Configuration) ProtoMessage() {}
 
 func (x *Configuration) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[35]
+	mi := &file_weft_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3003,7 +3181,7 @@ func (x *Configuration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Configuration.ProtoReflect.Descriptor instead.
 func (*Configuration) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{35}
+	return file_weft_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Configuration) GetText() string {
@@ -3030,7 +3208,7 @@ type PlanConfigRequest struct {
 
 func (x *PlanConfigRequest) Reset() {
 	*x = PlanConfigRequest{}
-	mi := &file_weft_proto_msgTypes[36]
+	mi := &file_weft_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3042,7 +3220,7 @@ func (x *PlanConfigRequest) String() string {
 func (*PlanConfigRequest) ProtoMessage() {}
 
 func (x *PlanConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[36]
+	mi := &file_weft_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3055,7 +3233,7 @@ func (x *PlanConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanConfigRequest.ProtoReflect.Descriptor instead.
 func (*PlanConfigRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{36}
+	return file_weft_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *PlanConfigRequest) GetText() string {
@@ -3084,7 +3262,7 @@ type ConfigPlan struct {
 
 func (x *ConfigPlan) Reset() {
 	*x = ConfigPlan{}
-	mi := &file_weft_proto_msgTypes[37]
+	mi := &file_weft_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3096,7 +3274,7 @@ func (x *ConfigPlan) String() string {
 func (*ConfigPlan) ProtoMessage() {}
 
 func (x *ConfigPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[37]
+	mi := &file_weft_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3109,7 +3287,7 @@ func (x *ConfigPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigPlan.ProtoReflect.Descriptor instead.
 func (*ConfigPlan) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{37}
+	return file_weft_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ConfigPlan) GetChanges() []*ConfigChange {
@@ -3154,7 +3332,7 @@ type ConfigChange struct {
 
 func (x *ConfigChange) Reset() {
 	*x = ConfigChange{}
-	mi := &file_weft_proto_msgTypes[38]
+	mi := &file_weft_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3166,7 +3344,7 @@ func (x *ConfigChange) String() string {
 func (*ConfigChange) ProtoMessage() {}
 
 func (x *ConfigChange) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[38]
+	mi := &file_weft_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3179,7 +3357,7 @@ func (x *ConfigChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigChange.ProtoReflect.Descriptor instead.
 func (*ConfigChange) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{38}
+	return file_weft_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ConfigChange) GetOp() string {
@@ -3236,7 +3414,7 @@ type ApplyConfigRequest struct {
 
 func (x *ApplyConfigRequest) Reset() {
 	*x = ApplyConfigRequest{}
-	mi := &file_weft_proto_msgTypes[39]
+	mi := &file_weft_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3248,7 +3426,7 @@ func (x *ApplyConfigRequest) String() string {
 func (*ApplyConfigRequest) ProtoMessage() {}
 
 func (x *ApplyConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[39]
+	mi := &file_weft_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3261,7 +3439,7 @@ func (x *ApplyConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyConfigRequest.ProtoReflect.Descriptor instead.
 func (*ApplyConfigRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{39}
+	return file_weft_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ApplyConfigRequest) GetText() string {
@@ -3300,7 +3478,7 @@ type ConfirmConfigRequest struct {
 
 func (x *ConfirmConfigRequest) Reset() {
 	*x = ConfirmConfigRequest{}
-	mi := &file_weft_proto_msgTypes[40]
+	mi := &file_weft_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3312,7 +3490,7 @@ func (x *ConfirmConfigRequest) String() string {
 func (*ConfirmConfigRequest) ProtoMessage() {}
 
 func (x *ConfirmConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[40]
+	mi := &file_weft_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3325,7 +3503,7 @@ func (x *ConfirmConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmConfigRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmConfigRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{40}
+	return file_weft_proto_rawDescGZIP(), []int{42}
 }
 
 type ConfirmConfigReply struct {
@@ -3337,7 +3515,7 @@ type ConfirmConfigReply struct {
 
 func (x *ConfirmConfigReply) Reset() {
 	*x = ConfirmConfigReply{}
-	mi := &file_weft_proto_msgTypes[41]
+	mi := &file_weft_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3349,7 +3527,7 @@ func (x *ConfirmConfigReply) String() string {
 func (*ConfirmConfigReply) ProtoMessage() {}
 
 func (x *ConfirmConfigReply) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[41]
+	mi := &file_weft_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3362,7 +3540,7 @@ func (x *ConfirmConfigReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmConfigReply.ProtoReflect.Descriptor instead.
 func (*ConfirmConfigReply) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{41}
+	return file_weft_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ConfirmConfigReply) GetGeneration() uint64 {
@@ -3381,7 +3559,7 @@ type RollbackConfigRequest struct {
 
 func (x *RollbackConfigRequest) Reset() {
 	*x = RollbackConfigRequest{}
-	mi := &file_weft_proto_msgTypes[42]
+	mi := &file_weft_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3393,7 +3571,7 @@ func (x *RollbackConfigRequest) String() string {
 func (*RollbackConfigRequest) ProtoMessage() {}
 
 func (x *RollbackConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[42]
+	mi := &file_weft_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3406,7 +3584,7 @@ func (x *RollbackConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackConfigRequest.ProtoReflect.Descriptor instead.
 func (*RollbackConfigRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{42}
+	return file_weft_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *RollbackConfigRequest) GetChanges() uint32 {
@@ -3424,7 +3602,7 @@ type GenerationsRequest struct {
 
 func (x *GenerationsRequest) Reset() {
 	*x = GenerationsRequest{}
-	mi := &file_weft_proto_msgTypes[43]
+	mi := &file_weft_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3436,7 +3614,7 @@ func (x *GenerationsRequest) String() string {
 func (*GenerationsRequest) ProtoMessage() {}
 
 func (x *GenerationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[43]
+	mi := &file_weft_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3449,7 +3627,7 @@ func (x *GenerationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenerationsRequest.ProtoReflect.Descriptor instead.
 func (*GenerationsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{43}
+	return file_weft_proto_rawDescGZIP(), []int{45}
 }
 
 type Generations struct {
@@ -3465,7 +3643,7 @@ type Generations struct {
 
 func (x *Generations) Reset() {
 	*x = Generations{}
-	mi := &file_weft_proto_msgTypes[44]
+	mi := &file_weft_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3477,7 +3655,7 @@ func (x *Generations) String() string {
 func (*Generations) ProtoMessage() {}
 
 func (x *Generations) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[44]
+	mi := &file_weft_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3490,7 +3668,7 @@ func (x *Generations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Generations.ProtoReflect.Descriptor instead.
 func (*Generations) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{44}
+	return file_weft_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Generations) GetGenerations() []*Generation {
@@ -3544,7 +3722,7 @@ type Generation struct {
 
 func (x *Generation) Reset() {
 	*x = Generation{}
-	mi := &file_weft_proto_msgTypes[45]
+	mi := &file_weft_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3556,7 +3734,7 @@ func (x *Generation) String() string {
 func (*Generation) ProtoMessage() {}
 
 func (x *Generation) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[45]
+	mi := &file_weft_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3569,7 +3747,7 @@ func (x *Generation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Generation.ProtoReflect.Descriptor instead.
 func (*Generation) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{45}
+	return file_weft_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Generation) GetNumber() uint64 {
@@ -3644,7 +3822,7 @@ type ChangeRouteRequest struct {
 
 func (x *ChangeRouteRequest) Reset() {
 	*x = ChangeRouteRequest{}
-	mi := &file_weft_proto_msgTypes[46]
+	mi := &file_weft_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3656,7 +3834,7 @@ func (x *ChangeRouteRequest) String() string {
 func (*ChangeRouteRequest) ProtoMessage() {}
 
 func (x *ChangeRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[46]
+	mi := &file_weft_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3669,7 +3847,7 @@ func (x *ChangeRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeRouteRequest.ProtoReflect.Descriptor instead.
 func (*ChangeRouteRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{46}
+	return file_weft_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ChangeRouteRequest) GetOp() string {
@@ -3728,13 +3906,1460 @@ func (x *ChangeRouteRequest) GetTable() uint32 {
 	return 0
 }
 
+type BGPStatus struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	As            uint32                 `protobuf:"varint,1,opt,name=as,proto3" json:"as,omitempty"`
+	RouterId      string                 `protobuf:"bytes,2,opt,name=router_id,json=routerId,proto3" json:"router_id,omitempty"`
+	Listen        []string               `protobuf:"bytes,3,rep,name=listen,proto3" json:"listen,omitempty"`
+	Neighbors     uint64                 `protobuf:"varint,4,opt,name=neighbors,proto3" json:"neighbors,omitempty"`
+	Established   uint64                 `protobuf:"varint,5,opt,name=established,proto3" json:"established,omitempty"`
+	Restarting    bool                   `protobuf:"varint,6,opt,name=restarting,proto3" json:"restarting,omitempty"` // it waits for neighbors to send again what they had sent before
+	Tables        []*BGPTable            `protobuf:"bytes,7,rep,name=tables,proto3" json:"tables,omitempty"`
+	Installed     uint64                 `protobuf:"varint,8,opt,name=installed,proto3" json:"installed,omitempty"` // prefixes that the RIB was given
+	Refused       uint64                 `protobuf:"varint,9,opt,name=refused,proto3" json:"refused,omitempty"`     // prefixes that it does not take
+	Pending       uint64                 `protobuf:"varint,10,opt,name=pending,proto3" json:"pending,omitempty"`    // prefixes that it is about to be given
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BGPStatus) Reset() {
+	*x = BGPStatus{}
+	mi := &file_weft_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BGPStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BGPStatus) ProtoMessage() {}
+
+func (x *BGPStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BGPStatus.ProtoReflect.Descriptor instead.
+func (*BGPStatus) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *BGPStatus) GetAs() uint32 {
+	if x != nil {
+		return x.As
+	}
+	return 0
+}
+
+func (x *BGPStatus) GetRouterId() string {
+	if x != nil {
+		return x.RouterId
+	}
+	return ""
+}
+
+func (x *BGPStatus) GetListen() []string {
+	if x != nil {
+		return x.Listen
+	}
+	return nil
+}
+
+func (x *BGPStatus) GetNeighbors() uint64 {
+	if x != nil {
+		return x.Neighbors
+	}
+	return 0
+}
+
+func (x *BGPStatus) GetEstablished() uint64 {
+	if x != nil {
+		return x.Established
+	}
+	return 0
+}
+
+func (x *BGPStatus) GetRestarting() bool {
+	if x != nil {
+		return x.Restarting
+	}
+	return false
+}
+
+func (x *BGPStatus) GetTables() []*BGPTable {
+	if x != nil {
+		return x.Tables
+	}
+	return nil
+}
+
+func (x *BGPStatus) GetInstalled() uint64 {
+	if x != nil {
+		return x.Installed
+	}
+	return 0
+}
+
+func (x *BGPStatus) GetRefused() uint64 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+func (x *BGPStatus) GetPending() uint64 {
+	if x != nil {
+		return x.Pending
+	}
+	return 0
+}
+
+// BGPTable counts what is in the Loc-RIB.
+type BGPTable struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Family        string                 `protobuf:"bytes,1,opt,name=family,proto3" json:"family,omitempty"` // "ipv4-unicast", "ipv6-unicast"
+	Prefixes      uint64                 `protobuf:"varint,2,opt,name=prefixes,proto3" json:"prefixes,omitempty"`
+	Paths         uint64                 `protobuf:"varint,3,opt,name=paths,proto3" json:"paths,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BGPTable) Reset() {
+	*x = BGPTable{}
+	mi := &file_weft_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BGPTable) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BGPTable) ProtoMessage() {}
+
+func (x *BGPTable) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BGPTable.ProtoReflect.Descriptor instead.
+func (*BGPTable) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *BGPTable) GetFamily() string {
+	if x != nil {
+		return x.Family
+	}
+	return ""
+}
+
+func (x *BGPTable) GetPrefixes() uint64 {
+	if x != nil {
+		return x.Prefixes
+	}
+	return 0
+}
+
+func (x *BGPTable) GetPaths() uint64 {
+	if x != nil {
+		return x.Paths
+	}
+	return 0
+}
+
+type BGPNeighborsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Neighbor      string                 `protobuf:"bytes,1,opt,name=neighbor,proto3" json:"neighbor,omitempty"`      // name; "": all
+	Advertised    bool                   `protobuf:"varint,2,opt,name=advertised,proto3" json:"advertised,omitempty"` // count what is advertised, too: with a full table seconds
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BGPNeighborsRequest) Reset() {
+	*x = BGPNeighborsRequest{}
+	mi := &file_weft_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BGPNeighborsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BGPNeighborsRequest) ProtoMessage() {}
+
+func (x *BGPNeighborsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BGPNeighborsRequest.ProtoReflect.Descriptor instead.
+func (*BGPNeighborsRequest) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *BGPNeighborsRequest) GetNeighbor() string {
+	if x != nil {
+		return x.Neighbor
+	}
+	return ""
+}
+
+func (x *BGPNeighborsRequest) GetAdvertised() bool {
+	if x != nil {
+		return x.Advertised
+	}
+	return false
+}
+
+type BGPNeighbors struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bgp           *BGPStatus             `protobuf:"bytes,1,opt,name=bgp,proto3" json:"bgp,omitempty"`
+	Neighbors     []*BGPNeighbor         `protobuf:"bytes,2,rep,name=neighbors,proto3" json:"neighbors,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BGPNeighbors) Reset() {
+	*x = BGPNeighbors{}
+	mi := &file_weft_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BGPNeighbors) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BGPNeighbors) ProtoMessage() {}
+
+func (x *BGPNeighbors) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BGPNeighbors.ProtoReflect.Descriptor instead.
+func (*BGPNeighbors) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *BGPNeighbors) GetBgp() *BGPStatus {
+	if x != nil {
+		return x.Bgp
+	}
+	return nil
+}
+
+func (x *BGPNeighbors) GetNeighbors() []*BGPNeighbor {
+	if x != nil {
+		return x.Neighbors
+	}
+	return nil
+}
+
+type BGPNeighbor struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`           // address, or interface of an unnumbered one
+	Address       string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`     // "": unnumbered, and not found yet
+	Interface     string                 `protobuf:"bytes,3,opt,name=interface,proto3" json:"interface,omitempty"` // of an unnumbered one
+	Description   string                 `protobuf:"bytes,4,opt,name=description,proto3" json:"description,omitempty"`
+	Waiting       string                 `protobuf:"bytes,5,opt,name=waiting,proto3" json:"waiting,omitempty"` // what an unnumbered one waits for
+	LocalAddress  string                 `protobuf:"bytes,6,opt,name=local_address,json=localAddress,proto3" json:"local_address,omitempty"`
+	LocalPort     uint32                 `protobuf:"varint,7,opt,name=local_port,json=localPort,proto3" json:"local_port,omitempty"`
+	RemotePort    uint32                 `protobuf:"varint,8,opt,name=remote_port,json=remotePort,proto3" json:"remote_port,omitempty"`
+	As            uint32                 `protobuf:"varint,9,opt,name=as,proto3" json:"as,omitempty"` // 0: not known yet
+	LocalAs       uint32                 `protobuf:"varint,10,opt,name=local_as,json=localAs,proto3" json:"local_as,omitempty"`
+	Internal      bool                   `protobuf:"varint,11,opt,name=internal,proto3" json:"internal,omitempty"`
+	RouterId      string                 `protobuf:"bytes,12,opt,name=router_id,json=routerId,proto3" json:"router_id,omitempty"`
+	State         string                 `protobuf:"bytes,13,opt,name=state,proto3" json:"state,omitempty"`                           // "idle", "connect", "active", "opensent", "openconfirm", "established"
+	Shutdown      bool                   `protobuf:"varint,14,opt,name=shutdown,proto3" json:"shutdown,omitempty"`                    // by the configuration
+	OverLimit     bool                   `protobuf:"varint,15,opt,name=over_limit,json=overLimit,proto3" json:"over_limit,omitempty"` // it has sent more prefixes than it may
+	Since         int64                  `protobuf:"varint,16,opt,name=since,proto3" json:"since,omitempty"`                          // established: since when; else when it went down; 0: it was never up
+	Established   uint64                 `protobuf:"varint,17,opt,name=established,proto3" json:"established,omitempty"`              // how often it was
+	Flaps         uint64                 `protobuf:"varint,18,opt,name=flaps,proto3" json:"flaps,omitempty"`
+	LastDown      string                 `protobuf:"bytes,19,opt,name=last_down,json=lastDown,proto3" json:"last_down,omitempty"`    // why the session ended
+	LastError     string                 `protobuf:"bytes,20,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"` // of the last try
+	Restarting    bool                   `protobuf:"varint,21,opt,name=restarting,proto3" json:"restarting,omitempty"`               // its paths are stale
+	Authenticated bool                   `protobuf:"varint,22,opt,name=authenticated,proto3" json:"authenticated,omitempty"`         // TCP MD5
+	Capabilities  []*BGPCapability       `protobuf:"bytes,23,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
+	Families      []*BGPFamily           `protobuf:"bytes,24,rep,name=families,proto3" json:"families,omitempty"`
+	Received      *BGPMessages           `protobuf:"bytes,25,opt,name=received,proto3" json:"received,omitempty"`
+	Sent          *BGPMessages           `protobuf:"bytes,26,opt,name=sent,proto3" json:"sent,omitempty"`
+	Timers        *BGPTimers             `protobuf:"bytes,27,opt,name=timers,proto3" json:"timers,omitempty"`
+	Config        *BGPNeighborConfig     `protobuf:"bytes,28,opt,name=config,proto3" json:"config,omitempty"` // none: not known
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BGPNeighbor) Reset() {
+	*x = BGPNeighbor{}
+	mi := &file_weft_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BGPNeighbor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BGPNeighbor) ProtoMessage() {}
+
+func (x *BGPNeighbor) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BGPNeighbor.ProtoReflect.Descriptor instead.
+func (*BGPNeighbor) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *BGPNeighbor) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *BGPNeighbor) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *BGPNeighbor) GetInterface() string {
+	if x != nil {
+		return x.Interface
+	}
+	return ""
+}
+
+func (x *BGPNeighbor) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *BGPNeighbor) GetWaiting() string {
+	if x != nil {
+		return x.Waiting
+	}
+	return ""
+}
+
+func (x *BGPNeighbor) GetLocalAddress() string {
+	if x != nil {
+		return x.LocalAddress
+	}
+	return ""
+}
+
+func (x *BGPNeighbor) GetLocalPort() uint32 {
+	if x != nil {
+		return x.LocalPort
+	}
+	return 0
+}
+
+func (x *BGPNeighbor) GetRemotePort() uint32 {
+	if x != nil {
+		return x.RemotePort
+	}
+	return 0
+}
+
+func (x *BGPNeighbor) GetAs() uint32 {
+	if x != nil {
+		return x.As
+	}
+	return 0
+}
+
+func (x *BGPNeighbor) GetLocalAs() uint32 {
+	if x != nil {
+		return x.LocalAs
+	}
+	return 0
+}
+
+func (x *BGPNeighbor) GetInternal() bool {
+	if x != nil {
+		return x.Internal
+	}
+	return false
+}
+
+func (x *BGPNeighbor) GetRouterId() string {
+	if x != nil {
+		return x.RouterId
+	}
+	return ""
+}
+
+func (x *BGPNeighbor) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *BGPNeighbor) GetShutdown() bool {
+	if x != nil {
+		return x.Shutdown
+	}
+	return false
+}
+
+func (x *BGPNeighbor) GetOverLimit() bool {
+	if x != nil {
+		return x.OverLimit
+	}
+	return false
+}
+
+func (x *BGPNeighbor) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *BGPNeighbor) GetEstablished() uint64 {
+	if x != nil {
+		return x.Established
+	}
+	return 0
+}
+
+func (x *BGPNeighbor) GetFlaps() uint64 {
+	if x != nil {
+		return x.Flaps
+	}
+	return 0
+}
+
+func (x *BGPNeighbor) GetLastDown() string {
+	if x != nil {
+		return x.LastDown
+	}
+	return ""
+}
+
+func (x *BGPNeighbor) GetLastError() string {
+	if x != nil {
+		return x.LastError
+	}
+	return ""
+}
+
+func (x *BGPNeighbor) GetRestarting() bool {
+	if x != nil {
+		return x.Restarting
+	}
+	return false
+}
+
+func (x *BGPNeighbor) GetAuthenticated() bool {
+	if x != nil {
+		return x.Authenticated
+	}
+	return false
+}
+
+func (x *BGPNeighbor) GetCapabilities() []*BGPCapability {
+	if x != nil {
+		return x.Capabilities
+	}
+	return nil
+}
+
+func (x *BGPNeighbor) GetFamilies() []*BGPFamily {
+	if x != nil {
+		return x.Families
+	}
+	return nil
+}
+
+func (x *BGPNeighbor) GetReceived() *BGPMessages {
+	if x != nil {
+		return x.Received
+	}
+	return nil
+}
+
+func (x *BGPNeighbor) GetSent() *BGPMessages {
+	if x != nil {
+		return x.Sent
+	}
+	return nil
+}
+
+func (x *BGPNeighbor) GetTimers() *BGPTimers {
+	if x != nil {
+		return x.Timers
+	}
+	return nil
+}
+
+func (x *BGPNeighbor) GetConfig() *BGPNeighborConfig {
+	if x != nil {
+		return x.Config
+	}
+	return nil
+}
+
+type BGPCapability struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Code          uint32                 `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"` // RFC 5492
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Text          string                 `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`      // its content
+	Local         bool                   `protobuf:"varint,4,opt,name=local,proto3" json:"local,omitempty"`   // advertised
+	Remote        bool                   `protobuf:"varint,5,opt,name=remote,proto3" json:"remote,omitempty"` // received
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BGPCapability) Reset() {
+	*x = BGPCapability{}
+	mi := &file_weft_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BGPCapability) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BGPCapability) ProtoMessage() {}
+
+func (x *BGPCapability) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BGPCapability.ProtoReflect.Descriptor instead.
+func (*BGPCapability) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *BGPCapability) GetCode() uint32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *BGPCapability) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *BGPCapability) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *BGPCapability) GetLocal() bool {
+	if x != nil {
+		return x.Local
+	}
+	return false
+}
+
+func (x *BGPCapability) GetRemote() bool {
+	if x != nil {
+		return x.Remote
+	}
+	return false
+}
+
+type BGPFamily struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Family        string                 `protobuf:"bytes,1,opt,name=family,proto3" json:"family,omitempty"`
+	Negotiated    bool                   `protobuf:"varint,2,opt,name=negotiated,proto3" json:"negotiated,omitempty"`
+	Received      uint64                 `protobuf:"varint,3,opt,name=received,proto3" json:"received,omitempty"` // prefixes
+	Accepted      uint64                 `protobuf:"varint,4,opt,name=accepted,proto3" json:"accepted,omitempty"`
+	Advertised    uint64                 `protobuf:"varint,5,opt,name=advertised,proto3" json:"advertised,omitempty"`               // if it was asked for
+	EndOfRib      bool                   `protobuf:"varint,6,opt,name=end_of_rib,json=endOfRib,proto3" json:"end_of_rib,omitempty"` // it has sent all that it has
+	Maximum       uint32                 `protobuf:"varint,7,opt,name=maximum,proto3" json:"maximum,omitempty"`                     // prefixes that it may send; 0: any number
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BGPFamily) Reset() {
+	*x = BGPFamily{}
+	mi := &file_weft_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BGPFamily) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BGPFamily) ProtoMessage() {}
+
+func (x *BGPFamily) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BGPFamily.ProtoReflect.Descriptor instead.
+func (*BGPFamily) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *BGPFamily) GetFamily() string {
+	if x != nil {
+		return x.Family
+	}
+	return ""
+}
+
+func (x *BGPFamily) GetNegotiated() bool {
+	if x != nil {
+		return x.Negotiated
+	}
+	return false
+}
+
+func (x *BGPFamily) GetReceived() uint64 {
+	if x != nil {
+		return x.Received
+	}
+	return 0
+}
+
+func (x *BGPFamily) GetAccepted() uint64 {
+	if x != nil {
+		return x.Accepted
+	}
+	return 0
+}
+
+func (x *BGPFamily) GetAdvertised() uint64 {
+	if x != nil {
+		return x.Advertised
+	}
+	return 0
+}
+
+func (x *BGPFamily) GetEndOfRib() bool {
+	if x != nil {
+		return x.EndOfRib
+	}
+	return false
+}
+
+func (x *BGPFamily) GetMaximum() uint32 {
+	if x != nil {
+		return x.Maximum
+	}
+	return 0
+}
+
+type BGPMessages struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Open          uint64                 `protobuf:"varint,1,opt,name=open,proto3" json:"open,omitempty"`
+	Update        uint64                 `protobuf:"varint,2,opt,name=update,proto3" json:"update,omitempty"`
+	Notification  uint64                 `protobuf:"varint,3,opt,name=notification,proto3" json:"notification,omitempty"`
+	Keepalive     uint64                 `protobuf:"varint,4,opt,name=keepalive,proto3" json:"keepalive,omitempty"`
+	RouteRefresh  uint64                 `protobuf:"varint,5,opt,name=route_refresh,json=routeRefresh,proto3" json:"route_refresh,omitempty"`
+	Total         uint64                 `protobuf:"varint,6,opt,name=total,proto3" json:"total,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BGPMessages) Reset() {
+	*x = BGPMessages{}
+	mi := &file_weft_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BGPMessages) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BGPMessages) ProtoMessage() {}
+
+func (x *BGPMessages) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BGPMessages.ProtoReflect.Descriptor instead.
+func (*BGPMessages) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *BGPMessages) GetOpen() uint64 {
+	if x != nil {
+		return x.Open
+	}
+	return 0
+}
+
+func (x *BGPMessages) GetUpdate() uint64 {
+	if x != nil {
+		return x.Update
+	}
+	return 0
+}
+
+func (x *BGPMessages) GetNotification() uint64 {
+	if x != nil {
+		return x.Notification
+	}
+	return 0
+}
+
+func (x *BGPMessages) GetKeepalive() uint64 {
+	if x != nil {
+		return x.Keepalive
+	}
+	return 0
+}
+
+func (x *BGPMessages) GetRouteRefresh() uint64 {
+	if x != nil {
+		return x.RouteRefresh
+	}
+	return 0
+}
+
+func (x *BGPMessages) GetTotal() uint64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+// BGPTimers are nanoseconds; 0: not negotiated.
+type BGPTimers struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Hold            int64                  `protobuf:"varint,1,opt,name=hold,proto3" json:"hold,omitempty"`
+	Keepalive       int64                  `protobuf:"varint,2,opt,name=keepalive,proto3" json:"keepalive,omitempty"`
+	ConfigHold      int64                  `protobuf:"varint,3,opt,name=config_hold,json=configHold,proto3" json:"config_hold,omitempty"`
+	ConfigKeepalive int64                  `protobuf:"varint,4,opt,name=config_keepalive,json=configKeepalive,proto3" json:"config_keepalive,omitempty"`
+	ConnectRetry    int64                  `protobuf:"varint,5,opt,name=connect_retry,json=connectRetry,proto3" json:"connect_retry,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *BGPTimers) Reset() {
+	*x = BGPTimers{}
+	mi := &file_weft_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BGPTimers) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BGPTimers) ProtoMessage() {}
+
+func (x *BGPTimers) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BGPTimers.ProtoReflect.Descriptor instead.
+func (*BGPTimers) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *BGPTimers) GetHold() int64 {
+	if x != nil {
+		return x.Hold
+	}
+	return 0
+}
+
+func (x *BGPTimers) GetKeepalive() int64 {
+	if x != nil {
+		return x.Keepalive
+	}
+	return 0
+}
+
+func (x *BGPTimers) GetConfigHold() int64 {
+	if x != nil {
+		return x.ConfigHold
+	}
+	return 0
+}
+
+func (x *BGPTimers) GetConfigKeepalive() int64 {
+	if x != nil {
+		return x.ConfigKeepalive
+	}
+	return 0
+}
+
+func (x *BGPTimers) GetConnectRetry() int64 {
+	if x != nil {
+		return x.ConnectRetry
+	}
+	return 0
+}
+
+// BGPNeighborConfig is what the configuration in force says of a neighbor.
+type BGPNeighborConfig struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	ImportPolicy    []string               `protobuf:"bytes,1,rep,name=import_policy,json=importPolicy,proto3" json:"import_policy,omitempty"` // its own, then those of all neighbors
+	ExportPolicy    []string               `protobuf:"bytes,2,rep,name=export_policy,json=exportPolicy,proto3" json:"export_policy,omitempty"`
+	DefaultImport   string                 `protobuf:"bytes,3,opt,name=default_import,json=defaultImport,proto3" json:"default_import,omitempty"` // of what no policy decides: "accept-route", "reject-route"
+	DefaultExport   string                 `protobuf:"bytes,4,opt,name=default_export,json=defaultExport,proto3" json:"default_export,omitempty"`
+	GracefulRestart string                 `protobuf:"bytes,5,opt,name=graceful_restart,json=gracefulRestart,proto3" json:"graceful_restart,omitempty"` // "", "helper", "restarter and helper"
+	RestartTime     int64                  `protobuf:"varint,6,opt,name=restart_time,json=restartTime,proto3" json:"restart_time,omitempty"`            // nanoseconds that we ask for
+	LongLived       int64                  `protobuf:"varint,7,opt,name=long_lived,json=longLived,proto3" json:"long_lived,omitempty"`                  // nanoseconds; 0: not spoken
+	Passive         bool                   `protobuf:"varint,8,opt,name=passive,proto3" json:"passive,omitempty"`
+	Multihop        uint32                 `protobuf:"varint,9,opt,name=multihop,proto3" json:"multihop,omitempty"`                           // TTL; 0: it is attached
+	TtlSecurity     uint32                 `protobuf:"varint,10,opt,name=ttl_security,json=ttlSecurity,proto3" json:"ttl_security,omitempty"` // hops; 0: not checked
+	ReflectorClient bool                   `protobuf:"varint,11,opt,name=reflector_client,json=reflectorClient,proto3" json:"reflector_client,omitempty"`
+	NextHopSelf     bool                   `protobuf:"varint,12,opt,name=next_hop_self,json=nextHopSelf,proto3" json:"next_hop_self,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *BGPNeighborConfig) Reset() {
+	*x = BGPNeighborConfig{}
+	mi := &file_weft_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BGPNeighborConfig) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BGPNeighborConfig) ProtoMessage() {}
+
+func (x *BGPNeighborConfig) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BGPNeighborConfig.ProtoReflect.Descriptor instead.
+func (*BGPNeighborConfig) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *BGPNeighborConfig) GetImportPolicy() []string {
+	if x != nil {
+		return x.ImportPolicy
+	}
+	return nil
+}
+
+func (x *BGPNeighborConfig) GetExportPolicy() []string {
+	if x != nil {
+		return x.ExportPolicy
+	}
+	return nil
+}
+
+func (x *BGPNeighborConfig) GetDefaultImport() string {
+	if x != nil {
+		return x.DefaultImport
+	}
+	return ""
+}
+
+func (x *BGPNeighborConfig) GetDefaultExport() string {
+	if x != nil {
+		return x.DefaultExport
+	}
+	return ""
+}
+
+func (x *BGPNeighborConfig) GetGracefulRestart() string {
+	if x != nil {
+		return x.GracefulRestart
+	}
+	return ""
+}
+
+func (x *BGPNeighborConfig) GetRestartTime() int64 {
+	if x != nil {
+		return x.RestartTime
+	}
+	return 0
+}
+
+func (x *BGPNeighborConfig) GetLongLived() int64 {
+	if x != nil {
+		return x.LongLived
+	}
+	return 0
+}
+
+func (x *BGPNeighborConfig) GetPassive() bool {
+	if x != nil {
+		return x.Passive
+	}
+	return false
+}
+
+func (x *BGPNeighborConfig) GetMultihop() uint32 {
+	if x != nil {
+		return x.Multihop
+	}
+	return 0
+}
+
+func (x *BGPNeighborConfig) GetTtlSecurity() uint32 {
+	if x != nil {
+		return x.TtlSecurity
+	}
+	return 0
+}
+
+func (x *BGPNeighborConfig) GetReflectorClient() bool {
+	if x != nil {
+		return x.ReflectorClient
+	}
+	return false
+}
+
+func (x *BGPNeighborConfig) GetNextHopSelf() bool {
+	if x != nil {
+		return x.NextHopSelf
+	}
+	return false
+}
+
+type BGPPathsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Table         string                 `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`       // "loc-rib" (or ""), "adj-rib-in", "adj-rib-out"
+	Neighbor      string                 `protobuf:"bytes,2,opt,name=neighbor,proto3" json:"neighbor,omitempty"` // needed but for loc-rib: there, only paths from it
+	Family        string                 `protobuf:"bytes,3,opt,name=family,proto3" json:"family,omitempty"`     // "": that of prefix, or both
+	Prefix        string                 `protobuf:"bytes,4,opt,name=prefix,proto3" json:"prefix,omitempty"`     // with length: only it; an address: the longest match; "": all
+	Longer        bool                   `protobuf:"varint,5,opt,name=longer,proto3" json:"longer,omitempty"`    // those within prefix, too
+	Best          bool                   `protobuf:"varint,6,opt,name=best,proto3" json:"best,omitempty"`        // only what is used
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BGPPathsRequest) Reset() {
+	*x = BGPPathsRequest{}
+	mi := &file_weft_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BGPPathsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BGPPathsRequest) ProtoMessage() {}
+
+func (x *BGPPathsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BGPPathsRequest.ProtoReflect.Descriptor instead.
+func (*BGPPathsRequest) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *BGPPathsRequest) GetTable() string {
+	if x != nil {
+		return x.Table
+	}
+	return ""
+}
+
+func (x *BGPPathsRequest) GetNeighbor() string {
+	if x != nil {
+		return x.Neighbor
+	}
+	return ""
+}
+
+func (x *BGPPathsRequest) GetFamily() string {
+	if x != nil {
+		return x.Family
+	}
+	return ""
+}
+
+func (x *BGPPathsRequest) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *BGPPathsRequest) GetLonger() bool {
+	if x != nil {
+		return x.Longer
+	}
+	return false
+}
+
+func (x *BGPPathsRequest) GetBest() bool {
+	if x != nil {
+		return x.Best
+	}
+	return false
+}
+
+type BGPPaths struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Paths         []*BGPPath             `protobuf:"bytes,1,rep,name=paths,proto3" json:"paths,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BGPPaths) Reset() {
+	*x = BGPPaths{}
+	mi := &file_weft_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BGPPaths) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BGPPaths) ProtoMessage() {}
+
+func (x *BGPPaths) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BGPPaths.ProtoReflect.Descriptor instead.
+func (*BGPPaths) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *BGPPaths) GetPaths() []*BGPPath {
+	if x != nil {
+		return x.Paths
+	}
+	return nil
+}
+
+type BGPPath struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Prefix           string                 `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	NextHop          string                 `protobuf:"bytes,2,opt,name=next_hop,json=nextHop,proto3" json:"next_hop,omitempty"` // "": the route is weft's own
+	Interface        string                 `protobuf:"bytes,3,opt,name=interface,proto3" json:"interface,omitempty"`            // of a link-local next hop
+	Neighbor         string                 `protobuf:"bytes,4,opt,name=neighbor,proto3" json:"neighbor,omitempty"`              // name; "": weft itself
+	From             string                 `protobuf:"bytes,5,opt,name=from,proto3" json:"from,omitempty"`                      // its address
+	RouterId         string                 `protobuf:"bytes,6,opt,name=router_id,json=routerId,proto3" json:"router_id,omitempty"`
+	PathId           uint32                 `protobuf:"varint,7,opt,name=path_id,json=pathId,proto3" json:"path_id,omitempty"` // RFC 7911
+	Best             bool                   `protobuf:"varint,8,opt,name=best,proto3" json:"best,omitempty"`                   // used, alone or with others
+	Valid            bool                   `protobuf:"varint,9,opt,name=valid,proto3" json:"valid,omitempty"`
+	Stale            bool                   `protobuf:"varint,10,opt,name=stale,proto3" json:"stale,omitempty"`
+	Filtered         bool                   `protobuf:"varint,11,opt,name=filtered,proto3" json:"filtered,omitempty"` // of adj-rib-in: not in the loc-rib: refused by the import policies, or for our AS in its path
+	Internal         bool                   `protobuf:"varint,12,opt,name=internal,proto3" json:"internal,omitempty"`
+	Since            int64                  `protobuf:"varint,13,opt,name=since,proto3" json:"since,omitempty"`
+	AsPath           string                 `protobuf:"bytes,14,opt,name=as_path,json=asPath,proto3" json:"as_path,omitempty"` // "65001 {65002,65003}"
+	Origin           string                 `protobuf:"bytes,15,opt,name=origin,proto3" json:"origin,omitempty"`               // "igp", "egp", "incomplete"
+	Med              *uint32                `protobuf:"varint,16,opt,name=med,proto3,oneof" json:"med,omitempty"`
+	LocalPref        *uint32                `protobuf:"varint,17,opt,name=local_pref,json=localPref,proto3,oneof" json:"local_pref,omitempty"`
+	Communities      []string               `protobuf:"bytes,18,rep,name=communities,proto3" json:"communities,omitempty"`
+	LargeCommunities []string               `protobuf:"bytes,19,rep,name=large_communities,json=largeCommunities,proto3" json:"large_communities,omitempty"`
+	ExtCommunities   []string               `protobuf:"bytes,20,rep,name=ext_communities,json=extCommunities,proto3" json:"ext_communities,omitempty"`
+	OriginatorId     string                 `protobuf:"bytes,21,opt,name=originator_id,json=originatorId,proto3" json:"originator_id,omitempty"` // RFC 4456
+	Clusters         []string               `protobuf:"bytes,22,rep,name=clusters,proto3" json:"clusters,omitempty"`
+	AtomicAggregate  bool                   `protobuf:"varint,23,opt,name=atomic_aggregate,json=atomicAggregate,proto3" json:"atomic_aggregate,omitempty"`
+	Aggregator       string                 `protobuf:"bytes,24,opt,name=aggregator,proto3" json:"aggregator,omitempty"` // "65000 192.0.2.1"
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *BGPPath) Reset() {
+	*x = BGPPath{}
+	mi := &file_weft_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BGPPath) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BGPPath) ProtoMessage() {}
+
+func (x *BGPPath) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BGPPath.ProtoReflect.Descriptor instead.
+func (*BGPPath) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{61}
+}
+
+func (x *BGPPath) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *BGPPath) GetNextHop() string {
+	if x != nil {
+		return x.NextHop
+	}
+	return ""
+}
+
+func (x *BGPPath) GetInterface() string {
+	if x != nil {
+		return x.Interface
+	}
+	return ""
+}
+
+func (x *BGPPath) GetNeighbor() string {
+	if x != nil {
+		return x.Neighbor
+	}
+	return ""
+}
+
+func (x *BGPPath) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *BGPPath) GetRouterId() string {
+	if x != nil {
+		return x.RouterId
+	}
+	return ""
+}
+
+func (x *BGPPath) GetPathId() uint32 {
+	if x != nil {
+		return x.PathId
+	}
+	return 0
+}
+
+func (x *BGPPath) GetBest() bool {
+	if x != nil {
+		return x.Best
+	}
+	return false
+}
+
+func (x *BGPPath) GetValid() bool {
+	if x != nil {
+		return x.Valid
+	}
+	return false
+}
+
+func (x *BGPPath) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *BGPPath) GetFiltered() bool {
+	if x != nil {
+		return x.Filtered
+	}
+	return false
+}
+
+func (x *BGPPath) GetInternal() bool {
+	if x != nil {
+		return x.Internal
+	}
+	return false
+}
+
+func (x *BGPPath) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *BGPPath) GetAsPath() string {
+	if x != nil {
+		return x.AsPath
+	}
+	return ""
+}
+
+func (x *BGPPath) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *BGPPath) GetMed() uint32 {
+	if x != nil && x.Med != nil {
+		return *x.Med
+	}
+	return 0
+}
+
+func (x *BGPPath) GetLocalPref() uint32 {
+	if x != nil && x.LocalPref != nil {
+		return *x.LocalPref
+	}
+	return 0
+}
+
+func (x *BGPPath) GetCommunities() []string {
+	if x != nil {
+		return x.Communities
+	}
+	return nil
+}
+
+func (x *BGPPath) GetLargeCommunities() []string {
+	if x != nil {
+		return x.LargeCommunities
+	}
+	return nil
+}
+
+func (x *BGPPath) GetExtCommunities() []string {
+	if x != nil {
+		return x.ExtCommunities
+	}
+	return nil
+}
+
+func (x *BGPPath) GetOriginatorId() string {
+	if x != nil {
+		return x.OriginatorId
+	}
+	return ""
+}
+
+func (x *BGPPath) GetClusters() []string {
+	if x != nil {
+		return x.Clusters
+	}
+	return nil
+}
+
+func (x *BGPPath) GetAtomicAggregate() bool {
+	if x != nil {
+		return x.AtomicAggregate
+	}
+	return false
+}
+
+func (x *BGPPath) GetAggregator() string {
+	if x != nil {
+		return x.Aggregator
+	}
+	return ""
+}
+
+type ClearBGPRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Neighbor      string                 `protobuf:"bytes,1,opt,name=neighbor,proto3" json:"neighbor,omitempty"` // name; "all"
+	How           string                 `protobuf:"bytes,2,opt,name=how,proto3" json:"how,omitempty"`           // "hard", "soft", "soft in", "soft out"
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClearBGPRequest) Reset() {
+	*x = ClearBGPRequest{}
+	mi := &file_weft_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClearBGPRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClearBGPRequest) ProtoMessage() {}
+
+func (x *ClearBGPRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClearBGPRequest.ProtoReflect.Descriptor instead.
+func (*ClearBGPRequest) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{62}
+}
+
+func (x *ClearBGPRequest) GetNeighbor() string {
+	if x != nil {
+		return x.Neighbor
+	}
+	return ""
+}
+
+func (x *ClearBGPRequest) GetHow() string {
+	if x != nil {
+		return x.How
+	}
+	return ""
+}
+
+type ClearBGPReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClearBGPReply) Reset() {
+	*x = ClearBGPReply{}
+	mi := &file_weft_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClearBGPReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClearBGPReply) ProtoMessage() {}
+
+func (x *ClearBGPReply) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClearBGPReply.ProtoReflect.Descriptor instead.
+func (*ClearBGPReply) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{63}
+}
+
 var File_weft_proto protoreflect.FileDescriptor
 
 const file_weft_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
 	"weft.proto\x12\aweft.v1\"\x0f\n" +
-	"\rStatusRequest\"\xac\x03\n" +
+	"\rStatusRequest\"\xcc\x04\n" +
 	"\x06Status\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\x03R\x03pid\x12\x18\n" +
@@ -3751,7 +5376,20 @@ const file_weft_proto_rawDesc = "" +
 	"\x06memory\x18\f \x01(\x04R\x06memory\x12 \n" +
 	"\vunaccounted\x18\r \x01(\x04R\vunaccounted\x12\x1a\n" +
 	"\bdegraded\x18\x0e \x01(\tR\bdegraded\x12\x1e\n" +
-	"\x03fpm\x18\x0f \x01(\v2\f.weft.v1.FPMR\x03fpm\"\xe9\x03\n" +
+	"\x03fpm\x18\x0f \x01(\v2\f.weft.v1.FPMR\x03fpm\x12'\n" +
+	"\x06export\x18\x10 \x01(\v2\x0f.weft.v1.ExportR\x06export\x12*\n" +
+	"\awaiting\x18\x11 \x03(\v2\x10.weft.v1.WaitingR\awaiting\x12#\n" +
+	"\rwaiting_count\x18\x12 \x01(\x04R\fwaitingCount\x12$\n" +
+	"\x03bgp\x18\x13 \x01(\v2\x12.weft.v1.BGPStatusR\x03bgp\"\x8c\x01\n" +
+	"\x06Export\x12\x16\n" +
+	"\x06routes\x18\x01 \x01(\x04R\x06routes\x12\x18\n" +
+	"\apending\x18\x02 \x01(\x04R\apending\x12\x1c\n" +
+	"\tconflicts\x18\x03 \x01(\x04R\tconflicts\x12\x18\n" +
+	"\arefused\x18\x04 \x01(\x04R\arefused\x12\x18\n" +
+	"\achanges\x18\x05 \x01(\x04R\achanges\"1\n" +
+	"\aWaiting\x12\x14\n" +
+	"\x05thing\x18\x01 \x01(\tR\x05thing\x12\x10\n" +
+	"\x03for\x18\x02 \x01(\tR\x03for\"\xe9\x03\n" +
 	"\x03FPM\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x12\n" +
 	"\x04peer\x18\x02 \x01(\tR\x04peer\x12\x14\n" +
@@ -3856,7 +5494,7 @@ const file_weft_proto_rawDesc = "" +
 	"\x05limit\x18\t \x01(\x04R\x05limitB\x06\n" +
 	"\x04_vrf\"0\n" +
 	"\x06Routes\x12&\n" +
-	"\x06routes\x18\x01 \x03(\v2\x0e.weft.v1.RouteR\x06routes\"\xe9\x03\n" +
+	"\x06routes\x18\x01 \x03(\v2\x0e.weft.v1.RouteR\x06routes\"\xa9\x04\n" +
 	"\x05Route\x12\x10\n" +
 	"\x03dst\x18\x01 \x01(\tR\x03dst\x12\x10\n" +
 	"\x03vrf\x18\x02 \x01(\rR\x03vrf\x12\x14\n" +
@@ -3877,7 +5515,9 @@ const file_weft_proto_rawDesc = "" +
 	"\x06origin\x18\x10 \x01(\rR\x06origin\x12\x1a\n" +
 	"\beligible\x18\x11 \x01(\bR\beligible\x12\x10\n" +
 	"\x03why\x18\x12 \x01(\tR\x03why\x12,\n" +
-	"\bresolved\x18\x13 \x03(\v2\x10.weft.v1.NextHopR\bresolved\"M\n" +
+	"\bresolved\x18\x13 \x03(\v2\x10.weft.v1.NextHopR\bresolved\x12!\n" +
+	"\fnot_exported\x18\x14 \x01(\tR\vnotExported\x12\x1b\n" +
+	"\twaits_for\x18\x15 \x01(\tR\bwaitsFor\"M\n" +
 	"\aNextHop\x12\x18\n" +
 	"\agateway\x18\x01 \x01(\tR\agateway\x12\x10\n" +
 	"\x03dev\x18\x02 \x01(\tR\x03dev\x12\x16\n" +
@@ -4067,7 +5707,161 @@ const file_weft_proto_rawDesc = "" +
 	"preference\x18\x06 \x01(\rR\n" +
 	"preference\x12\x10\n" +
 	"\x03vrf\x18\a \x01(\tR\x03vrf\x12\x14\n" +
-	"\x05table\x18\b \x01(\rR\x05table2\xdb\a\n" +
+	"\x05table\x18\b \x01(\rR\x05table\"\xad\x02\n" +
+	"\tBGPStatus\x12\x0e\n" +
+	"\x02as\x18\x01 \x01(\rR\x02as\x12\x1b\n" +
+	"\trouter_id\x18\x02 \x01(\tR\brouterId\x12\x16\n" +
+	"\x06listen\x18\x03 \x03(\tR\x06listen\x12\x1c\n" +
+	"\tneighbors\x18\x04 \x01(\x04R\tneighbors\x12 \n" +
+	"\vestablished\x18\x05 \x01(\x04R\vestablished\x12\x1e\n" +
+	"\n" +
+	"restarting\x18\x06 \x01(\bR\n" +
+	"restarting\x12)\n" +
+	"\x06tables\x18\a \x03(\v2\x11.weft.v1.BGPTableR\x06tables\x12\x1c\n" +
+	"\tinstalled\x18\b \x01(\x04R\tinstalled\x12\x18\n" +
+	"\arefused\x18\t \x01(\x04R\arefused\x12\x18\n" +
+	"\apending\x18\n" +
+	" \x01(\x04R\apending\"T\n" +
+	"\bBGPTable\x12\x16\n" +
+	"\x06family\x18\x01 \x01(\tR\x06family\x12\x1a\n" +
+	"\bprefixes\x18\x02 \x01(\x04R\bprefixes\x12\x14\n" +
+	"\x05paths\x18\x03 \x01(\x04R\x05paths\"Q\n" +
+	"\x13BGPNeighborsRequest\x12\x1a\n" +
+	"\bneighbor\x18\x01 \x01(\tR\bneighbor\x12\x1e\n" +
+	"\n" +
+	"advertised\x18\x02 \x01(\bR\n" +
+	"advertised\"h\n" +
+	"\fBGPNeighbors\x12$\n" +
+	"\x03bgp\x18\x01 \x01(\v2\x12.weft.v1.BGPStatusR\x03bgp\x122\n" +
+	"\tneighbors\x18\x02 \x03(\v2\x14.weft.v1.BGPNeighborR\tneighbors\"\xa7\a\n" +
+	"\vBGPNeighbor\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x1c\n" +
+	"\tinterface\x18\x03 \x01(\tR\tinterface\x12 \n" +
+	"\vdescription\x18\x04 \x01(\tR\vdescription\x12\x18\n" +
+	"\awaiting\x18\x05 \x01(\tR\awaiting\x12#\n" +
+	"\rlocal_address\x18\x06 \x01(\tR\flocalAddress\x12\x1d\n" +
+	"\n" +
+	"local_port\x18\a \x01(\rR\tlocalPort\x12\x1f\n" +
+	"\vremote_port\x18\b \x01(\rR\n" +
+	"remotePort\x12\x0e\n" +
+	"\x02as\x18\t \x01(\rR\x02as\x12\x19\n" +
+	"\blocal_as\x18\n" +
+	" \x01(\rR\alocalAs\x12\x1a\n" +
+	"\binternal\x18\v \x01(\bR\binternal\x12\x1b\n" +
+	"\trouter_id\x18\f \x01(\tR\brouterId\x12\x14\n" +
+	"\x05state\x18\r \x01(\tR\x05state\x12\x1a\n" +
+	"\bshutdown\x18\x0e \x01(\bR\bshutdown\x12\x1d\n" +
+	"\n" +
+	"over_limit\x18\x0f \x01(\bR\toverLimit\x12\x14\n" +
+	"\x05since\x18\x10 \x01(\x03R\x05since\x12 \n" +
+	"\vestablished\x18\x11 \x01(\x04R\vestablished\x12\x14\n" +
+	"\x05flaps\x18\x12 \x01(\x04R\x05flaps\x12\x1b\n" +
+	"\tlast_down\x18\x13 \x01(\tR\blastDown\x12\x1d\n" +
+	"\n" +
+	"last_error\x18\x14 \x01(\tR\tlastError\x12\x1e\n" +
+	"\n" +
+	"restarting\x18\x15 \x01(\bR\n" +
+	"restarting\x12$\n" +
+	"\rauthenticated\x18\x16 \x01(\bR\rauthenticated\x12:\n" +
+	"\fcapabilities\x18\x17 \x03(\v2\x16.weft.v1.BGPCapabilityR\fcapabilities\x12.\n" +
+	"\bfamilies\x18\x18 \x03(\v2\x12.weft.v1.BGPFamilyR\bfamilies\x120\n" +
+	"\breceived\x18\x19 \x01(\v2\x14.weft.v1.BGPMessagesR\breceived\x12(\n" +
+	"\x04sent\x18\x1a \x01(\v2\x14.weft.v1.BGPMessagesR\x04sent\x12*\n" +
+	"\x06timers\x18\x1b \x01(\v2\x12.weft.v1.BGPTimersR\x06timers\x122\n" +
+	"\x06config\x18\x1c \x01(\v2\x1a.weft.v1.BGPNeighborConfigR\x06config\"y\n" +
+	"\rBGPCapability\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\rR\x04code\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\x12\x14\n" +
+	"\x05local\x18\x04 \x01(\bR\x05local\x12\x16\n" +
+	"\x06remote\x18\x05 \x01(\bR\x06remote\"\xd3\x01\n" +
+	"\tBGPFamily\x12\x16\n" +
+	"\x06family\x18\x01 \x01(\tR\x06family\x12\x1e\n" +
+	"\n" +
+	"negotiated\x18\x02 \x01(\bR\n" +
+	"negotiated\x12\x1a\n" +
+	"\breceived\x18\x03 \x01(\x04R\breceived\x12\x1a\n" +
+	"\baccepted\x18\x04 \x01(\x04R\baccepted\x12\x1e\n" +
+	"\n" +
+	"advertised\x18\x05 \x01(\x04R\n" +
+	"advertised\x12\x1c\n" +
+	"\n" +
+	"end_of_rib\x18\x06 \x01(\bR\bendOfRib\x12\x18\n" +
+	"\amaximum\x18\a \x01(\rR\amaximum\"\xb6\x01\n" +
+	"\vBGPMessages\x12\x12\n" +
+	"\x04open\x18\x01 \x01(\x04R\x04open\x12\x16\n" +
+	"\x06update\x18\x02 \x01(\x04R\x06update\x12\"\n" +
+	"\fnotification\x18\x03 \x01(\x04R\fnotification\x12\x1c\n" +
+	"\tkeepalive\x18\x04 \x01(\x04R\tkeepalive\x12#\n" +
+	"\rroute_refresh\x18\x05 \x01(\x04R\frouteRefresh\x12\x14\n" +
+	"\x05total\x18\x06 \x01(\x04R\x05total\"\xae\x01\n" +
+	"\tBGPTimers\x12\x12\n" +
+	"\x04hold\x18\x01 \x01(\x03R\x04hold\x12\x1c\n" +
+	"\tkeepalive\x18\x02 \x01(\x03R\tkeepalive\x12\x1f\n" +
+	"\vconfig_hold\x18\x03 \x01(\x03R\n" +
+	"configHold\x12)\n" +
+	"\x10config_keepalive\x18\x04 \x01(\x03R\x0fconfigKeepalive\x12#\n" +
+	"\rconnect_retry\x18\x05 \x01(\x03R\fconnectRetry\"\xc0\x03\n" +
+	"\x11BGPNeighborConfig\x12#\n" +
+	"\rimport_policy\x18\x01 \x03(\tR\fimportPolicy\x12#\n" +
+	"\rexport_policy\x18\x02 \x03(\tR\fexportPolicy\x12%\n" +
+	"\x0edefault_import\x18\x03 \x01(\tR\rdefaultImport\x12%\n" +
+	"\x0edefault_export\x18\x04 \x01(\tR\rdefaultExport\x12)\n" +
+	"\x10graceful_restart\x18\x05 \x01(\tR\x0fgracefulRestart\x12!\n" +
+	"\frestart_time\x18\x06 \x01(\x03R\vrestartTime\x12\x1d\n" +
+	"\n" +
+	"long_lived\x18\a \x01(\x03R\tlongLived\x12\x18\n" +
+	"\apassive\x18\b \x01(\bR\apassive\x12\x1a\n" +
+	"\bmultihop\x18\t \x01(\rR\bmultihop\x12!\n" +
+	"\fttl_security\x18\n" +
+	" \x01(\rR\vttlSecurity\x12)\n" +
+	"\x10reflector_client\x18\v \x01(\bR\x0freflectorClient\x12\"\n" +
+	"\rnext_hop_self\x18\f \x01(\bR\vnextHopSelf\"\x9f\x01\n" +
+	"\x0fBGPPathsRequest\x12\x14\n" +
+	"\x05table\x18\x01 \x01(\tR\x05table\x12\x1a\n" +
+	"\bneighbor\x18\x02 \x01(\tR\bneighbor\x12\x16\n" +
+	"\x06family\x18\x03 \x01(\tR\x06family\x12\x16\n" +
+	"\x06prefix\x18\x04 \x01(\tR\x06prefix\x12\x16\n" +
+	"\x06longer\x18\x05 \x01(\bR\x06longer\x12\x12\n" +
+	"\x04best\x18\x06 \x01(\bR\x04best\"2\n" +
+	"\bBGPPaths\x12&\n" +
+	"\x05paths\x18\x01 \x03(\v2\x10.weft.v1.BGPPathR\x05paths\"\xd5\x05\n" +
+	"\aBGPPath\x12\x16\n" +
+	"\x06prefix\x18\x01 \x01(\tR\x06prefix\x12\x19\n" +
+	"\bnext_hop\x18\x02 \x01(\tR\anextHop\x12\x1c\n" +
+	"\tinterface\x18\x03 \x01(\tR\tinterface\x12\x1a\n" +
+	"\bneighbor\x18\x04 \x01(\tR\bneighbor\x12\x12\n" +
+	"\x04from\x18\x05 \x01(\tR\x04from\x12\x1b\n" +
+	"\trouter_id\x18\x06 \x01(\tR\brouterId\x12\x17\n" +
+	"\apath_id\x18\a \x01(\rR\x06pathId\x12\x12\n" +
+	"\x04best\x18\b \x01(\bR\x04best\x12\x14\n" +
+	"\x05valid\x18\t \x01(\bR\x05valid\x12\x14\n" +
+	"\x05stale\x18\n" +
+	" \x01(\bR\x05stale\x12\x1a\n" +
+	"\bfiltered\x18\v \x01(\bR\bfiltered\x12\x1a\n" +
+	"\binternal\x18\f \x01(\bR\binternal\x12\x14\n" +
+	"\x05since\x18\r \x01(\x03R\x05since\x12\x17\n" +
+	"\aas_path\x18\x0e \x01(\tR\x06asPath\x12\x16\n" +
+	"\x06origin\x18\x0f \x01(\tR\x06origin\x12\x15\n" +
+	"\x03med\x18\x10 \x01(\rH\x00R\x03med\x88\x01\x01\x12\"\n" +
+	"\n" +
+	"local_pref\x18\x11 \x01(\rH\x01R\tlocalPref\x88\x01\x01\x12 \n" +
+	"\vcommunities\x18\x12 \x03(\tR\vcommunities\x12+\n" +
+	"\x11large_communities\x18\x13 \x03(\tR\x10largeCommunities\x12'\n" +
+	"\x0fext_communities\x18\x14 \x03(\tR\x0eextCommunities\x12#\n" +
+	"\roriginator_id\x18\x15 \x01(\tR\foriginatorId\x12\x1a\n" +
+	"\bclusters\x18\x16 \x03(\tR\bclusters\x12)\n" +
+	"\x10atomic_aggregate\x18\x17 \x01(\bR\x0fatomicAggregate\x12\x1e\n" +
+	"\n" +
+	"aggregator\x18\x18 \x01(\tR\n" +
+	"aggregatorB\x06\n" +
+	"\x04_medB\r\n" +
+	"\v_local_pref\"?\n" +
+	"\x0fClearBGPRequest\x12\x1a\n" +
+	"\bneighbor\x18\x01 \x01(\tR\bneighbor\x12\x10\n" +
+	"\x03how\x18\x02 \x01(\tR\x03how\"\x0f\n" +
+	"\rClearBGPReply2\xa1\t\n" +
 	"\x06Router\x124\n" +
 	"\tGetStatus\x12\x16.weft.v1.StatusRequest\x1a\x0f.weft.v1.Status\x122\n" +
 	"\tListPorts\x12\x15.weft.v1.PortsRequest\x1a\x0e.weft.v1.Ports\x127\n" +
@@ -4086,7 +5880,10 @@ const file_weft_proto_rawDesc = "" +
 	"\rConfirmConfig\x12\x1d.weft.v1.ConfirmConfigRequest\x1a\x1b.weft.v1.ConfirmConfigReply\x12E\n" +
 	"\x0eRollbackConfig\x12\x1e.weft.v1.RollbackConfigRequest\x1a\x13.weft.v1.ConfigPlan\x12D\n" +
 	"\x0fListGenerations\x12\x1b.weft.v1.GenerationsRequest\x1a\x14.weft.v1.Generations\x12?\n" +
-	"\vChangeRoute\x12\x1b.weft.v1.ChangeRouteRequest\x1a\x13.weft.v1.ConfigPlan\x120\n" +
+	"\vChangeRoute\x12\x1b.weft.v1.ChangeRouteRequest\x1a\x13.weft.v1.ConfigPlan\x12G\n" +
+	"\x10ListBGPNeighbors\x12\x1c.weft.v1.BGPNeighborsRequest\x1a\x15.weft.v1.BGPNeighbors\x12=\n" +
+	"\fListBGPPaths\x12\x18.weft.v1.BGPPathsRequest\x1a\x11.weft.v1.BGPPaths0\x01\x12<\n" +
+	"\bClearBGP\x12\x18.weft.v1.ClearBGPRequest\x1a\x16.weft.v1.ClearBGPReply\x120\n" +
 	"\x04Stop\x12\x14.weft.v1.StopRequest\x1a\x12.weft.v1.StopReplyB\x12Z\x10weft/control/apib\x06proto3"
 
 var (
@@ -4101,118 +5898,154 @@ func file_weft_proto_rawDescGZIP() []byte {
 	return file_weft_proto_rawDescData
 }
 
-var file_weft_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_weft_proto_msgTypes = make([]protoimpl.MessageInfo, 64)
 var file_weft_proto_goTypes = []any{
 	(*StatusRequest)(nil),         // 0: weft.v1.StatusRequest
 	(*Status)(nil),                // 1: weft.v1.Status
-	(*FPM)(nil),                   // 2: weft.v1.FPM
-	(*FIB)(nil),                   // 3: weft.v1.FIB
-	(*Netlink)(nil),               // 4: weft.v1.Netlink
-	(*Program)(nil),               // 5: weft.v1.Program
-	(*PortsRequest)(nil),          // 6: weft.v1.PortsRequest
-	(*Ports)(nil),                 // 7: weft.v1.Ports
-	(*Port)(nil),                  // 8: weft.v1.Port
-	(*Counter)(nil),               // 9: weft.v1.Counter
-	(*Refused)(nil),               // 10: weft.v1.Refused
-	(*RoutesRequest)(nil),         // 11: weft.v1.RoutesRequest
-	(*Routes)(nil),                // 12: weft.v1.Routes
-	(*Route)(nil),                 // 13: weft.v1.Route
-	(*NextHop)(nil),               // 14: weft.v1.NextHop
-	(*NeighborsRequest)(nil),      // 15: weft.v1.NeighborsRequest
-	(*Neighbors)(nil),             // 16: weft.v1.Neighbors
-	(*Neighbor)(nil),              // 17: weft.v1.Neighbor
-	(*GroupsRequest)(nil),         // 18: weft.v1.GroupsRequest
-	(*Groups)(nil),                // 19: weft.v1.Groups
-	(*Group)(nil),                 // 20: weft.v1.Group
-	(*Member)(nil),                // 21: weft.v1.Member
-	(*LookupRequest)(nil),         // 22: weft.v1.LookupRequest
-	(*LookupReply)(nil),           // 23: weft.v1.LookupReply
-	(*Step)(nil),                  // 24: weft.v1.Step
-	(*KernelAnswer)(nil),          // 25: weft.v1.KernelAnswer
-	(*MonitorRequest)(nil),        // 26: weft.v1.MonitorRequest
-	(*Event)(nil),                 // 27: weft.v1.Event
-	(*Link)(nil),                  // 28: weft.v1.Link
-	(*VerifyRequest)(nil),         // 29: weft.v1.VerifyRequest
-	(*VerifyReply)(nil),           // 30: weft.v1.VerifyReply
-	(*Difference)(nil),            // 31: weft.v1.Difference
-	(*StopRequest)(nil),           // 32: weft.v1.StopRequest
-	(*StopReply)(nil),             // 33: weft.v1.StopReply
-	(*GetConfigRequest)(nil),      // 34: weft.v1.GetConfigRequest
-	(*Configuration)(nil),         // 35: weft.v1.Configuration
-	(*PlanConfigRequest)(nil),     // 36: weft.v1.PlanConfigRequest
-	(*ConfigPlan)(nil),            // 37: weft.v1.ConfigPlan
-	(*ConfigChange)(nil),          // 38: weft.v1.ConfigChange
-	(*ApplyConfigRequest)(nil),    // 39: weft.v1.ApplyConfigRequest
-	(*ConfirmConfigRequest)(nil),  // 40: weft.v1.ConfirmConfigRequest
-	(*ConfirmConfigReply)(nil),    // 41: weft.v1.ConfirmConfigReply
-	(*RollbackConfigRequest)(nil), // 42: weft.v1.RollbackConfigRequest
-	(*GenerationsRequest)(nil),    // 43: weft.v1.GenerationsRequest
-	(*Generations)(nil),           // 44: weft.v1.Generations
-	(*Generation)(nil),            // 45: weft.v1.Generation
-	(*ChangeRouteRequest)(nil),    // 46: weft.v1.ChangeRouteRequest
+	(*Export)(nil),                // 2: weft.v1.Export
+	(*Waiting)(nil),               // 3: weft.v1.Waiting
+	(*FPM)(nil),                   // 4: weft.v1.FPM
+	(*FIB)(nil),                   // 5: weft.v1.FIB
+	(*Netlink)(nil),               // 6: weft.v1.Netlink
+	(*Program)(nil),               // 7: weft.v1.Program
+	(*PortsRequest)(nil),          // 8: weft.v1.PortsRequest
+	(*Ports)(nil),                 // 9: weft.v1.Ports
+	(*Port)(nil),                  // 10: weft.v1.Port
+	(*Counter)(nil),               // 11: weft.v1.Counter
+	(*Refused)(nil),               // 12: weft.v1.Refused
+	(*RoutesRequest)(nil),         // 13: weft.v1.RoutesRequest
+	(*Routes)(nil),                // 14: weft.v1.Routes
+	(*Route)(nil),                 // 15: weft.v1.Route
+	(*NextHop)(nil),               // 16: weft.v1.NextHop
+	(*NeighborsRequest)(nil),      // 17: weft.v1.NeighborsRequest
+	(*Neighbors)(nil),             // 18: weft.v1.Neighbors
+	(*Neighbor)(nil),              // 19: weft.v1.Neighbor
+	(*GroupsRequest)(nil),         // 20: weft.v1.GroupsRequest
+	(*Groups)(nil),                // 21: weft.v1.Groups
+	(*Group)(nil),                 // 22: weft.v1.Group
+	(*Member)(nil),                // 23: weft.v1.Member
+	(*LookupRequest)(nil),         // 24: weft.v1.LookupRequest
+	(*LookupReply)(nil),           // 25: weft.v1.LookupReply
+	(*Step)(nil),                  // 26: weft.v1.Step
+	(*KernelAnswer)(nil),          // 27: weft.v1.KernelAnswer
+	(*MonitorRequest)(nil),        // 28: weft.v1.MonitorRequest
+	(*Event)(nil),                 // 29: weft.v1.Event
+	(*Link)(nil),                  // 30: weft.v1.Link
+	(*VerifyRequest)(nil),         // 31: weft.v1.VerifyRequest
+	(*VerifyReply)(nil),           // 32: weft.v1.VerifyReply
+	(*Difference)(nil),            // 33: weft.v1.Difference
+	(*StopRequest)(nil),           // 34: weft.v1.StopRequest
+	(*StopReply)(nil),             // 35: weft.v1.StopReply
+	(*GetConfigRequest)(nil),      // 36: weft.v1.GetConfigRequest
+	(*Configuration)(nil),         // 37: weft.v1.Configuration
+	(*PlanConfigRequest)(nil),     // 38: weft.v1.PlanConfigRequest
+	(*ConfigPlan)(nil),            // 39: weft.v1.ConfigPlan
+	(*ConfigChange)(nil),          // 40: weft.v1.ConfigChange
+	(*ApplyConfigRequest)(nil),    // 41: weft.v1.ApplyConfigRequest
+	(*ConfirmConfigRequest)(nil),  // 42: weft.v1.ConfirmConfigRequest
+	(*ConfirmConfigReply)(nil),    // 43: weft.v1.ConfirmConfigReply
+	(*RollbackConfigRequest)(nil), // 44: weft.v1.RollbackConfigRequest
+	(*GenerationsRequest)(nil),    // 45: weft.v1.GenerationsRequest
+	(*Generations)(nil),           // 46: weft.v1.Generations
+	(*Generation)(nil),            // 47: weft.v1.Generation
+	(*ChangeRouteRequest)(nil),    // 48: weft.v1.ChangeRouteRequest
+	(*BGPStatus)(nil),             // 49: weft.v1.BGPStatus
+	(*BGPTable)(nil),              // 50: weft.v1.BGPTable
+	(*BGPNeighborsRequest)(nil),   // 51: weft.v1.BGPNeighborsRequest
+	(*BGPNeighbors)(nil),          // 52: weft.v1.BGPNeighbors
+	(*BGPNeighbor)(nil),           // 53: weft.v1.BGPNeighbor
+	(*BGPCapability)(nil),         // 54: weft.v1.BGPCapability
+	(*BGPFamily)(nil),             // 55: weft.v1.BGPFamily
+	(*BGPMessages)(nil),           // 56: weft.v1.BGPMessages
+	(*BGPTimers)(nil),             // 57: weft.v1.BGPTimers
+	(*BGPNeighborConfig)(nil),     // 58: weft.v1.BGPNeighborConfig
+	(*BGPPathsRequest)(nil),       // 59: weft.v1.BGPPathsRequest
+	(*BGPPaths)(nil),              // 60: weft.v1.BGPPaths
+	(*BGPPath)(nil),               // 61: weft.v1.BGPPath
+	(*ClearBGPRequest)(nil),       // 62: weft.v1.ClearBGPRequest
+	(*ClearBGPReply)(nil),         // 63: weft.v1.ClearBGPReply
 }
 var file_weft_proto_depIdxs = []int32{
-	3,  // 0: weft.v1.Status.fib:type_name -> weft.v1.FIB
-	4,  // 1: weft.v1.Status.netlink:type_name -> weft.v1.Netlink
-	5,  // 2: weft.v1.Status.program:type_name -> weft.v1.Program
-	2,  // 3: weft.v1.Status.fpm:type_name -> weft.v1.FPM
-	8,  // 4: weft.v1.Ports.ports:type_name -> weft.v1.Port
-	10, // 5: weft.v1.Ports.refused:type_name -> weft.v1.Refused
-	9,  // 6: weft.v1.Port.counters:type_name -> weft.v1.Counter
-	13, // 7: weft.v1.Routes.routes:type_name -> weft.v1.Route
-	14, // 8: weft.v1.Route.nexthops:type_name -> weft.v1.NextHop
-	14, // 9: weft.v1.Route.resolved:type_name -> weft.v1.NextHop
-	17, // 10: weft.v1.Neighbors.neighbors:type_name -> weft.v1.Neighbor
-	20, // 11: weft.v1.Groups.groups:type_name -> weft.v1.Group
-	21, // 12: weft.v1.Group.members:type_name -> weft.v1.Member
-	13, // 13: weft.v1.LookupReply.route:type_name -> weft.v1.Route
-	24, // 14: weft.v1.LookupReply.steps:type_name -> weft.v1.Step
-	25, // 15: weft.v1.LookupReply.kernel:type_name -> weft.v1.KernelAnswer
-	13, // 16: weft.v1.LookupReply.candidates:type_name -> weft.v1.Route
-	13, // 17: weft.v1.Event.route:type_name -> weft.v1.Route
-	17, // 18: weft.v1.Event.neighbor:type_name -> weft.v1.Neighbor
-	28, // 19: weft.v1.Event.link:type_name -> weft.v1.Link
-	31, // 20: weft.v1.VerifyReply.differences:type_name -> weft.v1.Difference
-	38, // 21: weft.v1.ConfigPlan.changes:type_name -> weft.v1.ConfigChange
-	45, // 22: weft.v1.Generations.generations:type_name -> weft.v1.Generation
-	14, // 23: weft.v1.ChangeRouteRequest.nexthops:type_name -> weft.v1.NextHop
-	0,  // 24: weft.v1.Router.GetStatus:input_type -> weft.v1.StatusRequest
-	6,  // 25: weft.v1.Router.ListPorts:input_type -> weft.v1.PortsRequest
-	11, // 26: weft.v1.Router.ListRoutes:input_type -> weft.v1.RoutesRequest
-	15, // 27: weft.v1.Router.ListNeighbors:input_type -> weft.v1.NeighborsRequest
-	18, // 28: weft.v1.Router.ListGroups:input_type -> weft.v1.GroupsRequest
-	22, // 29: weft.v1.Router.Lookup:input_type -> weft.v1.LookupRequest
-	26, // 30: weft.v1.Router.Monitor:input_type -> weft.v1.MonitorRequest
-	29, // 31: weft.v1.Router.Verify:input_type -> weft.v1.VerifyRequest
-	34, // 32: weft.v1.Router.GetConfig:input_type -> weft.v1.GetConfigRequest
-	36, // 33: weft.v1.Router.PlanConfig:input_type -> weft.v1.PlanConfigRequest
-	39, // 34: weft.v1.Router.ApplyConfig:input_type -> weft.v1.ApplyConfigRequest
-	40, // 35: weft.v1.Router.ConfirmConfig:input_type -> weft.v1.ConfirmConfigRequest
-	42, // 36: weft.v1.Router.RollbackConfig:input_type -> weft.v1.RollbackConfigRequest
-	43, // 37: weft.v1.Router.ListGenerations:input_type -> weft.v1.GenerationsRequest
-	46, // 38: weft.v1.Router.ChangeRoute:input_type -> weft.v1.ChangeRouteRequest
-	32, // 39: weft.v1.Router.Stop:input_type -> weft.v1.StopRequest
-	1,  // 40: weft.v1.Router.GetStatus:output_type -> weft.v1.Status
-	7,  // 41: weft.v1.Router.ListPorts:output_type -> weft.v1.Ports
-	12, // 42: weft.v1.Router.ListRoutes:output_type -> weft.v1.Routes
-	16, // 43: weft.v1.Router.ListNeighbors:output_type -> weft.v1.Neighbors
-	19, // 44: weft.v1.Router.ListGroups:output_type -> weft.v1.Groups
-	23, // 45: weft.v1.Router.Lookup:output_type -> weft.v1.LookupReply
-	27, // 46: weft.v1.Router.Monitor:output_type -> weft.v1.Event
-	30, // 47: weft.v1.Router.Verify:output_type -> weft.v1.VerifyReply
-	35, // 48: weft.v1.Router.GetConfig:output_type -> weft.v1.Configuration
-	37, // 49: weft.v1.Router.PlanConfig:output_type -> weft.v1.ConfigPlan
-	37, // 50: weft.v1.Router.ApplyConfig:output_type -> weft.v1.ConfigPlan
-	41, // 51: weft.v1.Router.ConfirmConfig:output_type -> weft.v1.ConfirmConfigReply
-	37, // 52: weft.v1.Router.RollbackConfig:output_type -> weft.v1.ConfigPlan
-	44, // 53: weft.v1.Router.ListGenerations:output_type -> weft.v1.Generations
-	37, // 54: weft.v1.Router.ChangeRoute:output_type -> weft.v1.ConfigPlan
-	33, // 55: weft.v1.Router.Stop:output_type -> weft.v1.StopReply
-	40, // [40:56] is the sub-list for method output_type
-	24, // [24:40] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	5,  // 0: weft.v1.Status.fib:type_name -> weft.v1.FIB
+	6,  // 1: weft.v1.Status.netlink:type_name -> weft.v1.Netlink
+	7,  // 2: weft.v1.Status.program:type_name -> weft.v1.Program
+	4,  // 3: weft.v1.Status.fpm:type_name -> weft.v1.FPM
+	2,  // 4: weft.v1.Status.export:type_name -> weft.v1.Export
+	3,  // 5: weft.v1.Status.waiting:type_name -> weft.v1.Waiting
+	49, // 6: weft.v1.Status.bgp:type_name -> weft.v1.BGPStatus
+	10, // 7: weft.v1.Ports.ports:type_name -> weft.v1.Port
+	12, // 8: weft.v1.Ports.refused:type_name -> weft.v1.Refused
+	11, // 9: weft.v1.Port.counters:type_name -> weft.v1.Counter
+	15, // 10: weft.v1.Routes.routes:type_name -> weft.v1.Route
+	16, // 11: weft.v1.Route.nexthops:type_name -> weft.v1.NextHop
+	16, // 12: weft.v1.Route.resolved:type_name -> weft.v1.NextHop
+	19, // 13: weft.v1.Neighbors.neighbors:type_name -> weft.v1.Neighbor
+	22, // 14: weft.v1.Groups.groups:type_name -> weft.v1.Group
+	23, // 15: weft.v1.Group.members:type_name -> weft.v1.Member
+	15, // 16: weft.v1.LookupReply.route:type_name -> weft.v1.Route
+	26, // 17: weft.v1.LookupReply.steps:type_name -> weft.v1.Step
+	27, // 18: weft.v1.LookupReply.kernel:type_name -> weft.v1.KernelAnswer
+	15, // 19: weft.v1.LookupReply.candidates:type_name -> weft.v1.Route
+	15, // 20: weft.v1.Event.route:type_name -> weft.v1.Route
+	19, // 21: weft.v1.Event.neighbor:type_name -> weft.v1.Neighbor
+	30, // 22: weft.v1.Event.link:type_name -> weft.v1.Link
+	33, // 23: weft.v1.VerifyReply.differences:type_name -> weft.v1.Difference
+	40, // 24: weft.v1.ConfigPlan.changes:type_name -> weft.v1.ConfigChange
+	47, // 25: weft.v1.Generations.generations:type_name -> weft.v1.Generation
+	16, // 26: weft.v1.ChangeRouteRequest.nexthops:type_name -> weft.v1.NextHop
+	50, // 27: weft.v1.BGPStatus.tables:type_name -> weft.v1.BGPTable
+	49, // 28: weft.v1.BGPNeighbors.bgp:type_name -> weft.v1.BGPStatus
+	53, // 29: weft.v1.BGPNeighbors.neighbors:type_name -> weft.v1.BGPNeighbor
+	54, // 30: weft.v1.BGPNeighbor.capabilities:type_name -> weft.v1.BGPCapability
+	55, // 31: weft.v1.BGPNeighbor.families:type_name -> weft.v1.BGPFamily
+	56, // 32: weft.v1.BGPNeighbor.received:type_name -> weft.v1.BGPMessages
+	56, // 33: weft.v1.BGPNeighbor.sent:type_name -> weft.v1.BGPMessages
+	57, // 34: weft.v1.BGPNeighbor.timers:type_name -> weft.v1.BGPTimers
+	58, // 35: weft.v1.BGPNeighbor.config:type_name -> weft.v1.BGPNeighborConfig
+	61, // 36: weft.v1.BGPPaths.paths:type_name -> weft.v1.BGPPath
+	0,  // 37: weft.v1.Router.GetStatus:input_type -> weft.v1.StatusRequest
+	8,  // 38: weft.v1.Router.ListPorts:input_type -> weft.v1.PortsRequest
+	13, // 39: weft.v1.Router.ListRoutes:input_type -> weft.v1.RoutesRequest
+	17, // 40: weft.v1.Router.ListNeighbors:input_type -> weft.v1.NeighborsRequest
+	20, // 41: weft.v1.Router.ListGroups:input_type -> weft.v1.GroupsRequest
+	24, // 42: weft.v1.Router.Lookup:input_type -> weft.v1.LookupRequest
+	28, // 43: weft.v1.Router.Monitor:input_type -> weft.v1.MonitorRequest
+	31, // 44: weft.v1.Router.Verify:input_type -> weft.v1.VerifyRequest
+	36, // 45: weft.v1.Router.GetConfig:input_type -> weft.v1.GetConfigRequest
+	38, // 46: weft.v1.Router.PlanConfig:input_type -> weft.v1.PlanConfigRequest
+	41, // 47: weft.v1.Router.ApplyConfig:input_type -> weft.v1.ApplyConfigRequest
+	42, // 48: weft.v1.Router.ConfirmConfig:input_type -> weft.v1.ConfirmConfigRequest
+	44, // 49: weft.v1.Router.RollbackConfig:input_type -> weft.v1.RollbackConfigRequest
+	45, // 50: weft.v1.Router.ListGenerations:input_type -> weft.v1.GenerationsRequest
+	48, // 51: weft.v1.Router.ChangeRoute:input_type -> weft.v1.ChangeRouteRequest
+	51, // 52: weft.v1.Router.ListBGPNeighbors:input_type -> weft.v1.BGPNeighborsRequest
+	59, // 53: weft.v1.Router.ListBGPPaths:input_type -> weft.v1.BGPPathsRequest
+	62, // 54: weft.v1.Router.ClearBGP:input_type -> weft.v1.ClearBGPRequest
+	34, // 55: weft.v1.Router.Stop:input_type -> weft.v1.StopRequest
+	1,  // 56: weft.v1.Router.GetStatus:output_type -> weft.v1.Status
+	9,  // 57: weft.v1.Router.ListPorts:output_type -> weft.v1.Ports
+	14, // 58: weft.v1.Router.ListRoutes:output_type -> weft.v1.Routes
+	18, // 59: weft.v1.Router.ListNeighbors:output_type -> weft.v1.Neighbors
+	21, // 60: weft.v1.Router.ListGroups:output_type -> weft.v1.Groups
+	25, // 61: weft.v1.Router.Lookup:output_type -> weft.v1.LookupReply
+	29, // 62: weft.v1.Router.Monitor:output_type -> weft.v1.Event
+	32, // 63: weft.v1.Router.Verify:output_type -> weft.v1.VerifyReply
+	37, // 64: weft.v1.Router.GetConfig:output_type -> weft.v1.Configuration
+	39, // 65: weft.v1.Router.PlanConfig:output_type -> weft.v1.ConfigPlan
+	39, // 66: weft.v1.Router.ApplyConfig:output_type -> weft.v1.ConfigPlan
+	43, // 67: weft.v1.Router.ConfirmConfig:output_type -> weft.v1.ConfirmConfigReply
+	39, // 68: weft.v1.Router.RollbackConfig:output_type -> weft.v1.ConfigPlan
+	46, // 69: weft.v1.Router.ListGenerations:output_type -> weft.v1.Generations
+	39, // 70: weft.v1.Router.ChangeRoute:output_type -> weft.v1.ConfigPlan
+	52, // 71: weft.v1.Router.ListBGPNeighbors:output_type -> weft.v1.BGPNeighbors
+	60, // 72: weft.v1.Router.ListBGPPaths:output_type -> weft.v1.BGPPaths
+	63, // 73: weft.v1.Router.ClearBGP:output_type -> weft.v1.ClearBGPReply
+	35, // 74: weft.v1.Router.Stop:output_type -> weft.v1.StopReply
+	56, // [56:75] is the sub-list for method output_type
+	37, // [37:56] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_weft_proto_init() }
@@ -4220,15 +6053,16 @@ func file_weft_proto_init() {
 	if File_weft_proto != nil {
 		return
 	}
-	file_weft_proto_msgTypes[11].OneofWrappers = []any{}
-	file_weft_proto_msgTypes[34].OneofWrappers = []any{}
+	file_weft_proto_msgTypes[13].OneofWrappers = []any{}
+	file_weft_proto_msgTypes[36].OneofWrappers = []any{}
+	file_weft_proto_msgTypes[61].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_weft_proto_rawDesc), len(file_weft_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   47,
+			NumMessages:   64,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -23,22 +23,25 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Router_GetStatus_FullMethodName       = "/weft.v1.Router/GetStatus"
-	Router_ListPorts_FullMethodName       = "/weft.v1.Router/ListPorts"
-	Router_ListRoutes_FullMethodName      = "/weft.v1.Router/ListRoutes"
-	Router_ListNeighbors_FullMethodName   = "/weft.v1.Router/ListNeighbors"
-	Router_ListGroups_FullMethodName      = "/weft.v1.Router/ListGroups"
-	Router_Lookup_FullMethodName          = "/weft.v1.Router/Lookup"
-	Router_Monitor_FullMethodName         = "/weft.v1.Router/Monitor"
-	Router_Verify_FullMethodName          = "/weft.v1.Router/Verify"
-	Router_GetConfig_FullMethodName       = "/weft.v1.Router/GetConfig"
-	Router_PlanConfig_FullMethodName      = "/weft.v1.Router/PlanConfig"
-	Router_ApplyConfig_FullMethodName     = "/weft.v1.Router/ApplyConfig"
-	Router_ConfirmConfig_FullMethodName   = "/weft.v1.Router/ConfirmConfig"
-	Router_RollbackConfig_FullMethodName  = "/weft.v1.Router/RollbackConfig"
-	Router_ListGenerations_FullMethodName = "/weft.v1.Router/ListGenerations"
-	Router_ChangeRoute_FullMethodName     = "/weft.v1.Router/ChangeRoute"
-	Router_Stop_FullMethodName            = "/weft.v1.Router/Stop"
+	Router_GetStatus_FullMethodName        = "/weft.v1.Router/GetStatus"
+	Router_ListPorts_FullMethodName        = "/weft.v1.Router/ListPorts"
+	Router_ListRoutes_FullMethodName       = "/weft.v1.Router/ListRoutes"
+	Router_ListNeighbors_FullMethodName    = "/weft.v1.Router/ListNeighbors"
+	Router_ListGroups_FullMethodName       = "/weft.v1.Router/ListGroups"
+	Router_Lookup_FullMethodName           = "/weft.v1.Router/Lookup"
+	Router_Monitor_FullMethodName          = "/weft.v1.Router/Monitor"
+	Router_Verify_FullMethodName           = "/weft.v1.Router/Verify"
+	Router_GetConfig_FullMethodName        = "/weft.v1.Router/GetConfig"
+	Router_PlanConfig_FullMethodName       = "/weft.v1.Router/PlanConfig"
+	Router_ApplyConfig_FullMethodName      = "/weft.v1.Router/ApplyConfig"
+	Router_ConfirmConfig_FullMethodName    = "/weft.v1.Router/ConfirmConfig"
+	Router_RollbackConfig_FullMethodName   = "/weft.v1.Router/RollbackConfig"
+	Router_ListGenerations_FullMethodName  = "/weft.v1.Router/ListGenerations"
+	Router_ChangeRoute_FullMethodName      = "/weft.v1.Router/ChangeRoute"
+	Router_ListBGPNeighbors_FullMethodName = "/weft.v1.Router/ListBGPNeighbors"
+	Router_ListBGPPaths_FullMethodName     = "/weft.v1.Router/ListBGPPaths"
+	Router_ClearBGP_FullMethodName         = "/weft.v1.Router/ClearBGP"
+	Router_Stop_FullMethodName             = "/weft.v1.Router/Stop"
 )
 
 // RouterClient is the client API for Router service.
@@ -71,6 +74,12 @@ type RouterClient interface {
 	ListGenerations(ctx context.Context, in *GenerationsRequest, opts ...grpc.CallOption) (*Generations, error)
 	// ChangeRoute changes one static route of the configuration in force.
 	ChangeRoute(ctx context.Context, in *ChangeRouteRequest, opts ...grpc.CallOption) (*ConfigPlan, error)
+	// ListBGPNeighbors returns BGP's neighbors, by name, and its status.
+	ListBGPNeighbors(ctx context.Context, in *BGPNeighborsRequest, opts ...grpc.CallOption) (*BGPNeighbors, error)
+	// ListBGPPaths returns paths of one of BGP's tables, prefix by prefix, the best first.
+	ListBGPPaths(ctx context.Context, in *BGPPathsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[BGPPaths], error)
+	// ClearBGP ends a session of BGP, or has policies applied again.
+	ClearBGP(ctx context.Context, in *ClearBGPRequest, opts ...grpc.CallOption) (*ClearBGPReply, error)
 	// Stop gives all ports back to Linux, removes what is pinned and ends the
 	// daemon. It answers when that is done.
 	Stop(ctx context.Context, in *StopRequest, opts ...grpc.CallOption) (*StopReply, error)
@@ -279,6 +288,45 @@ func (c *routerClient) ChangeRoute(ctx context.Context, in *ChangeRouteRequest, 
 	return out, nil
 }
 
+func (c *routerClient) ListBGPNeighbors(ctx context.Context, in *BGPNeighborsRequest, opts ...grpc.CallOption) (*BGPNeighbors, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BGPNeighbors)
+	err := c.cc.Invoke(ctx, Router_ListBGPNeighbors_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *routerClient) ListBGPPaths(ctx context.Context, in *BGPPathsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[BGPPaths], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Router_ServiceDesc.Streams[5], Router_ListBGPPaths_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[BGPPathsRequest, BGPPaths]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Router_ListBGPPathsClient = grpc.ServerStreamingClient[BGPPaths]
+
+func (c *routerClient) ClearBGP(ctx context.Context, in *ClearBGPRequest, opts ...grpc.CallOption) (*ClearBGPReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ClearBGPReply)
+	err := c.cc.Invoke(ctx, Router_ClearBGP_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *routerClient) Stop(ctx context.Context, in *StopRequest, opts ...grpc.CallOption) (*StopReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(StopReply)
@@ -319,6 +367,12 @@ type RouterServer interface {
 	ListGenerations(context.Context, *GenerationsRequest) (*Generations, error)
 	// ChangeRoute changes one static route of the configuration in force.
 	ChangeRoute(context.Context, *ChangeRouteRequest) (*ConfigPlan, error)
+	// ListBGPNeighbors returns BGP's neighbors, by name, and its status.
+	ListBGPNeighbors(context.Context, *BGPNeighborsRequest) (*BGPNeighbors, error)
+	// ListBGPPaths returns paths of one of BGP's tables, prefix by prefix, the best first.
+	ListBGPPaths(*BGPPathsRequest, grpc.ServerStreamingServer[BGPPaths]) error
+	// ClearBGP ends a session of BGP, or has policies applied again.
+	ClearBGP(context.Context, *ClearBGPRequest) (*ClearBGPReply, error)
 	// Stop gives all ports back to Linux, removes what is pinned and ends the
 	// daemon. It answers when that is done.
 	Stop(context.Context, *StopRequest) (*StopReply, error)
@@ -376,6 +430,15 @@ func (UnimplementedRouterServer) ListGenerations(context.Context, *GenerationsRe
 }
 func (UnimplementedRouterServer) ChangeRoute(context.Context, *ChangeRouteRequest) (*ConfigPlan, error) {
 	return nil, status.Error(codes.Unimplemented, "method ChangeRoute not implemented")
+}
+func (UnimplementedRouterServer) ListBGPNeighbors(context.Context, *BGPNeighborsRequest) (*BGPNeighbors, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListBGPNeighbors not implemented")
+}
+func (UnimplementedRouterServer) ListBGPPaths(*BGPPathsRequest, grpc.ServerStreamingServer[BGPPaths]) error {
+	return status.Error(codes.Unimplemented, "method ListBGPPaths not implemented")
+}
+func (UnimplementedRouterServer) ClearBGP(context.Context, *ClearBGPRequest) (*ClearBGPReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method ClearBGP not implemented")
 }
 func (UnimplementedRouterServer) Stop(context.Context, *StopRequest) (*StopReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Stop not implemented")
@@ -636,6 +699,53 @@ func _Router_ChangeRoute_Handler(srv interface{}, ctx context.Context, dec func(
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Router_ListBGPNeighbors_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BGPNeighborsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RouterServer).ListBGPNeighbors(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Router_ListBGPNeighbors_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RouterServer).ListBGPNeighbors(ctx, req.(*BGPNeighborsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Router_ListBGPPaths_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(BGPPathsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(RouterServer).ListBGPPaths(m, &grpc.GenericServerStream[BGPPathsRequest, BGPPaths]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Router_ListBGPPathsServer = grpc.ServerStreamingServer[BGPPaths]
+
+func _Router_ClearBGP_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ClearBGPRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RouterServer).ClearBGP(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Router_ClearBGP_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RouterServer).ClearBGP(ctx, req.(*ClearBGPRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Router_Stop_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(StopRequest)
 	if err := dec(in); err != nil {
@@ -702,6 +812,14 @@ var Router_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Router_ChangeRoute_Handler,
 		},
 		{
+			MethodName: "ListBGPNeighbors",
+			Handler:    _Router_ListBGPNeighbors_Handler,
+		},
+		{
+			MethodName: "ClearBGP",
+			Handler:    _Router_ClearBGP_Handler,
+		},
+		{
 			MethodName: "Stop",
 			Handler:    _Router_Stop_Handler,
 		},
@@ -730,6 +848,11 @@ var Router_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Verify",
 			Handler:       _Router_Verify_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ListBGPPaths",
+			Handler:       _Router_ListBGPPaths_Handler,
 			ServerStreams: true,
 		},
 	},

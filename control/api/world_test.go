@@ -20,9 +20,11 @@ import (
 
 	"weft/bpf"
 	"weft/control"
+	"weft/control/export"
 	"weft/control/kernel"
 	"weft/control/ports"
 	"weft/control/rib"
+	"weft/control/static"
 	"weft/dataplane"
 	"weft/dataplane/xdp"
 	"weft/fib"
@@ -123,6 +125,8 @@ type world struct {
 	follower *control.Follower
 	engine   *xdp.Engine
 	set      *ports.Set
+	exporter *export.Exporter
+	static   *static.Source
 	client   RouterClient
 	socket   string
 	end      func() // of the Follower, and of Serve
@@ -153,19 +157,25 @@ func serve(t testing.TB, imageSize int, begin chan struct{}) *world {
 	w.set = ports.New(ports.Config{
 		Engine: w.engine, Names: []string{"port*"}, Log: log, Changed: func(text string) { w.Note(EventPort, text) },
 	})
+	if w.exporter, err = export.New(log); err != nil {
+		t.Fatal(err)
+	}
 	w.follower, err = control.Open(control.Config{
-		Image: im, Ports: w.set, Interface: w.set.Take, Log: log,
+		Export: w.exporter.Take,
+		Image:  im, Ports: w.set, Interface: w.set.Take, Log: log,
 		Reasons: rib.Reasons{NoPort: uint16(dataplane.PuntRoute), LinkDown: uint16(dataplane.PuntRoute)},
-		Observe: func(r *rib.RIB, e kernel.Event) { w.Observe(r, e) },
+		Observe: func(r *rib.RIB, e kernel.Event) { w.exporter.Observe(e); w.Observe(r, e) },
 		Synced:  func(time.Duration) { w.Note(EventSync, "synchronized") },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.static = static.New(w.follower, log)
 	stopping := make(chan struct{})
 	w.Server = NewServer(Config{
 		Follower: w.follower, Ports: w.set, Engine: w.engine, Identity: Identity{Version: "test", Netns: "1", Started: time.Now()},
 		Program: func() (*Program, error) { return &Program{Id: 1}, nil }, Degraded: func() string { return "" },
+		Exporter: w.exporter, Static: w.static,
 		Stop: sync.OnceFunc(func() { close(stopping) }), Stopped: w.stopped,
 	})
 	listener, err := Listen(w.socket)
@@ -182,6 +192,11 @@ func serve(t testing.TB, imageSize int, begin chan struct{}) *world {
 		}
 		followed <- w.follower.Run(following)
 	}()
+	exported := make(chan struct{})
+	go func() {
+		defer close(exported)
+		w.exporter.Run(following, w.follower.Do)
+	}()
 	go func() { // what a daemon does when it is told to stop
 		select {
 		case <-stopping:
@@ -196,7 +211,9 @@ func serve(t testing.TB, imageSize int, begin chan struct{}) *world {
 	w.end = sync.OnceFunc(func() {
 		endFollowing()
 		cancel()
-		if err := errors.Join(<-followed, <-served); err != nil {
+		err := errors.Join(<-followed, <-served)
+		<-exported
+		if err = errors.Join(err, w.exporter.Withdraw(), w.exporter.Close()); err != nil {
 			t.Error(err)
 		}
 	})

@@ -15,6 +15,7 @@ const Version = 1
 type Config struct {
 	Preferences Preferences      `json:"preferences"`
 	FPM         FPM              `json:"fpm,omitzero"`
+	BGP         *BGP             `json:"bgp,omitempty"`    // nil: none
 	Groups      map[string][]Hop `json:"groups,omitempty"` // next-hop groups by name
 	Routes      []Route          `json:"routes,omitempty"`
 	Neighbors   []Neighbor       `json:"neighbors,omitempty"`
@@ -118,6 +119,7 @@ func (c *Config) canonical() {
 	for i := range c.Routes {
 		slices.SortFunc(c.Routes[i].Hops, compareHops)
 	}
+	c.BGP.canonical()
 	slices.SortFunc(c.Routes, func(a, b Route) int { return compareKeys(a.key(), b.key()) })
 	slices.SortFunc(c.Neighbors, func(a, b Neighbor) int {
 		return cmp.Or(cmp.Compare(a.Dev, b.Dev), a.Addr.Compare(b.Addr))

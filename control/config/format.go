@@ -39,7 +39,8 @@ func (r *reader) file() value {
 		fields: []field{
 			{"version", "Version of this format: 1.", true, &number{Version, Version, func(uint64) {}}},
 			{"preferences", "Administrative preferences of the sources of routes: the kernel's metric. Of two routes for one prefix the one with the lower is taken.", false, r.preferences(&c.Preferences)},
-			{"fpm", "Where FRR's zebra brings its routes (fpm address ...), unless weft run has --fpm, which stands for listen and hold. Read when weft run starts.", false, r.fpm(&c.FPM)},
+			{"fpm", "Where FRR's zebra brings its routes (fpm address ...), unless weft run has --fpm, which stands for listen and hold.", false, r.fpm(&c.FPM)},
+			{"bgp", "BGP router of weft's own.", false, r.bgp(c)},
 			{"nexthop_groups", "Next hops that many routes share, by a name.", false, &named{maxGroups, func(name string) value {
 				return hopList(func(h Hop) { c.addHop(name, h) })
 			}}},
@@ -61,8 +62,8 @@ func (r *reader) preferences(p *Preferences) value {
 	preference := func(to *uint32) value { return &number{1, maxMetric, func(n uint64) { *to = uint32(n) }} }
 	return &object{title: "Preferences", fields: []field{
 		{"static", "Of static routes: 1.", false, preference(&p.Static)},
-		{"ebgp", "Of routes of BGP's external neighbors: 20. Nothing has it yet.", false, preference(&p.EBGP)},
-		{"ibgp", "Of routes of BGP's internal neighbors: 200. Nothing has it yet.", false, preference(&p.IBGP)},
+		{"ebgp", "Of routes of BGP's external neighbors: 20.", false, preference(&p.EBGP)},
+		{"ibgp", "Of routes of BGP's internal neighbors: 200.", false, preference(&p.IBGP)},
 		{"fpm", "Of routes that zebra brings without one: 20. Nothing has it yet: zebra brings one.", false, preference(&p.FPM)},
 	}}
 }

@@ -25,6 +25,59 @@ fpm:
   listen: 127.0.0.1:2620
   hold: 2m
 
+bgp:
+  as: 65001
+  router_id: 192.0.2.7
+  listen_addresses: [192.0.2.7, "2001:db8::7"]
+  maximum_paths: 16
+  graceful_restart: {restart_time: 90s, long_lived_time: 1h}
+  redistribute:
+    - {source: connected, policy: [own]}
+    - source: static
+  networks:
+    - {prefix: 10.4.0.0/16, always: true}
+  neighbors:
+    - {address: 192.0.2.1, remote_as: 65002, password: "s3cret", ebgp_multihop: 3, maximum_prefixes: 1000, import_policy: [in], default_import: reject-route}
+    - interface: eth0
+      remote_as: external
+      description: "a spine, the first one"
+      timers: {hold: 9s, keepalive: 3s}
+      graceful_restart: {enabled: false}
+    - {address: "2001:db8::9", remote_as: internal, next_hop_self: true, families: [ipv6-unicast, ipv4-unicast], add_path_send: 2}
+  defined-sets:
+    prefix-sets:
+      - prefix-set-name: ps1
+        prefix-list:
+          - {ip-prefix: 10.33.0.0/16, masklength-range: 21..24}
+    neighbor-sets:
+      - {neighbor-set-name: ns1, neighbor-info-list: [192.0.2.1, eth0]}
+    bgp-defined-sets:
+      community-sets:
+        - {community-set-name: cs1, community-list: ["65100:10", "6510[0-9]:.*"]}
+      as-path-sets:
+        - {as-path-set-name: as1, as-path-list: [^65100, "_65200$"]}
+  policy-definitions:
+    - name: in
+      statements:
+        - name: one
+          conditions:
+            match-prefix-set: {prefix-set: ps1, match-set-options: any}
+            match-neighbor-set: {neighbor-set: ns1}
+            bgp-conditions:
+              match-community-set: {community-set: cs1, match-set-options: all}
+              match-as-path-set: {as-path-set: as1}
+              as-path-length: {operator: le, value: 5}
+              route-type: external
+          actions:
+            route-disposition: accept-route
+            bgp-actions:
+              set-med: -10
+              set-local-pref: 150
+              set-as-path-prepend: {as: last-as, repeat-n: 2}
+              set-community: {options: add, set-community-method: {communities-list: ["65100:20"]}}
+    - name: own
+      statements: [{actions: {bgp-actions: {set-med: "7", set-next-hop: self}}}]
+
 nexthop_groups:
   core:
     - {via: 192.0.2.1, dev: eth0, weight: 3}
@@ -131,7 +184,7 @@ var mistakes = []struct{ text, want string }{
 	{"- a", "1:1: want keys with values, found a list: write 'key: value' there"},
 	{"hello", "1:1: want keys with values, found text: write 'key: value' there"},
 	{"+ruotes: []", "2:1: ruotes: no such key: did you mean routes?"},
-	{"+bgp: {}", "2:1: bgp: no such key: want one of version, preferences, fpm, nexthop_groups, routes, neighbors"},
+	{"+ospf: {}", "2:1: ospf: no such key: want one of version, preferences, fpm, bgp, nexthop_groups, routes, neighbors"},
 	{"+5: []", "2:1: want a name for a key, found a number: put it in quotes if it is meant as a name"},
 	{"+routes: {}", "2:9: routes: want a list, found keys with values: write each on a line of its own, behind '- '"},
 	{"+routes: 7", "2:9: routes: want a list, found a number: write each on a line of its own, behind '- '"},

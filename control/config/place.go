@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -47,6 +48,9 @@ func Find(netns string) (Place, error) {
 	// The inode's number is used again, the cookie is not while the machine runs.
 	return Place{filepath.Join(fading, netns+".config"), fmt.Sprintf("%s %d", machine{}.Boot(), cookie), own}, nil
 }
+
+// Forget removes what is kept of a network namespace that is about to go.
+func Forget(netns string) error { return os.RemoveAll(filepath.Join(fading, netns+".config")) }
 
 func cookie() (uint64, error) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)

@@ -22,6 +22,8 @@ const (
 const (
 	ThingPreference = "preference"
 	ThingFPM        = "fpm"
+	ThingBGP        = "bgp setting"
+	ThingBGPPeer    = "bgp neighbor"
 	ThingGroup      = "group"
 	ThingRoute      = "route"
 	ThingNeighbor   = "neighbor"
@@ -104,6 +106,7 @@ func Diff(from, to *Config) *Plan {
 	p := &Plan{}
 	p.preferences(from, to)
 	p.fpm(from, to)
+	p.bgp(from, to)
 	diffMaps(p, ThingGroup, groupTexts(from), groupTexts(to))
 	for i := range p.Changes {
 		if c := &p.Changes[i]; c.Thing == ThingGroup && c.Op == Modify {
@@ -280,7 +283,8 @@ func impact(from, to *Config, p *Plan) string {
 	if gain > 0 {
 		all = append(all, counted(gain, "prefix")+" get"+third(gain)+" a route")
 	}
-	if lose+drop+gain == 0 {
+	all = append(all, bgpImpact(from.BGP, to.BGP)...)
+	if len(all) == 0 {
 		if replace == 0 {
 			return "none"
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -18,6 +19,10 @@ func (c *Config) YAML() []byte {
 	fmt.Fprintf(&b, "preferences: {static: %d, ebgp: %d, ibgp: %d, fpm: %d}\n", p.Static, p.EBGP, p.IBGP, p.FPM)
 	if c.FPM.Listen.IsValid() {
 		fmt.Fprintf(&b, "fpm: {listen: '%s', hold: %s}\n", c.FPM.Listen, c.FPM.Hold)
+	}
+	if c.BGP != nil {
+		b.WriteString("bgp:\n")
+		writeTagged(&b, reflect.ValueOf(c.BGP).Elem(), "  ")
 	}
 	if len(c.Groups) > 0 {
 		b.WriteString("nexthop_groups:\n")

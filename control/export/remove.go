@@ -34,39 +34,35 @@ func remove(conn *kernel.Conn, writer *kernel.Writer) error {
 	if err != nil {
 		return err
 	}
-	var refused error
-	flush := func(gone unix.Errno) error {
-		results, err := writer.Flush()
-		for _, e := range results {
-			if e != nil && !errors.Is(e, gone) {
-				refused = e
-			}
-		}
-		return err
-	}
+	var messages []*kernel.Route
 	for at, list := range routes {
 		for _, o := range list {
-			if writer.DeleteRoute(message(at, o)); writer.IsFull() {
-				err = errors.Join(err, flush(unix.ESRCH))
+			messages = append(messages, message(at, o))
+		}
+	}
+	var refused error
+	unless := func(gone unix.Errno) func(int, error) {
+		return func(_ int, err error) {
+			if err != nil && !errors.Is(err, gone) {
+				refused = err
 			}
 		}
 	}
-	if err = errors.Join(err, flush(unix.ESRCH)); err != nil {
+	if err := writer.Batches(len(messages), func(i int) { writer.DeleteRoute(messages[i]) }, unless(unix.ESRCH)); err != nil {
 		return err
 	}
 	groups, hops, err := readObjects(conn)
 	if err != nil {
 		return err
 	}
-	for _, id := range append(groups, hops...) {
-		if writer.DeleteNextHop(id); writer.IsFull() {
-			err = errors.Join(err, flush(unix.ENOENT))
-		}
+	ids := append(groups, hops...)
+	if err := writer.Batches(len(ids), func(i int) { writer.DeleteNextHop(ids[i]) }, unless(unix.ENOENT)); err != nil {
+		return err
 	}
-	if err = errors.Join(err, flush(unix.ENOENT)); err == nil && refused != nil {
-		err = fmt.Errorf("the kernel keeps some of weft's routes or next hops: %w", refused)
+	if refused != nil {
+		return fmt.Errorf("the kernel keeps some of weft's routes or next hops: %w", refused)
 	}
-	return err
+	return nil
 }
 
 // readObjects returns the identifiers of weft's next-hop objects.

@@ -207,28 +207,17 @@ func (e *Exporter) schedule() {
 	}
 }
 
-// batches collects n changes, sends them, and hands on the answers. Those behind an
-// error are not answered.
+// batches makes n changes, and counts them.
 func (e *Exporter) batches(n int, change func(i int), answered func(i int, err error)) error {
-	first := 0
-	for i := range n {
-		change(i)
-		if !e.writer.IsFull() && i < n-1 {
-			continue
-		}
-		results, err := e.writer.Flush()
-		if err != nil {
-			return err
-		}
-		for j, err := range results {
-			answered(first+j, err)
-		}
-		first = i + 1
-		e.mu.Lock()
-		e.status.Changes += uint64(len(results))
-		e.mu.Unlock()
-	}
-	return nil
+	sent := 0
+	err := e.writer.Batches(n, change, func(i int, err error) {
+		sent++
+		answered(i, err)
+	})
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.status.Changes += uint64(sent)
+	return err
 }
 
 // fail takes note that the kernel does not have a route.

@@ -14,6 +14,34 @@ type ack struct {
 	installed bool
 }
 
+// acks are answers that wait. For each prefix there is one, but for the last few.
+type acks struct {
+	items []item[key, ack]
+	few   int // so many are not looked through
+}
+
+// leastFew keeps a peer that reads from being looked after.
+const leastFew = 2 * chunk
+
+func (a *acks) put(one item[key, ack]) {
+	a.items = append(a.items, one)
+	if len(a.items) < max(a.few, leastFew) {
+		return
+	}
+	var last queue[key, ack]
+	for _, i := range a.items {
+		last.put(i.key, i.value)
+	}
+	a.items, a.few = last.items, 2*len(last.items)
+}
+
+// take returns all, and leaves nothing.
+func (a *acks) take() []item[key, ack] {
+	items := a.items
+	*a = acks{}
+	return items
+}
+
 // acknowledge queues answers to routes that the Sink has, for the peer that told
 // them.
 func (s *Server) acknowledge(b *Batch, routes []item[key, route]) {
@@ -32,7 +60,7 @@ func (s *Server) acknowledge(b *Batch, routes []item[key, route]) {
 			continue
 		}
 		if r.value.generation == p.generation && !s.inbox.routes.has(r.key) {
-			p.acks.put(r.key, ack{r.value.said, b.Routes[i].Became == Installed})
+			p.acks.put(item[key, ack]{r.key, ack{r.value.said, b.Routes[i].Became == Installed}})
 		}
 	}
 	signal(p.ackable)

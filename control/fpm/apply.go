@@ -25,9 +25,14 @@ func (s *Server) apply(ctx context.Context) error {
 		case <-s.inbox.filled:
 			err = s.drain(ctx)
 		case <-s.aged:
-			s.ending, s.timer = false, s.after(s.config.Hold-s.config.Hold/holdParts)
+			hold := s.holdTime()
+			s.ending, s.timer = false, s.after(hold-hold/holdParts)
 		case <-s.timer:
 			err = s.holdEnds(ctx)
+		case <-s.unused:
+			if err = s.drain(ctx); err == nil {
+				err = s.sweep(ctx, "FRR is not served any more")
+			}
 		case <-s.retry:
 			s.retry = nil
 			err = s.drainWith(ctx, s.homeless())
@@ -48,37 +53,64 @@ func (s *Server) holdEnds(ctx context.Context) error {
 	}
 	if s.ending && s.refreshed == 0 {
 		s.timer = nil
-		return s.sweep(ctx)
+		return s.sweep(ctx, "FRR has not told them again")
 	}
 	s.ending, s.refreshed = true, 0
-	s.timer = s.after(s.config.Hold / holdParts)
+	s.timer = s.after(s.holdTime() / holdParts)
 	return nil
+}
+
+func (s *Server) holdTime() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hold
 }
 
 // drain works off the inbox.
 func (s *Server) drain(ctx context.Context) error { return s.drainWith(ctx, nil) }
 
-// drainWith works off the inbox, and before it routes that are not new.
-func (s *Server) drainWith(ctx context.Context, routes []item[key, route]) error {
-	nextHops, news := s.inbox.take()
+// drainWith works off the inbox, and before it routes that are not new. While the Sink
+// is at work on some, the next ones are made ready.
+func (s *Server) drainWith(ctx context.Context, old []item[key, route]) error {
+	nextHops, routes := s.inbox.take()
 	defer s.inbox.done()
-	routes = append(routes, news...)
-	var b Batch
+	var batches [2]Batch
 	if len(nextHops) > 0 {
-		routes = append(s.setNextHops(&b, nextHops), routes...)
+		old = append(s.setNextHops(&batches[0], nextHops), old...)
 	}
-	for len(b.NextHops)+len(routes) > 0 {
-		n := min(len(routes), chunk)
-		if err := s.hand(ctx, &b, routes[:n]); err != nil {
+	routes = append(except(old, routes), routes...)
+	var last *handed
+	for i := 0; len(routes) > 0 || i == 0 && len(batches[0].NextHops) > 0; i++ {
+		n, b := min(len(routes), chunk), &batches[i%2]
+		s.fill(b, routes[:n])
+		if err := last.wait(); err != nil {
 			return err
 		}
-		b.NextHops, routes = nil, routes[n:]
+		this := s.hand(ctx, b, routes[:n])
+		s.finish(last)
+		last, routes = this, routes[n:]
 	}
-	s.deleteNextHops(&b, nextHops)
-	if len(b.Gone) == 0 {
+	if err := last.wait(); err != nil {
+		return err
+	}
+	s.finish(last)
+	return s.forget(ctx, nextHops)
+}
+
+// except returns those of some routes that are not among others.
+func except(some, others []item[key, route]) []item[key, route] {
+	if len(some) == 0 {
 		return nil
 	}
-	return s.hand(ctx, &b, nil)
+	among := map[key]bool{}
+	for i := range others {
+		among[others[i].key] = true
+	}
+	return slices.DeleteFunc(some, func(r item[key, route]) bool {
+		was := among[r.key]
+		among[r.key] = true // once is enough
+		return was
+	})
 }
 
 // setNextHops puts new objects into a batch, and returns the routes that have
@@ -95,9 +127,10 @@ func (s *Server) setNextHops(b *Batch, nextHops []item[objectKey, nextHop]) []it
 	return s.table.users(slices.DeleteFunc(waiting, func(k objectKey) bool { return !s.table.isUsable(k) }))
 }
 
-func (s *Server) deleteNextHops(b *Batch, nextHops []item[objectKey, nextHop]) {
+// forget tells the Sink which objects have gone.
+func (s *Server) forget(ctx context.Context, nextHops []item[objectKey, nextHop]) error {
+	var b Batch
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	for _, n := range nextHops {
 		if !n.value.gone {
 			continue
@@ -106,12 +139,18 @@ func (s *Server) deleteNextHops(b *Batch, nextHops []item[objectKey, nextHop]) {
 			b.Gone = append(b.Gone, handle)
 		}
 	}
+	s.mu.Unlock()
+	if len(b.Gone) == 0 {
+		return nil
+	}
+	return s.config.Sink.Apply(ctx, &b)
 }
 
-// hand gives the Sink a batch with some routes, and acknowledges them.
-func (s *Server) hand(ctx context.Context, b *Batch, routes []item[key, route]) error {
+// fill makes a batch of routes, and takes note of them.
+func (s *Server) fill(b *Batch, routes []item[key, route]) {
 	b.Routes = b.Routes[:0]
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	for i := range routes {
 		k, r := &routes[i].key, &routes[i].value
 		change := Change{Gone: r.gone, Route: r.route(k, r.hops)}
@@ -127,15 +166,41 @@ func (s *Server) hand(ctx context.Context, b *Batch, routes []item[key, route]) 
 		}
 		b.Routes = append(b.Routes, change)
 	}
-	s.mu.Unlock()
-	if err := s.config.Sink.Apply(ctx, b); err != nil {
-		return err
+}
+
+// handed is a batch that the Sink is at work on.
+type handed struct {
+	batch  *Batch
+	routes []item[key, route]
+	ended  chan error
+}
+
+// hand gives the Sink a batch of some routes.
+func (s *Server) hand(ctx context.Context, b *Batch, routes []item[key, route]) *handed {
+	h := &handed{b, routes, make(chan error, 1)}
+	go func() { h.ended <- s.config.Sink.Apply(ctx, b) }()
+	return h
+}
+
+// wait returns when the Sink is through. There may be nothing to wait for.
+func (h *handed) wait() error {
+	if h == nil {
+		return nil
 	}
-	s.keepHomeless(b, routes)
+	return <-h.ended
+}
+
+// finish acknowledges routes that the Sink is through with, or keeps them. Their batch
+// is empty then.
+func (s *Server) finish(h *handed) {
+	if h == nil {
+		return
+	}
+	s.keepHomeless(h.batch, h.routes)
 	if s.config.Acknowledge {
-		s.acknowledge(b, routes)
+		s.acknowledge(h.batch, h.routes)
 	}
-	return nil
+	*h.batch = Batch{Routes: h.batch.Routes[:0]}
 }
 
 // keepHomeless keeps what is to be told again.
@@ -160,8 +225,8 @@ func (s *Server) homeless() (routes []item[key, route]) {
 	return routes
 }
 
-// sweep removes what is stale.
-func (s *Server) sweep(ctx context.Context) error {
+// sweep removes what is stale, and says why.
+func (s *Server) sweep(ctx context.Context, why string) error {
 	var routes []item[key, route]
 	s.mu.Lock()
 	for k, r := range s.table.routes {
@@ -173,11 +238,13 @@ func (s *Server) sweep(ctx context.Context) error {
 	var b Batch
 	for rest := routes; len(rest) > 0; {
 		n := min(len(rest), chunk)
-		if err := s.hand(ctx, &b, rest[:n]); err != nil {
+		s.fill(&b, rest[:n])
+		if err := s.config.Sink.Apply(ctx, &b); err != nil {
 			return err
 		}
 		rest = rest[n:]
 	}
+	b.Routes = nil
 	s.mu.Lock()
 	for k := range s.table.objects {
 		if k.generation == s.table.generation {
@@ -191,9 +258,9 @@ func (s *Server) sweep(ctx context.Context) error {
 	s.counts.Swept += uint64(len(routes))
 	s.mu.Unlock()
 	if len(routes) > 0 {
-		s.config.Log.Warn("stale routes of FRR removed: it has not told them again", "routes", len(routes), "hold", s.config.Hold)
+		s.config.Log.Warn("stale routes removed: "+why, "routes", len(routes))
 	}
-	return s.hand(ctx, &b, nil)
+	return s.config.Sink.Apply(ctx, &b)
 }
 
 // after is time.After unless a test says when.

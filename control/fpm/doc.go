@@ -28,17 +28,38 @@
 // zebra tells everything upon each connection, in no certain order and without an
 // end marker, and a zebra that has just been started does not know everything yet.
 // So when a connection ends its routes become stale, and go on being forwarded. They
-// go when the hold time (120 s) has passed since the connection ended or since
+// go when the hold time has passed since the connection ended or since
 // another one began, whichever is later; not before, since nothing that zebra sends
 // tells a replay that is complete from one that waits for bgpd. While stale routes
 // are still being told again in the last eighth of the hold time, it goes on by
 // another eighth.
+//
+// A server that is told to listen elsewhere (Use) treats the peer as one that has gone,
+// as it comes again there. One that is told to listen nowhere forgets all routes at
+// once: somebody has decided so.
+//
+// # Who dies
+//
+// zebra always programs the kernel, too (FRR 8.4 cannot be told not to), with the same
+// preference as it tells here, and the kernel's copy of a route stands behind this one.
+// So a weft that is started again finds FRR's routes in the kernel, and no packet is
+// lost until zebra has connected, which it tries each 3 s. Routes that only FPM tells of
+// go when the image is taken over, and their packets are Linux's until they are told
+// again. A zebra that is started again removes routes from the kernel, of daemons that
+// still run: they stay here for the hold time, in which those daemons are to be
+// started again as well (watchfrr does), as they tell a new zebra nothing.
+//
+// A next hop over a link that is down is not used, whatever zebra says or has not said.
 //
 // # The kernel's own routes
 //
 // zebra tells of connected and of other routes that it has from the kernel, too, but
 // not when the kernel drops those. The kernel tells weft itself. So a route of
 // protocol "kernel" says here only that zebra has none of its own for that prefix.
+//
+// Nor does zebra tell, where it tells no next-hop groups, which link-local IPv6 gateway
+// an IPv4 route has: it says 169.254.0.1 instead. Packets go by the kernel's copy of
+// such a route.
 //
 // # Unknown next hops
 //

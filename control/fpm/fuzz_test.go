@@ -26,12 +26,13 @@ func FuzzStream(f *testing.F) {
 		frame(without("192.0.2.0/24"), via("192.0.2.0/24", "198.51.100.1"), withoutObject(3)),
 		frame(netlink(unix.RTM_NEWNEIGH, make([]byte, 12)), withoutObject(2), group(2, 1)),
 	}, nil))
+	in := &reader{} // one for all: it is large
 	f.Fuzz(func(t *testing.T, b []byte) {
 		sink := newSink()
 		s := New(Config{Sink: sink})
 		for range 2 {
-			c := feed(t, s, bytes.NewReader(b))
-			if o := feed(t, New(Config{Sink: newSink()}), iotest.OneByteReader(bytes.NewReader(b))); c != o {
+			c := feed(t, s, in, bytes.NewReader(b))
+			if o := feed(t, New(Config{Sink: newSink()}), in, iotest.OneByteReader(bytes.NewReader(b))); c != o {
 				t.Errorf("%x: %+v, byte by byte %+v", b, c, o)
 			}
 			if n := s.inbox.len(); uint64(n) > c.Messages || n*messageHeader > len(b) {
@@ -44,7 +45,7 @@ func FuzzStream(f *testing.F) {
 			s.table.age()
 			checkBooks(t, s, sink)
 		}
-		if err := s.sweep(context.Background()); err != nil {
+		if err := s.sweep(context.Background(), ""); err != nil {
 			t.Fatal(err)
 		}
 		if n := len(s.table.routes) + len(s.table.objects) + len(sink.routes) + len(sink.nextHops) + s.table.stale + s.table.known; n != 0 {
@@ -54,8 +55,8 @@ func FuzzStream(f *testing.F) {
 }
 
 // feed reads a stream to its end.
-func feed(t *testing.T, s *Server, from io.Reader) (c Counts) {
-	in := reader{from: from}
+func feed(t *testing.T, s *Server, in *reader, from io.Reader) (c Counts) {
+	in.from = from
 	d := decoder{log: slog.New(slog.DiscardHandler), generation: s.table.generation}
 	for {
 		messages, err := in.next()

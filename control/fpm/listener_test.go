@@ -5,11 +5,12 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
+
+	"weft/test/root"
 )
 
 func TestParseAddress(t *testing.T) {
@@ -67,12 +68,7 @@ func TestOwner(t *testing.T) {
 
 // Only root and frr may decide where packets go.
 func TestForeignPeer(t *testing.T) {
-	if os.Geteuid() != 0 {
-		if os.Getenv("CI") != "" {
-			t.Fatal("needs root to become another user")
-		}
-		t.Skip("needs root to become another user")
-	}
+	root.Require(t)
 	for _, at := range []string{"127.0.0.1:0", "[::1]:0"} {
 		l, err := Listen(netip.MustParseAddrPort(at))
 		if err != nil {

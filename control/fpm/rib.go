@@ -2,6 +2,8 @@ package fpm
 
 import (
 	"context"
+	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -46,12 +48,20 @@ func setRoute(r *rib.RIB, c *Change, hops []rib.Hop) []rib.Hop {
 		return hops
 	}
 	m := newRIBRoute(&c.Route, vrf, hops)
-	if c.Gone {
+	if c.Gone || isDisguised(m.Hops) {
 		r.Unset(&m)
 	} else if err := r.Set(&m); err != nil { // a prefix that is never forwarded, or no sense: packets are Linux's then
 		r.Unset(&m)
 	}
 	return m.Hops
+}
+
+// disguise is what zebra tells in a route's own next hops instead of a link-local IPv6
+// gateway of an IPv4 route. Only the kernel's copy of the route says which it is.
+var disguise = netip.AddrFrom4([4]byte{169, 254, 0, 1})
+
+func isDisguised(hops []rib.Hop) bool {
+	return slices.ContainsFunc(hops, func(h rib.Hop) bool { return h.Gateway == disguise })
 }
 
 // newRIBRoute translates a route.

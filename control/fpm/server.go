@@ -13,13 +13,10 @@ import (
 	"time"
 )
 
-// DefaultHold is how long routes of a zebra that has gone stay.
-const DefaultHold = 120 * time.Second
-
 // Config says what a Server does. Sink is needed.
 type Config struct {
 	Sink        Sink
-	Hold        time.Duration // 0: DefaultHold
+	Hold        time.Duration // how long routes of a zebra that has gone stay
 	Acknowledge bool          // send RTM_F_OFFLOAD and RTM_F_OFFLOAD_FAILED back
 	Changed     func(text string)
 	Log         *slog.Logger // nil: none
@@ -31,17 +28,21 @@ type Server struct {
 	inbox  inbox
 	clock  func(time.Duration) <-chan time.Time // of a test
 
-	aged      chan struct{}    // a connection began or ended
+	aged      chan struct{}    // a connection began or ended, or the hold time is another one
+	unused    chan struct{}    // there is no listener any more
 	timer     <-chan time.Time // of the hold time. What follows is of the goroutine that applies
 	retry     <-chan time.Time // until homeless routes are told again
 	ending    bool             // the last part of the hold time goes on
 	refreshed int              // routes that were stale and have been told again since the timer started
-	peers     sync.WaitGroup
+	tasks     sync.WaitGroup   // those who accept and read
 
-	mu     sync.Mutex // of what follows
-	table  table      // changed by the goroutine that applies only, except for its generation
-	peer   *peer      // nil: none
-	counts Counts
+	mu       sync.Mutex // of what follows
+	table    table      // changed by the goroutine that applies only, except for its generation
+	listener *Listener  // nil: none
+	peer     *peer      // nil: none
+	hold     time.Duration
+	serving  bool
+	counts   Counts
 }
 
 // peer is a zebra that is connected.
@@ -50,18 +51,16 @@ type peer struct {
 	addr       netip.AddrPort
 	since      time.Time
 	generation uint32
-	ended      chan struct{}
+	ended      chan struct{} // nobody reads any more
+	gone       chan struct{} // and the Server has no peer any more
 
 	ackable chan struct{} // of one: there are acks
 	ackMu   sync.Mutex
-	acks    queue[key, ack]
+	acks    acks
 }
 
 // New makes a server.
 func New(config Config) *Server {
-	if config.Hold == 0 {
-		config.Hold = DefaultHold
-	}
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
@@ -69,56 +68,88 @@ func New(config Config) *Server {
 		config.Changed = func(string) {}
 	}
 	return &Server{
-		config: config, table: newTable(), aged: make(chan struct{}, 1), inbox: inbox{filled: make(chan struct{}, 1)},
+		config: config, hold: config.Hold, table: newTable(), inbox: inbox{filled: make(chan struct{}, 1)},
+		aged: make(chan struct{}, 1), unused: make(chan struct{}, 1),
+	}
+}
+
+// Use takes connections from a listener, which is the Server's now, instead of the
+// one before it; from nobody with nil. The peer's connection ends. Its routes stay
+// for the hold time, as it comes again elsewhere; with nil they go at once.
+func (s *Server) Use(l *Listener) {
+	s.use(l)
+	if l == nil {
+		signal(s.unused)
+	}
+}
+
+func (s *Server) use(l *Listener) {
+	s.mu.Lock()
+	old, p := s.listener, s.peer
+	s.listener = l
+	s.acceptLocked()
+	s.mu.Unlock()
+	if old != nil {
+		old.Close()
+	}
+	if p != nil {
+		p.conn.Close()
+		<-p.gone
+	}
+}
+
+// SetHold changes how long routes of a zebra that has gone stay: those of one that
+// has gone already, too, from now on.
+func (s *Server) SetHold(hold time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.hold != hold {
+		s.hold = hold
+		s.restartHold()
 	}
 }
 
 // Serve takes connections until ctx ends, and closes the listener. What the Sink
-// has stays.
+// has stays. It can be called once.
 //
-// Errors: those of the Sink and of the listener.
-func (s *Server) Serve(ctx context.Context, l *Listener) error {
-	ctx, cancel := context.WithCancel(ctx)
-	applied := make(chan error, 1)
-	go func() {
-		applied <- s.apply(ctx)
-		cancel()
-	}()
-	context.AfterFunc(ctx, func() {
-		l.Close()
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.peer != nil {
-			s.peer.conn.Close()
-		}
-	})
-	err := s.accept(ctx, l)
-	cancel()
-	s.peers.Wait()
-	return errors.Join(err, <-applied)
+// Errors: those of the Sink.
+func (s *Server) Serve(ctx context.Context) error {
+	s.mu.Lock()
+	s.serving = true
+	s.acceptLocked()
+	s.mu.Unlock()
+	err := s.apply(ctx)
+	s.mu.Lock()
+	s.serving = false
+	s.mu.Unlock()
+	s.use(nil)
+	s.tasks.Wait()
+	return err
+}
+
+func (s *Server) acceptLocked() {
+	if l := s.listener; s.serving && l != nil {
+		s.tasks.Go(func() { s.accept(l) })
+	}
 }
 
 // acceptDelay keeps a listener that only fails (no more files) from keeping a core
 // busy.
 const acceptDelay = 100 * time.Millisecond
 
-func (s *Server) accept(ctx context.Context, l *Listener) error {
+// accept takes connections until the listener is closed.
+func (s *Server) accept(l *Listener) {
 	for {
 		conn, err := l.tcp.AcceptTCP()
 		switch {
-		case ctx.Err() != nil:
-			if err == nil {
-				conn.Close()
-			}
-			return nil
 		case errors.Is(err, net.ErrClosed):
-			return fmt.Errorf("accept FPM connections: %w", err)
+			return
 		case err != nil:
 			s.config.Log.Warn("accept FPM connection", "error", err)
 			time.Sleep(acceptDelay)
 			continue
 		}
-		if err := s.welcome(ctx, l, conn); err != nil {
+		if err := s.welcome(l, conn); err != nil {
 			s.config.Log.Warn("FPM connection refused", "peer", conn.RemoteAddr(), "error", err)
 			s.count(func(c *Counts) { c.Refused++ })
 			conn.Close()
@@ -128,35 +159,33 @@ func (s *Server) accept(ctx context.Context, l *Listener) error {
 
 // Errors with which a connection is refused.
 var (
+	ErrClosed  = errors.New("nobody listens here any more")
 	ErrBusy    = errors.New("another peer is connected")
 	ErrForeign = errors.New("not a process of root or of frr")
 )
 
 // welcome begins to read from a peer, if it may.
-func (s *Server) welcome(ctx context.Context, l *Listener, conn *net.TCPConn) error {
+func (s *Server) welcome(l *Listener, conn *net.TCPConn) error {
 	p := &peer{
-		conn: conn, addr: addrPort(conn.RemoteAddr()), since: time.Now(), ended: make(chan struct{}), ackable: make(chan struct{}, 1),
+		conn: conn, addr: addrPort(conn.RemoteAddr()), since: time.Now(), ended: make(chan struct{}), gone: make(chan struct{}),
+		ackable: make(chan struct{}, 1),
 	}
 	if err := l.permit(p.addr, addrPort(conn.LocalAddr())); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.peer != nil {
+	switch {
+	case s.listener != l:
+		return ErrClosed
+	case s.peer != nil:
 		return fmt.Errorf("%w: %s", ErrBusy, s.peer.addr)
 	}
 	p.generation = s.table.generation
 	s.peer = p
 	s.counts.Connections++
 	s.restartHold()
-	s.peers.Add(1)
-	go func() {
-		defer s.peers.Done()
-		s.serve(p)
-	}()
-	if ctx.Err() != nil {
-		conn.Close() // nobody else does
-	}
+	s.tasks.Go(func() { s.serve(p) })
 	return nil
 }
 
@@ -187,8 +216,10 @@ func (s *Server) serve(p *peer) {
 	s.table.age()
 	s.peer = nil
 	s.restartHold()
+	hold := s.hold
 	s.mu.Unlock()
-	s.config.Log.Warn("FRR has gone: its routes stay for the hold time", "peer", p.addr, "hold", s.config.Hold, "error", err)
+	close(p.gone)
+	s.config.Log.Warn("FRR has gone: its routes stay for the hold time", "peer", p.addr, "hold", hold, "error", err)
 	s.config.Changed(fmt.Sprintf("fpm: %s has gone: %v", p.addr, err))
 }
 

@@ -31,6 +31,7 @@ func (c *Counts) take(d *Counts) {
 
 // Status is how a Server is.
 type Status struct {
+	Address  netip.AddrPort // at which it listens; invalid: nowhere
 	Peer     netip.AddrPort // invalid: none
 	Since    time.Time      // of Peer
 	Routes   int
@@ -48,6 +49,9 @@ func (s *Server) Status() Status {
 	defer s.mu.Unlock()
 	st := Status{Routes: len(s.table.routes), Stale: s.table.stale, NextHops: s.table.known, Queued: queued, Counts: s.counts}
 	_, st.Parked = s.table.parked()
+	if s.listener != nil {
+		st.Address = s.listener.Addr()
+	}
 	if s.peer != nil {
 		st.Peer, st.Since = s.peer.addr, s.peer.since
 	}

@@ -140,13 +140,21 @@ type clock struct {
 	mu    sync.Mutex
 	timer chan time.Time
 	asked int
+	wait  time.Duration // that was asked for last
 }
 
-func (c *clock) after(time.Duration) <-chan time.Time {
+func (c *clock) last() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.wait
+}
+
+func (c *clock) after(d time.Duration) <-chan time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.timer = make(chan time.Time, 1)
 	c.asked++
+	c.wait = d
 	return c.timer
 }
 
@@ -181,7 +189,8 @@ func newWorldAt(t testing.TB, c Config, l *Listener) *world {
 	w.server.clock = w.clock.after
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel = cancel
-	go func() { w.served <- w.server.Serve(ctx, l) }()
+	w.server.Use(l)
+	go func() { w.served <- w.server.Serve(ctx) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-w.served; err != nil {

@@ -237,11 +237,13 @@ func TestNeighborDecode(t *testing.T) {
 		err  error
 	}{
 		{"reachable", neighborHead(unix.AF_INET, 3, unix.NUD_REACHABLE, 0).addr(unix.NDA_DST, "192.0.2.9").attr(unix.NDA_LLADDR, mac[:]),
-			Neighbor{3, a("192.0.2.9"), mac, true, unix.NUD_REACHABLE}, nil},
+			Neighbor{3, a("192.0.2.9"), mac, true, unix.NUD_REACHABLE, 0}, nil},
+		{"of weft", neighborHead(unix.AF_INET, 3, unix.NUD_PERMANENT, 0).addr(unix.NDA_DST, "192.0.2.9").attr(ndaProtocol, []byte{119}),
+			Neighbor{3, a("192.0.2.9"), MAC{}, false, unix.NUD_PERMANENT, 119}, nil},
 		{"incomplete", neighborHead(unix.AF_INET6, 3, unix.NUD_INCOMPLETE, 0).addr(unix.NDA_DST, "fe80::9"),
-			Neighbor{3, a("fe80::9"), MAC{}, false, unix.NUD_INCOMPLETE}, nil},
+			Neighbor{3, a("fe80::9"), MAC{}, false, unix.NUD_INCOMPLETE, 0}, nil},
 		{"of a tunnel", neighborHead(unix.AF_INET, 3, unix.NUD_NOARP, 0).addr(unix.NDA_DST, "192.0.2.9").attr(unix.NDA_LLADDR, mac[:4]),
-			Neighbor{3, a("192.0.2.9"), MAC{}, false, unix.NUD_NOARP}, nil},
+			Neighbor{3, a("192.0.2.9"), MAC{}, false, unix.NUD_NOARP, 0}, nil},
 		{"of a bridge", neighborHead(unix.AF_BRIDGE, 3, unix.NUD_REACHABLE, 0).attr(unix.NDA_LLADDR, mac[:]), Neighbor{}, ErrForeign},
 		{"proxy", neighborHead(unix.AF_INET, 3, 0, unix.NTF_PROXY).addr(unix.NDA_DST, "192.0.2.9"), Neighbor{}, ErrForeign},
 		{"no address", neighborHead(unix.AF_INET, 3, 0, 0), Neighbor{}, ErrMessage},

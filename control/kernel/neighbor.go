@@ -10,11 +10,12 @@ import (
 
 // Neighbor is an entry of the kernel's ARP or neighbor discovery table.
 type Neighbor struct {
-	Link   int
-	Addr   netip.Addr
-	MAC    MAC
-	HasMAC bool
-	State  uint16 // NUD_*
+	Link     int
+	Addr     netip.Addr
+	MAC      MAC
+	HasMAC   bool
+	State    uint16 // NUD_*
+	Protocol uint8  // RTPROT_* of who made it; 0: not told
 }
 
 // usable are the states in which Linux sends to the neighbor (NUD_VALID).
@@ -46,6 +47,10 @@ func (n *Neighbor) Decode(b []byte) error {
 		case unix.NDA_LLADDR:
 			if len(a.value) == len(n.MAC) {
 				n.MAC, n.HasMAC = MAC(a.value), true
+			}
+		case ndaProtocol:
+			if len(a.value) > 0 {
+				n.Protocol = a.value[0]
 			}
 		}
 	}

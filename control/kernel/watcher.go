@@ -3,6 +3,7 @@ package kernel
 import (
 	"errors"
 	"fmt"
+	"syscall"
 	"unsafe"
 
 	"github.com/mdlayher/netlink"
@@ -14,7 +15,11 @@ import (
 var ErrOverrun = errors.New("netlink receive buffer overrun")
 
 // Watcher is told of changes. One goroutine may receive.
-type Watcher struct{ conn *netlink.Conn }
+type Watcher struct {
+	conn *netlink.Conn
+	raw  syscall.RawConn
+	row  row
+}
 
 // Event is one change.
 type Event struct {
@@ -40,25 +45,33 @@ func Watch(buffer int) (*Watcher, error) {
 		conn.Close()
 		return nil, fmt.Errorf("set receive buffer of %d bytes: %w", buffer, err)
 	}
-	return &Watcher{conn}, nil
+	w := &Watcher{conn: conn, row: newRow()}
+	if w.raw, err = conn.SyscallConn(); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("use netlink socket: %w", err)
+	}
+	return w, nil
 }
 
 // Receive waits for changes and returns one or more, in order.
 //
-// Errors: ErrOverrun, after which it goes on; os.ErrClosed.
+// Errors: ErrOverrun, after which it goes on; what it returns when it is closed.
 func (w *Watcher) Receive() ([]Event, error) {
-	messages, err := w.conn.Receive()
-	if errors.Is(err, unix.ENOBUFS) {
+	n, errno := 0, unix.Errno(0)
+	err := w.raw.Read(func(fd uintptr) bool {
+		n, errno = w.row.receive(fd)
+		return errno != unix.EAGAIN && errno != unix.EINTR
+	})
+	switch {
+	case errno == unix.ENOBUFS:
 		return nil, ErrOverrun
+	case err == nil && errno != 0:
+		err = errno
 	}
 	if err != nil {
 		return nil, fmt.Errorf("receive changes: %w", err)
 	}
-	events := make([]Event, len(messages))
-	for i, m := range messages {
-		events[i] = Event{uint16(m.Header.Type), uint16(m.Header.Flags), m.Data}
-	}
-	return events, nil
+	return w.row.events(n)
 }
 
 // Pending reports whether changes wait in the receive buffer (SO_MEMINFO, Linux
@@ -67,13 +80,10 @@ func (w *Watcher) Pending() bool {
 	var info [9]uint32 // SK_MEMINFO_*: the first is what the queue takes, bytes
 	size := uint32(unsafe.Sizeof(info))
 	errno := unix.EINVAL
-	c, err := w.conn.SyscallConn()
-	if err == nil {
-		err = c.Control(func(fd uintptr) {
-			_, _, errno = unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_MEMINFO,
-				uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
-		})
-	}
+	err := w.raw.Control(func(fd uintptr) {
+		_, _, errno = unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_MEMINFO,
+			uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+	})
 	return err != nil || errno != 0 || info[0] > 0
 }
 

@@ -83,7 +83,18 @@ func TestWriterMessages(t *testing.T) {
 	if err := n.Decode(take(3, unix.RTM_NEWNEXTHOP, unix.NLM_F_CREATE|unix.NLM_F_EXCL)); err != nil || len(n.Members) != 2 || n.Members[1] != (NextHopMember{7, 300}) {
 		t.Errorf("%+v %v", n, err)
 	}
-	if len(w.results) != 4 {
+	neighbor := Neighbor{Link: 3, Addr: a("2001:db8::9"), MAC: MAC{2, 0, 0, 0, 0, 9}, HasMAC: true, State: unix.NUD_PERMANENT, Protocol: 119}
+	var got Neighbor
+	w.SetNeighbor(&neighbor, Upsert)
+	if err := got.Decode(take(4, unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE)); err != nil || got != neighbor {
+		t.Errorf("%+v %v", got, err)
+	}
+	w.DeleteNeighbor(&neighbor)
+	neighbor.MAC, neighbor.HasMAC, neighbor.Protocol = MAC{}, false, 0
+	if err := got.Decode(take(5, unix.RTM_DELNEIGH, 0)); err != nil || got != neighbor {
+		t.Errorf("%+v %v", got, err)
+	}
+	if len(w.results) != 6 {
 		t.Errorf("%d messages", len(w.results))
 	}
 }

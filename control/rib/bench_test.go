@@ -3,8 +3,11 @@ package rib
 import (
 	"net/netip"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"weft/control/kernel"
 	"weft/test/fulltable"
@@ -96,4 +99,38 @@ func elapsed(b *testing.B, do func()) float64 {
 	start := time.Now()
 	do()
 	return float64(time.Since(start).Nanoseconds())
+}
+
+// BenchmarkFlush measures how fast the kernel's routes go, in the order in which 'ip
+// route flush' deletes them, and come again (routes/s, of both).
+func BenchmarkFlush(b *testing.B) {
+	v4, v6, err := fulltable.Prefixes()
+	if err != nil {
+		b.Fatal(err)
+	}
+	prefixes := slices.SortedFunc(slices.Values(append(slices.Clone(v4), v6...)), netip.Prefix.Compare)
+	r := New(testImage(b, 128<<20), Options{Ports: portsBelow(9), Reasons: testReasons})
+	r.BeginSync()
+	r.SetLink(testLink(1))
+	r.EndSync()
+	hops := fulltable.NextHops(len(prefixes), 1)
+	m := kernel.Route{Table: tableMain, Type: unix.RTN_UNICAST}
+	each := func(do func(*kernel.Route)) {
+		for i, p := range prefixes {
+			gateway := netip.AddrFrom4([4]byte{192, 0, 2, byte(hops[i])})
+			m.Prefix, m.Hops = p, append(m.Hops[:0], kernel.Hop{Link: 1, Gateway: gateway, Weight: 1})
+			if do(&m); i%1024 == 0 {
+				r.Publish()
+			}
+		}
+	}
+	for b.Loop() {
+		each(func(m *kernel.Route) { r.SetRoute(m, Add) })
+		each(r.DeleteRoute)
+	}
+	if c := r.Counts(); c.NotInstalled+int(c.Failed) != 0 {
+		b.Fatalf("%+v", c)
+	}
+	b.ReportMetric(float64(2*b.N*len(prefixes))/b.Elapsed().Seconds(), "routes/s")
+	b.ReportMetric(0, "ns/op")
 }

@@ -313,6 +313,7 @@ func (r *RIB) lead(g *group, hops []hop, mode fib.Mode) (fib.Group, []member) {
 	reasons := &r.options.Reasons
 	punt := func(reason uint16) (fib.Group, []member) { return fib.Group{Kind: fib.Punt, Reason: reason}, nil }
 	members := make([]member, 0, len(hops))
+	places := make(map[adjacencyKey]int, len(hops)) // in members
 	for _, h := range hops {
 		if !r.isUp(h.link) {
 			continue
@@ -330,19 +331,17 @@ func (r *RIB) lead(g *group, hops []hop, mode fib.Mode) (fib.Group, []member) {
 			return fib.Group{Kind: fib.Glean, Port: port, MTU: uint16(min(g.mtu, math.MaxUint16))}, nil
 		}
 		k := adjacencyKey{peerKey{h.link, h.gateway}, g.family, g.mtu}
-		if i := slices.IndexFunc(members, func(m member) bool { return m.adjacencyKey == k }); i >= 0 {
+		if i, ok := places[k]; ok {
 			members[i].weight += h.weight
 		} else {
+			places[k] = len(members)
 			members = append(members, member{k, h.weight})
-		}
-		if len(members) > fib.MaxMembers { // a message has room for 8,000, which are not to be compared with each other
-			return punt(reasons.Policy)
 		}
 	}
 	switch {
 	case len(members) == 0:
 		return punt(reasons.LinkDown)
-	case slices.ContainsFunc(members, func(m member) bool { return m.weight > fib.MaxWeight }):
+	case len(members) > fib.MaxMembers || slices.ContainsFunc(members, func(m member) bool { return m.weight > fib.MaxWeight }):
 		return punt(reasons.Policy)
 	}
 	return fib.Group{Kind: fib.Forward, Mode: mode}, members

@@ -139,8 +139,15 @@ func (r *RIB) together(k key, first *candidate) (hops []hop, several bool) {
 			n++
 		}
 	}
+	if most := r.width[first.source()]; most > 0 {
+		hops = hops[:min(len(hops), most)]
+	}
 	return hops, n > 1
 }
+
+// SetWidth bounds how many hops a route gets that is several candidates of a source,
+// in the order of their origins. It takes effect where routes change.
+func (r *RIB) SetWidth(s Source, hops int) { r.width[s] = hops }
 
 func (r *RIB) canMerge(c, o *candidate) bool {
 	a, b := r.groups[c.group], r.groups[o.group]
@@ -150,7 +157,7 @@ func (r *RIB) canMerge(c, o *candidate) bool {
 // install brings the image up to date for a prefix, and for the attached hosts
 // in it.
 func (r *RIB) install(k key) {
-	if r.loading() {
+	if r.loading() || r.retaking && k == r.retaken {
 		return
 	}
 	defer r.merge(k)()

@@ -194,12 +194,15 @@ func (r *RIB) addVRF(table uint32, vrf int) {
 
 // SetAddr takes an address as the kernel has it now.
 func (r *RIB) SetAddr(a kernel.Addr) {
-	r.addrs[addrKey{a.Link, a.Prefix}] = &addr{a, r.generation}
+	k := addrKey{a.Link, a.Prefix}
+	r.watching.links = r.watching.links || r.addrs[k] == nil
+	r.addrs[k] = &addr{a, r.generation}
 }
 
 // DeleteAddr takes note that an address has gone.
 func (r *RIB) DeleteAddr(a kernel.Addr) {
 	delete(r.addrs, addrKey{a.Link, a.Prefix})
+	r.watching.links = true
 	if a.Prefix.Addr().Is4() {
 		r.stale = true // older kernels drop routes with it as their source without a word
 	}
@@ -214,6 +217,7 @@ func (r *RIB) sweepLinks() {
 	for k, a := range r.addrs {
 		if a.generation != r.generation {
 			delete(r.addrs, k)
+			r.watching.links = true
 		}
 	}
 	for _, p := range r.peers {

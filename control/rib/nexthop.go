@@ -45,8 +45,10 @@ func (r *RIB) DeleteNextHop(id uint32) {
 	r.nextHopChanged(Kernel, id)
 }
 
+// nextHopChanged makes the groups that use an object be written again with the next
+// publication: a daemon may replace thousands a second, each of which is in the same groups.
 func (r *RIB) nextHopChanged(s Source, id uint32) {
-	r.affected(func(g *group) bool { return g.by == s && !g.doomed && r.uses(g, id) })
+	r.tracking.objects[objectKey{s, id}] = struct{}{}
 	r.disturb()
 }
 
@@ -60,15 +62,24 @@ func (r *RIB) partWithDoomed(id uint32) {
 	}
 }
 
-// uses reports whether a group leads through an object, itself or in a group of
-// objects.
-func (r *RIB) uses(g *group, id uint32) bool {
-	if g.nextHop == 0 || g.nextHop == id {
-		return g.nextHop == id
+// objectKey names a next-hop object of a source.
+type objectKey struct {
+	source Source
+	id     uint32
+}
+
+// usesAny reports whether a group leads through one of some objects, itself or in a
+// group of objects.
+func (r *RIB) usesAny(g *group, objects map[objectKey]struct{}) bool {
+	if g.nextHop == 0 {
+		return false
+	}
+	if _, ok := objects[objectKey{g.by, g.nextHop}]; ok {
+		return true
 	}
 	if n := r.objects[g.by][g.nextHop]; n != nil {
 		for _, m := range n.Members {
-			if m.ID == id {
+			if _, ok := objects[objectKey{g.by, m.ID}]; ok {
 				return true
 			}
 		}

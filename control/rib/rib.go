@@ -45,6 +45,8 @@ type RIB struct {
 	tracking tracking
 	copies   copies
 	exports  exports
+	watching watching
+	width    [sources]int   // hops of a route that is several candidates, at most; 0: fib.MaxMembers
 	replays  [sources]uint8 // number of the present one
 
 	found             *found            // what the image held before the first synchronization; nil after it
@@ -53,10 +55,13 @@ type RIB struct {
 	unusedGroups      []fib.GroupID     // to be deleted with the next publication
 	unusedAdjacencies []fib.AdjacencyID // likewise
 
-	changed    bool     // since the last publication
-	stale      bool     // the kernel may have changed more than it said
-	generation uint8    // of the present synchronization
-	scratch    struct { // reused
+	changed    bool  // since the last publication
+	stale      bool  // the kernel may have changed more than it said
+	generation uint8 // of the present synchronization
+	retaken    key   // while retaking: it is installed at the end
+	retaking   bool
+	doubtful   map[key]struct{} // while synchronizing: may have two entries of one metric
+	scratch    struct {         // reused
 		name  []byte
 		hops  []hop
 		hosts []key
@@ -153,6 +158,7 @@ func (r *RIB) Publish() uint64 {
 	r.settle()
 	r.retry()
 	r.tell()
+	r.watching.publish()
 	r.deleteUnused()
 	if !r.changed {
 		return r.image.Generation()
@@ -165,6 +171,7 @@ func (r *RIB) Publish() uint64 {
 // again, and what is not is removed by EndSync.
 func (r *RIB) BeginSync() {
 	r.generation++
+	r.doubtful = map[key]struct{}{}
 }
 
 // EndSync ends a synchronization. The first one fills the image.
@@ -172,10 +179,10 @@ func (r *RIB) EndSync() {
 	r.sweepLinks()
 	r.sweepNextHops()
 	r.sweepRoutes()
+	r.believe()
 	r.dropCopiesIf(func(c copied) bool { return c.generation != r.generation })
 	// gofail: var ribSwept struct{}
 	r.settle()
-	r.exports.synced = true
 	if r.found != nil {
 		r.load()
 	}

@@ -79,15 +79,42 @@ func (r *RIB) SetRoute(m *kernel.Route, how Change) {
 	}
 	list, gone := r.enter(r.candidates(k), c, how, k.family)
 	if how != Dumped && slices.ContainsFunc(list, func(o candidate) bool { return o.rivals(&c) && o != c }) {
-		// That is rare in a kernel. It may come of changes that are told behind a
-		// dump that shows what came after them: look again.
-		r.stale = true
+		r.doubt(k)
 	}
 	r.put(k, list)
 	r.install(k)
 	for _, o := range gone {
 		r.drop(o.group)
 	}
+}
+
+// hasRivals reports whether two candidates are entries of one metric.
+func hasRivals(list []candidate) bool {
+	for i := range list {
+		if slices.ContainsFunc(list[:i], func(o candidate) bool { return o.rivals(&list[i]) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// doubt takes note that a prefix has two entries of one metric. That is rare in a
+// kernel. It may come of changes that are told behind a dump that shows what came after
+// them: look again. While all is being read it may be over at the end.
+func (r *RIB) doubt(k key) {
+	if r.doubtful != nil {
+		r.doubtful[k] = struct{}{}
+		return
+	}
+	r.stale = true
+}
+
+// believe is the end of doubts: those that are left need another look.
+func (r *RIB) believe() {
+	for k := range r.doubtful {
+		r.stale = r.stale || hasRivals(r.candidates(k))
+	}
+	r.doubtful = nil
 }
 
 // refreshed reports whether a prefix has a candidate already, and notes that it
@@ -309,7 +336,5 @@ func (r *RIB) keysWith(is func(*candidate) bool) (keys []key) {
 }
 
 func (r *RIB) sweepRoutes() {
-	r.removeIf(func(c *candidate) bool {
-		return c.isKernels() && c.rank != rankReserved && c.generation != r.generation
-	})
+	r.removeIf(r.isUnseen)
 }

@@ -88,6 +88,8 @@ func (r *RIB) Set(m *Route) error {
 	if err := r.check(m); err != nil {
 		return fmt.Errorf("route to %s: %w", m.Prefix, err)
 	}
+	r.watching.quiet = m.Source == BGP
+	defer r.watching.loud()
 	k := newKey(m.VRF, m.Prefix)
 	c := candidate{
 		group: r.hold(r.wishOfSource(m)), metric: m.Preference, detail: m.Origin, rank: ranks[m.Source],
@@ -95,7 +97,7 @@ func (r *RIB) Set(m *Route) error {
 	}
 	if _, exists := r.routes[k]; !exists {
 		r.first(k, c)
-		r.reexport(k)
+		r.changedBy(k, &c)
 		return nil
 	}
 	list, gone := r.candidates(k), []candidate(nil)
@@ -118,12 +120,20 @@ func (r *RIB) Set(m *Route) error {
 	} else {
 		r.put(k, list)
 		r.install(k)
-		r.reexport(k)
+		r.changedBy(k, &c)
 	}
 	for _, o := range gone {
 		r.drop(o.group)
 	}
 	return nil
+}
+
+// changedBy takes note that a candidate is new, another one or gone, if it is of those
+// that are exported.
+func (r *RIB) changedBy(k key, c *candidate) {
+	if c.isOwn() {
+		r.reexport(k)
+	}
 }
 
 // sameOrigin reports whether two candidates stand for the same route of a source.
@@ -219,10 +229,12 @@ func (r *RIB) Unset(m *Route) bool {
 	if i < 0 || m.Source == Kernel {
 		return false
 	}
+	r.watching.quiet = m.Source == BGP
+	defer r.watching.loud()
 	gone := list[i]
 	r.put(k, slices.Delete(list, i, i+1))
 	r.install(k)
-	r.reexport(k)
+	r.changedBy(k, &gone)
 	r.drop(gone.group)
 	return true
 }
@@ -284,6 +296,9 @@ const (
 // origin. After a publication it is what packets find.
 func (r *RIB) State(vrf uint16, p netip.Prefix, s Source, origin uint32) State {
 	k := newKey(vrf, p)
+	if best, ok := r.routes[k]; ok && best.rank == ranks[s] && best.detail == origin && s != Kernel && r.eligible(&best) && r.complete() {
+		return Installed
+	}
 	c, ok := r.best(k, func(c *candidate) bool {
 		return c.rank == ranks[s] && c.detail == origin && !c.isKernels()
 	})
@@ -298,6 +313,12 @@ func (r *RIB) State(vrf uint16, p netip.Prefix, s Source, origin uint32) State {
 		return NotInstalled
 	}
 	return Installed
+}
+
+// complete reports whether packets find all that is best.
+func (r *RIB) complete() bool {
+	m := &r.missing
+	return !r.loading() && len(m.prefixes)+len(m.shields)+len(m.unwritten) == 0
 }
 
 // isTaken reports whether a candidate is the best, or one route with it.

@@ -13,8 +13,9 @@ type tracking struct {
 	gateways map[uint16]*bart.Table[*users] // by VRF
 	groups   map[*group]struct{}            // that were found through gateways
 	dirty    map[*group]struct{}
-	all      bool                // groups are dirty
-	turned   map[*group]struct{} // that are dead now, or no longer: their prefixes are to be installed again
+	all      bool                   // groups are dirty
+	objects  map[objectKey]struct{} // that have changed: groups that use them are dirty
+	turned   map[*group]struct{}    // that are dead now, or no longer: their prefixes are to be installed again
 }
 
 type users map[*group]struct{}
@@ -22,7 +23,7 @@ type users map[*group]struct{}
 func newTracking() tracking {
 	return tracking{
 		gateways: map[uint16]*bart.Table[*users]{},
-		groups:   map[*group]struct{}{}, dirty: map[*group]struct{}{}, turned: map[*group]struct{}{},
+		groups:   map[*group]struct{}{}, dirty: map[*group]struct{}{}, objects: map[objectKey]struct{}{}, turned: map[*group]struct{}{},
 	}
 }
 
@@ -70,6 +71,7 @@ func (r *RIB) track(g *group, before []key) {
 
 // touch takes note that the candidates of a prefix have changed.
 func (r *RIB) touch(k key) {
+	r.watching.change(r, k)
 	table := r.tracking.gateways[k.vrf]
 	if table == nil {
 		return
@@ -82,7 +84,10 @@ func (r *RIB) touch(k key) {
 }
 
 // disturb takes note that a link or a next-hop object has changed.
-func (r *RIB) disturb() { r.tracking.all = true }
+func (r *RIB) disturb() {
+	r.tracking.all = true
+	r.watching.links = true
+}
 
 // settle expands the groups again that may have changed, and installs the prefixes
 // again whose best candidate may be another one now.
@@ -91,6 +96,14 @@ func (r *RIB) settle() {
 	if t.all {
 		maps.Copy(t.dirty, t.groups)
 		t.all = false
+	}
+	if len(t.objects) > 0 {
+		for _, g := range r.groups {
+			if g != nil && !g.doomed && r.usesAny(g, t.objects) {
+				t.dirty[g] = struct{}{}
+			}
+		}
+		clear(t.objects)
 	}
 	for g := range t.dirty {
 		delete(t.dirty, g)
@@ -114,6 +127,7 @@ func (r *RIB) settle() {
 		}
 	}
 	for _, k := range keys {
+		r.watching.change(r, k)
 		r.install(k)
 		r.reexport(k)
 	}

@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"slices"
 	"sync"
+	"sync/atomic"
 
 	"weft/control"
 	"weft/control/config"
+	"weft/control/kernel"
 	"weft/control/rib"
 )
 
@@ -19,17 +20,19 @@ type Source struct {
 	follower *control.Follower
 	log      *slog.Logger
 
-	mu      sync.Mutex
+	mu      sync.Mutex // held while the RIB is changed
 	config  *config.Config
 	names   map[string]place // of the links that the configuration names, as they were when it was given
-	waiting []Waiting
 	changed chan struct{}
+
+	waiting atomic.Pointer[[]Waiting]
 }
 
 // Waiting is what cannot be in force yet.
 type Waiting struct {
-	Thing string // "route 10.0.0.0/8"
-	For   string // "interface eth7"
+	Thing string     // "route 10.0.0.0/8"
+	For   string     // "interface eth7"
+	Route *rib.Route // of a route whose VRF is there: as far as it can be. The caller must not change it
 }
 
 // place is which link has a name.
@@ -59,7 +62,7 @@ func (s *Source) Replace(ctx context.Context, c *config.Config) error {
 func (s *Source) give(ctx context.Context, c *config.Config) error {
 	var names map[string]place
 	var routes, neighbors []Waiting
-	var wanted []neighbor
+	var wanted []kernel.Neighbor
 	var refused error
 	if err := s.follower.Update(ctx, func(r *rib.RIB) {
 		names = placesOf(r, c)
@@ -74,8 +77,10 @@ func (s *Source) give(ctx context.Context, c *config.Config) error {
 	if err := replaceNeighbors(wanted); err != nil {
 		return err
 	}
-	s.names, s.waiting = names, append(routes, neighbors...)
-	for _, w := range s.waiting {
+	s.names = names
+	waiting := append(routes, neighbors...)
+	s.waiting.Store(&waiting)
+	for _, w := range waiting {
 		s.log.Info("configuration waits", "thing", w.Thing, "for", w.For)
 	}
 	return nil
@@ -91,11 +96,13 @@ func (s *Source) Withdraw() error {
 // Remove removes the neighbors that a daemon left which was killed.
 func Remove() error { return replaceNeighbors(nil) }
 
-// Waiting returns what waits for links.
+// Waiting returns what waits for links. The caller must not change it. It does not
+// block.
 func (s *Source) Waiting() []Waiting {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.waiting)
+	if all := s.waiting.Load(); all != nil {
+		return *all
+	}
+	return nil
 }
 
 // InterfaceChanged takes note that links have changed. It does not block.
@@ -178,9 +185,9 @@ func replay(r *rib.RIB, c *config.Config, names map[string]place) (waiting []Wai
 	for _, route := range c.Static() {
 		m, lacks := translate(r, &route, names)
 		if lacks != "" {
-			waiting = append(waiting, Waiting{"route " + route.Text(), lacks})
+			waiting = append(waiting, Waiting{"route " + route.Text(), lacks, m})
 		}
-		if m == nil {
+		if m == nil || m.Kind == rib.Unicast && len(m.Hops) == 0 {
 			continue
 		}
 		if err := r.Set(m); err != nil {
@@ -195,8 +202,8 @@ var kinds = map[config.Kind]rib.Kind{
 	config.Unicast: rib.Unicast, config.Blackhole: rib.Blackhole, config.Unreachable: rib.Unreachable, config.Prohibit: rib.Prohibit,
 }
 
-// translate returns a route for the RIB, nil if it cannot be one yet, and what it
-// lacks.
+// translate returns a route for the RIB with the next hops that there are, nil if its
+// VRF is not there yet, and what it lacks.
 func translate(r *rib.RIB, route *config.Route, names map[string]place) (m *rib.Route, lacks string) {
 	m = &rib.Route{
 		Prefix: route.Prefix, Source: rib.Static, Origin: route.Preference, Protocol: rib.ProtocolWeft, Preference: route.Preference,
@@ -222,9 +229,6 @@ func translate(r *rib.RIB, route *config.Route, names map[string]place) (m *rib.
 			continue
 		}
 		m.Hops = append(m.Hops, rib.Hop{Gateway: h.Via, Link: link, Weight: int(h.Weight)})
-	}
-	if m.Kind == rib.Unicast && len(m.Hops) == 0 {
-		return nil, lacks
 	}
 	return m, lacks
 }

@@ -1,10 +1,13 @@
 package static
 
 import (
-	"encoding/binary"
 	"errors"
 	"net/netip"
+	"os"
+	"os/exec"
 	"reflect"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -76,8 +79,15 @@ func TestReplay(t *testing.T) {
 		t.Fatal(err)
 	}
 	var lacks []string
+	hops := map[string]int{}
 	for _, w := range waiting {
 		lacks = append(lacks, w.For)
+		if w.Route != nil {
+			hops[w.Route.Prefix.String()] = len(w.Route.Hops)
+		}
+	}
+	if want := map[string]int{"10.1.0.0/16": 1, "10.2.0.0/16": 0}; !reflect.DeepEqual(hops, want) {
+		t.Errorf("next hops of what waits: %v, want %v", hops, want)
 	}
 	if want := []string{"interface eth9", "interface eth9", "a VRF of table 7", "VRF blue"}; !reflect.DeepEqual(lacks, want) {
 		t.Errorf("waiting for %q, want %q", lacks, want)
@@ -136,34 +146,70 @@ func TestRefusedWhole(t *testing.T) {
 	}
 }
 
-// entry is a message's payload.
-func entry(protocol uint8, nudState uint16) []byte {
-	b := head(netip.MustParseAddr("192.0.2.9"), 3)
-	binary.NativeEndian.PutUint16(b[8:], nudState)
-	b = append(b, 8, 0, unix.NDA_DST, 0, 192, 0, 2, 9)
-	b = append(b, 10, 0, unix.NDA_LLADDR, 0, 2, 0, 0, 0, 0, 9, 0, 0)
-	return append(b, 5, 0, ndaProtocol, 0, protocol, 0, 0, 0)
-}
-
-func TestOwnEntry(t *testing.T) {
-	want := neighbor{3, netip.MustParseAddr("192.0.2.9"), [6]byte{2, 0, 0, 0, 0, 9}}
-	if n, own := ownEntry(entry(rib.ProtocolWeft, unix.NUD_PERMANENT)); !own || n != want {
-		t.Errorf("weft's: %+v, %v", n, own)
-	}
-	if _, own := ownEntry(entry(unix.RTPROT_ZEBRA, unix.NUD_PERMANENT)); own {
-		t.Error("zebra's is weft's")
-	}
-	if _, own := ownEntry(entry(rib.ProtocolWeft, unix.NUD_STALE)); own {
-		t.Error("one that is not permanent is weft's")
+func neighbor(link int, addr string, last byte) kernel.Neighbor {
+	return kernel.Neighbor{
+		Link: link, Addr: netip.MustParseAddr(addr), MAC: kernel.MAC{2, 0, 0, 0, 0, last}, HasMAC: true,
+		State: unix.NUD_PERMANENT, Protocol: rib.ProtocolWeft,
 	}
 }
 
-func FuzzOwnEntry(f *testing.F) {
-	f.Add(entry(rib.ProtocolWeft, unix.NUD_PERMANENT))
-	f.Add([]byte{})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if n, own := ownEntry(b); own && !n.addr.IsValid() {
-			t.Errorf("%+v", n)
+func TestCompareNeighbors(t *testing.T) {
+	same, moved, old := neighbor(1, "192.0.2.1", 1), neighbor(1, "192.0.2.2", 2), neighbor(2, "192.0.2.2", 2)
+	changed := neighbor(1, "192.0.2.2", 3)
+	set, gone := compareNeighbors([]kernel.Neighbor{same, moved, old}, []kernel.Neighbor{same, changed})
+	if !reflect.DeepEqual(set, []kernel.Neighbor{changed}) || !reflect.DeepEqual(gone, []kernel.Neighbor{old}) {
+		t.Errorf("set %v, gone %v", set, gone)
+	}
+}
+
+// TestReplaceNeighbors holds that entries come, change and go, and that those of others
+// stay.
+func TestReplaceNeighbors(t *testing.T) {
+	runtime.LockOSThread() // never unlocked: the thread ends with the test
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("make network namespace: %v: CI runs this as root", err)
 		}
-	})
+		t.Skipf("make network namespace: %v: run as root", err)
+	}
+	ip := func(line string) string {
+		t.Helper()
+		out, err := exec.Command("ip", strings.Fields(line)...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("ip %s: %v\n%s", line, err, out)
+		}
+		return string(out)
+	}
+	ip("link add p1 index 7 type veth peer name q1")
+	ip("link set p1 up")
+	ip("neigh add 192.0.2.9 lladdr 02:00:00:00:00:99 dev p1 nud permanent proto static")
+	for _, c := range []struct {
+		wanted []kernel.Neighbor
+		have   []string
+	}{
+		{[]kernel.Neighbor{neighbor(7, "192.0.2.1", 1), neighbor(7, "2001:db8::1", 1)}, []string{"192.0.2.1 02:00:00:00:00:01", "2001:db8::1 02:00:00:00:00:01"}},
+		{[]kernel.Neighbor{neighbor(7, "192.0.2.1", 2)}, []string{"192.0.2.1 02:00:00:00:00:02"}},
+		{nil, nil},
+	} {
+		if err := replaceNeighbors(c.wanted); err != nil {
+			t.Fatal(err)
+		}
+		var have []string
+		for line := range strings.Lines(ip("neigh show dev p1 proto 119") + ip("-6 neigh show dev p1 proto 119")) {
+			words := strings.Fields(line)
+			if entry := words[0] + " " + words[2]; !slices.Contains(have, entry) { // ip tells of both families without -4
+				have = append(have, entry)
+			}
+		}
+		slices.Sort(have)
+		if !slices.Equal(have, c.have) {
+			t.Errorf("the kernel has %q, want %q", have, c.have)
+		}
+		if other := ip("neigh show 192.0.2.9 dev p1"); !strings.Contains(other, "02:00:00:00:00:99") {
+			t.Errorf("the entry of somebody else: %q", other)
+		}
+	}
+	if err := replaceNeighbors([]kernel.Neighbor{neighbor(8, "192.0.2.1", 1)}); !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENODEV) {
+		t.Errorf("on a link that is not there: %v", err)
+	}
 }

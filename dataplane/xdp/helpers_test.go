@@ -16,16 +16,12 @@ import (
 	"weft/dataplane"
 	"weft/dataplane/xdp"
 	"weft/fib"
+	"weft/test/root"
 )
 
 func requireRoot(t testing.TB) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		if os.Getenv("CI") != "" {
-			t.Fatal("this test loads BPF programs: CI must run it as root")
-		}
-		t.Skip("this test loads BPF programs: run it as root")
-	}
+	root.Require(t)
 	if err := rlimit.RemoveMemlock(); err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package xdp
 import (
 	"fmt"
 	"path/filepath"
-	"runtime"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -125,27 +124,16 @@ func openNetns(path string) (fd int, n netns) {
 	return fd, netns{path, st.Dev, st.Ino}
 }
 
-// askFar asks peers in other network namespaces, on a thread that ends with it.
+// askFar asks peers in other network namespaces.
 func askFar(peers []*peer) {
-	done := make(chan struct{})
-	go func() {
-		runtime.LockOSThread()
-		if unix.Gettid() == unix.Getpid() {
-			// The main thread does not end, and is what /proc says of the process: hold it, take another.
-			defer runtime.UnlockOSThread()
-			askFar(peers)
-			close(done)
-			return
-		}
+	onThread(func() {
 		for _, q := range peers {
 			q.name = "" // of one that is gone
 			if q.netns.enter() {
 				q.ask()
 			}
 		}
-		close(done)
-	}()
-	<-done
+	})
 }
 
 // enter takes the thread to a namespace, if the file still stands for it.

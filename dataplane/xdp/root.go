@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -24,23 +23,13 @@ func Root() (string, *os.File, error) {
 	return filepath.Join("/proc/self/fd", strconv.Itoa(int(f.Fd()))), f, nil
 }
 
-func openRoot() (*os.File, error) {
+func openRoot() (f *os.File, err error) {
 	mounts := rootMounts()
 	if sameFile(mounts, "/proc/thread-self/ns/mnt") {
 		return mountAndOpen()
 	}
-	type opened struct {
-		f   *os.File
-		err error
-	}
-	result := make(chan opened)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		f, err := openIn(mounts)
-		result <- opened{f, err}
-	}()
-	r := <-result
-	return r.f, r.err
+	onThread(func() { f, err = openIn(mounts) })
+	return f, err
 }
 
 // rootMounts returns the path of the mount namespace of process 1. Where that one

@@ -10,6 +10,7 @@ import (
 
 	"weft/dataplane"
 	"weft/test/model"
+	"weft/test/root"
 )
 
 // What saved divergences are made of.
@@ -61,7 +62,7 @@ func newTable(t testing.TB) *Table {
 	if os.Getenv(wrongForwarder) != "" {
 		return wrongTable()
 	}
-	requireRoot(t)
+	root.Require(t)
 	table, err := NewTable()
 	if err != nil {
 		t.Fatal(err)
@@ -72,15 +73,4 @@ func newTable(t testing.TB) *Table {
 		}
 	})
 	return table
-}
-
-func requireRoot(t testing.TB) {
-	t.Helper()
-	if os.Geteuid() == 0 {
-		return
-	}
-	if os.Getenv("CI") != "" {
-		t.Fatal("this test makes network namespaces: CI must run it as root")
-	}
-	t.Skip("this test makes network namespaces: run it as root")
 }

@@ -1,26 +1,16 @@
 package conformance
 
 import (
-	"os"
 	"strings"
 	"testing"
 
 	"weft/test/proof"
+	"weft/test/root"
 )
-
-func requireRoot(t testing.TB) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		if os.Getenv("CI") != "" {
-			t.Fatal("this test makes network namespaces: CI must run it as root")
-		}
-		t.Skip("this test makes network namespaces: run it as root")
-	}
-}
 
 func openNetwork(t testing.TB) *Network {
 	t.Helper()
-	requireRoot(t)
+	root.Require(t)
 	n, err := Open(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -5,11 +5,12 @@ import (
 	"testing"
 
 	"weft/test/proof"
+	"weft/test/root"
 )
 
 // TestClauses checks all clauses, and that they are those of the list.
 func TestClauses(t *testing.T) {
-	requireRoot(t)
+	root.Require(t)
 	all := Clauses()
 	for i, c := range all {
 		if c.Number != i+1 || c.Title == "" || c.RFC == "" || !c.applies() && c.Why == "" {

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"weft/test/lab"
+	"weft/test/root"
 )
 
 // binaries builds the demo and weft, once.
@@ -68,12 +69,7 @@ type demo struct {
 
 func start(t *testing.T) *demo {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		if os.Getenv("CI") != "" {
-			t.Fatal("this test makes network namespaces: CI must run it as root")
-		}
-		t.Skip("this test makes network namespaces: run it as root")
-	}
+	root.Require(t)
 	dir, err := binaries()
 	if err != nil {
 		t.Fatal(err)

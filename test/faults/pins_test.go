@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
 	"weft/test/star"
@@ -24,7 +23,7 @@ func TestPinsDeleted(t *testing.T) {
 	foreign := func(dir string) string {
 		return filepath.Join(filepath.Dir(filepath.Dir(dir)), "foreign_"+filepath.Base(dir))
 	}
-	f.Pins(func(dir string) { pinMap(t, foreign(dir)) })
+	f.Pins(func(dir string) { star.PinMap(t, foreign(dir)) })
 	defer f.Pins(func(dir string) { os.Remove(foreign(dir)) })
 	for _, c := range []struct {
 		what string
@@ -149,7 +148,7 @@ func TestPinsDeletedWithoutDaemon(t *testing.T) {
 		if err := os.MkdirAll(dir+"_part", 0o700); err != nil {
 			t.Fatal(err)
 		}
-		pinMap(t, filepath.Join(dir+"_part", "image"))
+		star.PinMap(t, filepath.Join(dir+"_part", "image"))
 	})
 	f.Until("no program is attached", func() bool { return !strings.Contains(f.IP("r1", "link"), "prog/xdp") })
 	f.Start()
@@ -177,16 +176,4 @@ func names(dir string) (all []string) {
 		all = append(all, e.Name())
 	}
 	return all
-}
-
-func pinMap(t *testing.T, path string) {
-	t.Helper()
-	m, err := ebpf.NewMap(&ebpf.MapSpec{Name: "foreign", Type: ebpf.Array, KeySize: 4, ValueSize: 4, MaxEntries: 1})
-	if err == nil {
-		err = m.Pin(path)
-		m.Close()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
 }

@@ -2,23 +2,18 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"runtime"
 	"testing"
 
 	"github.com/cilium/ebpf/rlimit"
 
+	"weft/test/root"
 	"weft/test/traffic"
 )
 
 // What each engine forwards is complete, and each packet's TTL, MAC and bytes are right.
 func TestEnginesForward(t *testing.T) {
-	if os.Geteuid() != 0 {
-		if os.Getenv("CI") != "" {
-			t.Fatal("this test makes network namespaces: CI must run it as root")
-		}
-		t.Skip("this test makes network namespaces: run it as root")
-	}
+	root.Require(t)
 	if err := rlimit.RemoveMemlock(); err != nil {
 		t.Fatal(err)
 	}
@@ -83,9 +78,7 @@ func forwarded(b []byte, family string) []byte {
 
 // An engine that leaves packets to Linux must not get Linux's figure.
 func TestUnforwardedIsNoticed(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("this test makes network namespaces: run it as root")
-	}
+	root.Require(t)
 	if err := rlimit.RemoveMemlock(); err != nil {
 		t.Fatal(err)
 	}

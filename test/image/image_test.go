@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"os"
 	"testing"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 
 	"weft/bpf"
 	"weft/fib"
+	"weft/test/root"
 )
 
 const questions = 4096
@@ -23,22 +23,11 @@ type reader struct {
 	coll *ebpf.Collection
 }
 
-func requireRoot(t testing.TB) {
-	t.Helper()
-	if os.Geteuid() == 0 {
-		return
-	}
-	if os.Getenv("CI") != "" {
-		t.Fatal("this test loads BPF programs: CI must run it as root")
-	}
-	t.Skip("this test loads BPF programs: run it as root")
-}
-
 // newReader makes an image of size bytes, as one value or in chunks, and loads
 // the program on it.
 func newReader(t testing.TB, size int, chunked bool) (*reader, *bpf.Image) {
 	t.Helper()
-	requireRoot(t)
+	root.Require(t)
 	if err := rlimit.RemoveMemlock(); err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"runtime"
 	"testing"
 
@@ -13,17 +12,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"weft/test/kernelroutes"
+	"weft/test/root"
 )
 
 // enter puts the test's thread into a network namespace of its own, with a link, and returns its ifindex.
 func enter(t *testing.T) (ifindex int) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		if os.Getenv("CI") != "" {
-			t.Fatal("this test makes a network namespace: CI must run it as root")
-		}
-		t.Skip("this test makes a network namespace: run it as root")
-	}
+	root.Require(t)
 	runtime.LockOSThread() // not unlocked: the namespace ends with the thread
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		t.Fatal(err)

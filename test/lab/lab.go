@@ -100,7 +100,7 @@ func (l *Lab) build(ctx context.Context) error {
 		}
 		defer h.Close()
 		handles[n.Name] = h
-		err = l.In(n.Name, func() error { return errors.Join(setSysctls(sysctls(n.Router)), setUpLoopback()) })
+		err = l.In(n.Name, func() error { return errors.Join(setSysctls(sysctls(n.Router)), l.setUpLoopback(n)) })
 		if err != nil {
 			return fmt.Errorf("node %s: %w", n.Name, err)
 		}
@@ -142,14 +142,7 @@ func (l *Lab) setUp(node string) error {
 			}
 		}
 	}
-	for _, r := range l.Routes {
-		if r.Node == node {
-			if err := addRoute(r); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return l.addRoutes(node)
 }
 
 // Open returns the lab with a prefix that is up. With "", that of DefaultPrefix.
@@ -217,35 +210,45 @@ const (
 // the state. What is not there is no error. It removes nothing that weft has pinned: `weft stop` in each namespace of a
 // router does, before.
 func Down(prefix string) error {
-	names, err := Namespaces(prefix)
-	if err != nil {
-		return fmt.Errorf("lab down: %w", err)
-	}
-	if err := notInside(names); err != nil {
-		return fmt.Errorf("lab down: %w", err)
-	}
-	if err = endProcesses(names); err != nil {
-		return fmt.Errorf("lab down: %w", err)
-	}
-	for _, name := range names {
-		err = errors.Join(err, removeNamespace(name))
-	}
-	if err == nil {
-		err = os.RemoveAll(stateDir(prefix))
-	}
-	if err != nil {
+	if err := down(prefix); err != nil {
 		return fmt.Errorf("lab down: %w", err)
 	}
 	return nil
 }
 
+func down(prefix string) error {
+	names, err := Namespaces(prefix)
+	if err != nil {
+		return err
+	}
+	if err := notInside(names); err != nil {
+		return err
+	}
+	in, err := identities(names)
+	if err != nil {
+		return err
+	}
+	if err := endProcesses(in, step{unix.SIGTERM, patience}, step{unix.SIGKILL, burial}); err != nil {
+		return err
+	}
+	for _, name := range names {
+		err = errors.Join(err, removeNamespace(name))
+	}
+	err = errors.Join(err, endProcesses(in, step{unix.SIGKILL, burial})) // those that have come in meanwhile
+	if err != nil {
+		return err
+	}
+	return errors.Join(removeScratch(prefix), os.RemoveAll(stateDir(prefix)))
+}
+
 // notInside refuses to end the process that asks, and its shell.
 func notInside(names []string) error {
+	here, err := identify("/proc/self/ns/net")
+	if err != nil {
+		return err
+	}
 	for _, name := range names {
-		var here, there unix.Stat_t
-		err := unix.Stat("/proc/self/ns/net", &here)
-		if err == nil && unix.Stat(filepath.Join(namespaceDir, name), &there) == nil &&
-			here.Ino == there.Ino && here.Dev == there.Dev {
+		if there, err := identify(filepath.Join(namespaceDir, name)); err == nil && here == there {
 			return fmt.Errorf("this process is in %s itself: leave it first", name)
 		}
 	}

@@ -14,22 +14,14 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-)
 
-func requireRoot(t testing.TB) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		if os.Getenv("CI") != "" {
-			t.Fatal("this test makes network namespaces: CI must run it as root")
-		}
-		t.Skip("this test makes network namespaces: run it as root")
-	}
-}
+	"weft/test/root"
+)
 
 // prefix is one for this test alone.
 func prefix(t testing.TB) string {
 	t.Helper()
-	requireRoot(t)
+	root.Require(t)
 	p := fmt.Sprintf("weft-labtest-%d-", os.Getpid())
 	t.Cleanup(func() {
 		if err := Down(p); err != nil {
@@ -262,7 +254,11 @@ func TestDown(t *testing.T) {
 			t.Fatal("the process in r1 does not start")
 		}
 	}
-	if pids, err := processes(l.Namespace("h1")); err != nil || len(pids) != 1 || pids[0] != polite.Pid {
+	in, err := identities([]string{l.Namespace("h1")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pids, err := processes(in); err != nil || len(pids) != 1 || pids[0] != polite.Pid {
 		t.Errorf("processes in h1 are %v, %v; want %d", pids, err, polite.Pid)
 	}
 	for range 2 {

@@ -6,17 +6,14 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"weft/test/root"
 )
 
 // TestErrorsRestored: the limit is as it was, also when the thread that lifted it has
 // gone to another namespace meanwhile.
 func TestErrorsRestored(t *testing.T) {
-	if os.Geteuid() != 0 {
-		if os.Getenv("CI") != "" {
-			t.Fatal("this test changes a setting of the kernel: CI must run it as root")
-		}
-		t.Skip("this test changes a setting of the kernel: run it as root")
-	}
+	root.Require(t)
 	runtime.LockOSThread() // the thread ends with the test
 	outer, err := LiftErrors()
 	if err != nil {

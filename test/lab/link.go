@@ -69,14 +69,8 @@ func setUpEnd(e End) error {
 	if err != nil {
 		return fmt.Errorf("find %s: %w", e.Interface, err)
 	}
-	for _, p := range e.Addrs {
-		a := &netlink.Addr{IPNet: ipNet(p)}
-		if p.Addr().Is6() {
-			a.Flags = unix.IFA_F_NODAD // usable at once
-		}
-		if err := netlink.AddrAdd(link, a); err != nil {
-			return fmt.Errorf("add address %s to %s: %w", p, e.Interface, err)
-		}
+	if err := addAddrs(link, e.Addrs); err != nil {
+		return err
 	}
 	if err := netlink.LinkSetUp(link); err != nil {
 		return fmt.Errorf("set %s up: %w", e.Interface, err)
@@ -85,7 +79,21 @@ func setUpEnd(e End) error {
 	return errors.Join(traffic.EnableGRO(e.Interface), traffic.FillChecksums(e.Interface))
 }
 
-func setUpLoopback() error {
+func addAddrs(link netlink.Link, addrs []netip.Prefix) error {
+	for _, p := range addrs {
+		a := &netlink.Addr{IPNet: ipNet(p)}
+		if p.Addr().Is6() {
+			a.Flags = unix.IFA_F_NODAD // usable at once
+		}
+		if err := netlink.AddrAdd(link, a); err != nil {
+			return fmt.Errorf("add address %s to %s: %w", p, link.Attrs().Name, err)
+		}
+	}
+	return nil
+}
+
+// setUpLoopback works on the calling thread's namespace.
+func (l *Lab) setUpLoopback(n Node) error {
 	lo, err := netlink.LinkByName("lo")
 	if err == nil {
 		err = netlink.LinkSetUp(lo)
@@ -93,7 +101,10 @@ func setUpLoopback() error {
 	if err != nil {
 		return fmt.Errorf("set lo up: %w", err)
 	}
-	return nil
+	if !n.Router || !l.learns() {
+		return nil
+	}
+	return addAddrs(lo, n.loopbacks())
 }
 
 // addRoute works on the calling thread's namespace.

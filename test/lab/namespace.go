@@ -134,17 +134,34 @@ func checkPrefix(prefix string) error {
 	return nil
 }
 
-// processes returns the ids of the processes in a network namespace. There are none in one that is gone.
-func processes(name string) (pids []int, err error) {
-	var want, st unix.Stat_t
-	if err := unix.Stat(filepath.Join(namespaceDir, name), &want); errors.Is(err, unix.ENOENT) {
-		return nil, nil
-	} else if err != nil {
-		return nil, fmt.Errorf("find processes in %s: %w", name, err)
+// identity tells network namespaces apart, also such that have no name any more.
+type identity struct{ dev, ino uint64 }
+
+// identities returns those of namespaces. One that is gone, or was not made, has none.
+func identities(names []string) (all []identity, err error) {
+	for _, name := range names {
+		id, err := identify(filepath.Join(namespaceDir, name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("find network namespace %s: %w", name, err)
+		}
+		if err == nil {
+			all = append(all, id)
+		}
 	}
+	return all, nil
+}
+
+func identify(path string) (identity, error) {
+	var st unix.Stat_t
+	err := unix.Stat(path, &st)
+	return identity{st.Dev, st.Ino}, err
+}
+
+// processes returns the ids of the processes in network namespaces.
+func processes(in []identity) (pids []int, err error) {
 	dirs, err := os.ReadDir("/proc")
 	if err != nil {
-		return nil, fmt.Errorf("find processes in %s: %w", name, err)
+		return nil, fmt.Errorf("find processes: %w", err)
 	}
 	for _, d := range dirs {
 		pid, err := strconv.Atoi(d.Name())
@@ -152,8 +169,7 @@ func processes(name string) (pids []int, err error) {
 			continue
 		}
 		// A process that ended meanwhile has no namespace: that is no error.
-		err = unix.Stat(filepath.Join("/proc", d.Name(), "ns/net"), &st)
-		if err == nil && st.Ino == want.Ino && st.Dev == want.Dev {
+		if id, err := identify(filepath.Join("/proc", d.Name(), "ns/net")); err == nil && slices.Contains(in, id) {
 			pids = append(pids, pid)
 		}
 	}

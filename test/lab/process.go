@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"syscall"
 	"time"
 
@@ -90,13 +89,16 @@ func (l *Lab) Output(node string, argv ...string) (out []byte, err error) {
 	return out, nil
 }
 
-// endProcesses ends what is in the namespaces: first as asked, then killed.
-func endProcesses(names []string) error {
-	for _, step := range []struct {
-		signal syscall.Signal
-		wait   time.Duration
-	}{{unix.SIGTERM, patience}, {unix.SIGKILL, burial}} {
-		pids, err := processesOf(names)
+// step is a signal, and how long to wait for processes to end of it.
+type step struct {
+	signal syscall.Signal
+	wait   time.Duration
+}
+
+// endProcesses ends what is in network namespaces, by one step after the other.
+func endProcesses(in []identity, steps ...step) error {
+	for _, step := range steps {
+		pids, err := processes(in)
 		if err != nil {
 			return err
 		}
@@ -107,7 +109,7 @@ func endProcesses(names []string) error {
 		}
 		for end := time.Now().Add(step.wait); len(pids) > 0 && time.Now().Before(end); {
 			time.Sleep(10 * time.Millisecond)
-			if pids, err = processesOf(names); err != nil {
+			if pids, err = processes(in); err != nil {
 				return err
 			}
 		}
@@ -115,21 +117,9 @@ func endProcesses(names []string) error {
 			return nil
 		}
 	}
-	pids, err := processesOf(names)
+	pids, err := processes(in)
 	if err == nil && len(pids) > 0 {
 		err = fmt.Errorf("processes %v are still in the lab after SIGKILL", pids)
 	}
 	return err
-}
-
-func processesOf(names []string) (all []int, err error) {
-	for _, name := range names {
-		pids, err := processes(name)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, pids...)
-	}
-	slices.Sort(all)
-	return slices.Compact(all), nil
 }

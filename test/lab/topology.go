@@ -13,16 +13,19 @@ var ErrTopology = errors.New("wrong topology")
 
 // Topology is what a lab is made of. The zero value is an empty one.
 type Topology struct {
-	Name   string
-	Nodes  []Node
-	Links  []Link
-	Routes []Route
+	Name    string
+	Routing Routing // "": Static
+	Nodes   []Node
+	Links   []Link
+	Routes  []Route
 }
 
 // Node is a host or a router: a network namespace.
 type Node struct {
 	Name   string // lower case letters and digits, at most 12
 	Router bool
+	AS     uint32     // of a router that speaks BGP
+	ID     netip.Addr // its BGP identifier, and an address of its own
 }
 
 // Link is a veth pair.
@@ -146,7 +149,7 @@ func line(routers int) Topology {
 	t := Topology{Name: fmt.Sprintf("line %d", routers)}
 	name := func(i int) string { return fmt.Sprintf("r%d", i) }
 	for i := 1; i <= routers; i++ {
-		t.Nodes = append(t.Nodes, Node{name(i), true})
+		t.Nodes = append(t.Nodes, router(name(i), i, uint32(i)))
 	}
 	t.addHost(1, name(1))
 	t.addHost(2, name(routers))
@@ -165,6 +168,7 @@ func line(routers int) Topology {
 
 // LeafSpine is a host hN behind each of the routers leafN, each of which is connected to each of the routers spineN. A
 // leaf has one path through each spine to the hosts of the others. Leaves are 1 to MaxLeaves, spines 1 to MaxSpines.
+// The spines share an AS, so that no route goes down and up again (RFC 7938 5.2.1).
 //
 // Errors wrap ErrTopology.
 func LeafSpine(leaves, spines int) (Topology, error) {
@@ -174,11 +178,11 @@ func LeafSpine(leaves, spines int) (Topology, error) {
 	}
 	t := Topology{Name: fmt.Sprintf("leaf-spine %d %d", leaves, spines)}
 	for s := 1; s <= spines; s++ {
-		t.Nodes = append(t.Nodes, Node{fmt.Sprintf("spine%d", s), true})
+		t.Nodes = append(t.Nodes, router(fmt.Sprintf("spine%d", s), s, 0))
 	}
 	for l := 1; l <= leaves; l++ {
 		leaf := fmt.Sprintf("leaf%d", l)
-		t.Nodes = append(t.Nodes, Node{leaf, true})
+		t.Nodes = append(t.Nodes, router(leaf, spines+l, uint32(l)))
 		t.addHost(l, leaf)
 		hostV4, hostV6 := hostSubnets(l)
 		var up4, up6 []netip.Addr
@@ -238,6 +242,9 @@ func (t *Topology) check() error {
 			return fmt.Errorf("%w: node %q: want 1 to 12 lower case letters and digits", ErrTopology, n.Name)
 		case nodes[n.Name]:
 			return fmt.Errorf("%w: two nodes are called %s", ErrTopology, n.Name)
+		}
+		if n.Router && t.learns() && (n.AS == 0 || !n.ID.Is4()) {
+			return fmt.Errorf("%w: router %s: want an AS and an IPv4 address for BGP", ErrTopology, n.Name)
 		}
 		nodes[n.Name] = true
 	}

@@ -16,19 +16,47 @@ func (l *Lab) Try() (lines []string) {
 		lines = append(lines, fmt.Sprintf("ip netns exec %s ping %s", l.Namespace(hosts[0]), a))
 	}
 	if len(hosts) > 1 && len(routers) > 0 && len(far) > 0 {
-		near := l.Namespace(routers[0])
+		near := routers[0]
 		for _, r := range routers {
 			if l.connects(r, hosts[0]) {
-				near = l.Namespace(r)
+				near = r
 			}
 		}
+		at := l.Namespace(near)
 		lines = append(lines,
-			fmt.Sprintf("ip -n %s route", near),
-			fmt.Sprintf("weft -n %s status", near),
-			fmt.Sprintf("weft -n %s routes get %s explain", near, far[0]),
-			fmt.Sprintf("weft -n %s drops", near))
+			fmt.Sprintf("ip -n %s route", at),
+			fmt.Sprintf("weft -n %s status", at),
+			fmt.Sprintf("weft -n %s routes get %s explain", at, far[0]),
+			fmt.Sprintf("weft -n %s drops", at))
+		lines = append(lines, l.tryBGP(near)...)
 	}
-	return append(lines, "weft lab down")
+	return append(lines, l.command("down"))
+}
+
+// tryBGP has routers that can be missed in mind: those behind which no host is.
+func (l *Lab) tryBGP(near string) (lines []string) {
+	switch l.Routing {
+	case BGP:
+		at := l.Namespace(near)
+		lines = append(lines, fmt.Sprintf("weft -n %s bgp", at), fmt.Sprintf("weft -n %s bgp routes", at))
+	case FRR:
+		vtysh := "vtysh --vty_socket " + l.dir(near)
+		lines = append(lines, vtysh+" -c 'show bgp summary'", vtysh)
+	default:
+		return nil
+	}
+	if spine := l.Routers()[0]; spine != near && l.redundant(spine) {
+		lines = append(lines, l.command("kill "+spine), l.command("start "+spine))
+	}
+	return lines
+}
+
+// command is one of 'weft lab' for this lab.
+func (l *Lab) command(words string) string {
+	if l.prefix == DefaultPrefix {
+		return "weft lab " + words
+	}
+	return fmt.Sprintf("weft lab %s --prefix %s", words, l.prefix)
 }
 
 func (t *Topology) connects(a, b string) bool {
@@ -38,4 +66,16 @@ func (t *Topology) connects(a, b string) bool {
 		}
 	}
 	return false
+}
+
+// redundant tells whether the hosts still reach each other without a router.
+func (t *Topology) redundant(router string) bool {
+	n, _ := t.node(router)
+	others := 0
+	for _, o := range t.Nodes {
+		if o.Router && o.AS == n.AS {
+			others++
+		}
+	}
+	return others > 1
 }

@@ -17,6 +17,7 @@ import (
 
 	"weft/dataplane"
 	"weft/test/lab"
+	"weft/test/root"
 )
 
 // reference is a Linux router in a network namespace of its own, set as doc.go says.
@@ -69,12 +70,7 @@ func unshare(t testing.TB) int {
 // namespace, on one CPU, and ends with the test; both namespaces end with it.
 func newReference(t testing.TB, s *State) *reference {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		if os.Getenv("CI") != "" {
-			t.Fatal("this test makes network namespaces: CI must run it as root")
-		}
-		t.Skip("this test makes network namespaces: run it as root")
-	}
+	root.Require(t)
 	runtime.LockOSThread()
 	freeErrors(t)
 	// What is sent is forwarded on the CPU that sends it: so it stays in order.

@@ -7,8 +7,6 @@ import (
 	"testing"
 
 	"weft/test/star"
-
-	"github.com/cilium/ebpf"
 )
 
 // in runs a command line of the shell in the router; $weft is the program.
@@ -95,7 +93,7 @@ func TestForeignPins(t *testing.T) {
 		{"maps of no format", func(dir string) {
 			mkdir(n, dir)
 			for _, name := range []string{"image", "ports", "counters", "trace", "tx_ports", "transmits", "vlans"} {
-				pinMap(n, filepath.Join(dir, name))
+				star.PinMap(n, filepath.Join(dir, name))
 			}
 		}},
 		{"something else at a link's name", func(dir string) {
@@ -104,7 +102,7 @@ func TestForeignPins(t *testing.T) {
 			if err := os.Remove(filepath.Join(dir, "link_2")); err != nil {
 				t.Fatal(err)
 			}
-			pinMap(n, filepath.Join(dir, "link_2"))
+			star.PinMap(n, filepath.Join(dir, "link_2"))
 		}},
 	} {
 		n.Pins(func(dir string) {
@@ -129,18 +127,6 @@ func TestForeignPins(t *testing.T) {
 func mkdir(n *star.Network, dir string) {
 	n.Helper()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		n.Fatal(err)
-	}
-}
-
-func pinMap(n *star.Network, path string) {
-	n.Helper()
-	m, err := ebpf.NewMap(&ebpf.MapSpec{Name: "foreign", Type: ebpf.Array, KeySize: 4, ValueSize: 4, MaxEntries: 1})
-	if err == nil {
-		err = m.Pin(path)
-		m.Close()
-	}
-	if err != nil {
 		n.Fatal(err)
 	}
 }

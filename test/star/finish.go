@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"testing"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -138,6 +139,19 @@ func (n *Network) Pins(f func(dir string)) {
 	}
 	defer fs.Close()
 	f(filepath.Join(root, "weft", n.Netns()))
+}
+
+// PinMap pins a map that is none of weft's.
+func PinMap(t testing.TB, path string) {
+	t.Helper()
+	m, err := ebpf.NewMap(&ebpf.MapSpec{Name: "foreign", Type: ebpf.Array, KeySize: 4, ValueSize: 4, MaxEntries: 1})
+	if err == nil {
+		err = m.Pin(path)
+		m.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Objects is what the kernel keeps for a router.

@@ -179,7 +179,13 @@ func (p *Path) Arrives(d Datagram) {
 
 func (p *Path) WantArrived(d Datagram) {
 	p.From.Helper()
-	got := p.To.Receive(Patience, IsUDP)
+	p.WantFrame(d, p.To.Receive(Patience, IsUDP))
+}
+
+// WantFrame asserts that what has come to the end of the path is a packet as it is to
+// arrive.
+func (p *Path) WantFrame(d Datagram, got []byte) {
+	p.From.Helper()
 	want := d
 	want.From, want.To = p.Out, p.End
 	if want.Ttl == 0 {

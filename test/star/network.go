@@ -16,6 +16,7 @@ import (
 
 	"weft/test/kernelroutes"
 	"weft/test/lab"
+	"weft/test/root"
 )
 
 // Weft is the path of the program under test. Main sets it.
@@ -53,7 +54,7 @@ type Network struct {
 	Lab    *lab.Lab
 	Daemon *lab.Process
 	Before map[int]Account // of the ports that there were, by ifindex
-	Wait   time.Duration   // how long Until does; 10 s unless changed
+	Wait   time.Duration   // how long Until does; 30 s unless changed
 }
 
 var networks atomic.Int32
@@ -61,12 +62,7 @@ var networks atomic.Int32
 // New makes a network that is gone when the test is, with weft not started.
 func New(t testing.TB) *Network {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		if os.Getenv("CI") != "" {
-			t.Fatal("this test makes network namespaces: CI must run it as root")
-		}
-		t.Skip("this test makes network namespaces: run it as root")
-	}
+	root.Require(t)
 	topology := lab.Topology{Name: "star", Nodes: []lab.Node{{Name: "r1", Router: true}}}
 	for i := 1; i <= 3; i++ {
 		host := fmt.Sprintf("h%d", i)
@@ -84,7 +80,7 @@ func New(t testing.TB) *Network {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &Network{TB: t, Lab: l, Wait: 10 * time.Second}
+	n := &Network{TB: t, Lab: l, Wait: 30 * time.Second}
 	t.Cleanup(func() {
 		n.Finish()
 		if err := l.Down(); err != nil {

@@ -4,8 +4,8 @@
 #define WEFT_ROUTER_H
 
 #include "weft/adj.h"
-#include "weft/eth.h"
 #include "weft/fib.h"
+#include "weft/frame.h"
 #include "weft/ipv4.h"
 #include "weft/ipv6.h"
 #include "weft/maps.h"
@@ -186,43 +186,6 @@ static __always_inline enum weft_reason ipv6_packet(struct packet *p)
 	return ipv6_leave_checked(p, &ip, adj);
 none:
 	STOP(WEFT_NO_ADJACENCY);
-}
-
-/* frame_short is for frames too short for IP. */
-static __always_inline enum weft_reason frame_short(struct packet *p)
-{
-	enum weft_reason r;
-	__u32 type;
-
-	if (p->eth + ETH_HLEN > p->end)
-		STOP(WEFT_FRAME_CORRUPTED);
-	r = eth_check(p, &type);
-	if (r)
-		return r;
-	if (vlan_beside(p))
-		STOP(WEFT_VLAN_UNKNOWN);
-	if (type == bpf_htons(ETH_P_IP) || type == bpf_htons(ETH_P_IPV6))
-		STOP(WEFT_IP_LENGTH_WRONG);
-	return eth_other(type);
-}
-
-static __always_inline enum weft_reason frame(struct packet *p)
-{
-	enum weft_reason r;
-	__u32 type;
-
-	if (unlikely(p->eth + ETH_HLEN + IPV4_HLEN > p->end))
-		return frame_short(p);
-	r = eth_check(p, &type);
-	if (r)
-		return r;
-	if (unlikely(vlan_beside(p)))
-		STOP(WEFT_VLAN_UNKNOWN);
-	if (type == bpf_htons(ETH_P_IP))
-		return ipv4_packet(p);
-	if (type == bpf_htons(ETH_P_IPV6))
-		return ipv6_packet(p);
-	return eth_other(type);
 }
 
 /* router_tagged is router for frames with tags. Counters have the frame as received: with its tags. */

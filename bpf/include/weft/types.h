@@ -162,6 +162,7 @@ enum weft_port_flags {
 enum weft_limits {
 	WEFT_PORTS = 4096,
 	WEFT_IFINDEXES = 65536,
+	WEFT_XSK_QUEUES = 64, /* of a port, that may have a socket of AF_XDP */
 };
 
 /* The ports that VLANs of a port are, by identifier. */

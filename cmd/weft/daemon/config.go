@@ -33,8 +33,9 @@ func (r *router) readConfig() (config.Place, error) {
 
 // openConfig opens what is kept of the configuration.
 func (r *router) openConfig(place config.Place) (err error) {
-	r.static = static.New(r.follower, r.log)
-	r.config, err = config.Open(config.Options{Dir: place.Dir, Identity: place.Identity, Sink: r.static, Log: r.log})
+	r.static, r.inForce = static.New(r.follower, r.log), config.Default()
+	r.openBGP()
+	r.config, err = config.Open(config.Options{Dir: place.Dir, Identity: place.Identity, Sink: configured{r}, Log: r.log})
 	return err
 }
 
@@ -44,13 +45,8 @@ func (r *router) startConfig(ctx context.Context) error {
 	if err := r.config.Start(ctx, r.file, r.fileName); err != nil {
 		return err
 	}
-	if c, _ := r.config.Running(); c.FPM.Listen.IsValid() && r.fpm.listener == nil {
-		r.options.FPM.Address, r.options.FPM.Hold = c.FPM.Listen, c.FPM.Hold
-		if err := r.openFPM(); err != nil {
-			return err
-		}
-	}
 	go r.static.Run(ctx)
+	go r.bgp.Run(ctx)
 	go r.config.Run(ctx)
 	return nil
 }
@@ -59,4 +55,11 @@ func (r *router) startConfig(ctx context.Context) error {
 func (r *router) interfaceChanged(i control.Interface, there bool) {
 	r.ports.Take(i, there)
 	r.static.InterfaceChanged()
+	r.bgp.InterfaceChanged()
+}
+
+// bgpConfig returns what the configuration in force says of BGP; nil: nothing.
+func (r *router) bgpConfig() *config.BGP {
+	c, _ := r.config.Running()
+	return c.BGP
 }

@@ -16,6 +16,7 @@ import (
 	"weft/bpf"
 	"weft/control"
 	"weft/control/api"
+	"weft/control/bgp"
 	"weft/control/config"
 	"weft/control/kernel"
 	"weft/control/ports"
@@ -59,14 +60,6 @@ const (
 	gcPercent = 25
 )
 
-// reasons are what groups that punt are counted under.
-var reasons = rib.Reasons{
-	NoPort: uint16(dataplane.PuntRoute), LinkDown: uint16(dataplane.PuntRoute), Unresolved: uint16(dataplane.PuntRoute),
-	Broadcast: uint16(dataplane.Broadcast), Multicast: uint16(dataplane.Multicast),
-	LinkLocal: uint16(dataplane.IPv6UCDIPLinkLocalScope), Martian: uint16(dataplane.PuntRoute),
-	Throw: uint16(dataplane.PuntRoute), Encap: uint16(dataplane.PuntRoute), Policy: uint16(dataplane.PuntRoute),
-}
-
 // router is what a daemon is made of.
 type router struct {
 	options Options
@@ -86,8 +79,10 @@ type router struct {
 	fpm      fpmServer
 
 	static   *static.Source
+	bgp      *bgp.Server
 	export   exporter
 	config   *config.Store
+	inForce  *config.Config // by which routes and BGP go
 	file     *config.Config // of Options.Config, nil: none
 	fileName string
 
@@ -169,7 +164,7 @@ func (r *router) open() (err error) {
 		return err
 	}
 	r.follower, err = control.Open(control.Config{
-		Image: im, Ports: r.ports, Reasons: reasons, Grow: r.grow, NotInstalled: r.notInstalled, Log: r.log,
+		Image: im, Ports: r.ports, Reasons: rib.DataplaneReasons, Grow: r.grow, NotInstalled: r.notInstalled, Log: r.log,
 		ReceiveBuffer: r.options.ReceiveBuffer,
 		Interface:     r.interfaceChanged,
 		VRF:           func(link int) (int, bool) { vrf, ok := before[link]; return vrf, ok },
@@ -314,6 +309,7 @@ func (r *router) serve(signals <-chan os.Signal) error {
 	r.server = api.NewServer(api.Config{
 		Follower: r.follower, Configuration: r.config, Ports: r.ports, Engine: r.engine,
 		Program: r.program, Degraded: r.degraded, FPM: r.describeFPM, Stop: r.requestStop, Stopped: r.stopped,
+		Exporter: r.export.Exporter, Static: r.static, BGP: r.bgp, BGPConfig: r.bgpConfig, Log: r.log,
 		Identity: api.Identity{
 			Version: r.options.Version, Netns: r.netns, Pins: filepath.Join("/sys/fs/bpf", pinsName, r.netns), Adopted: r.adopted,
 			Started: r.started,
@@ -395,7 +391,7 @@ func (r *router) ready(ctx context.Context) error {
 	if err := r.startConfig(ctx); err != nil {
 		return err
 	}
-	r.export.Settle() // the configuration is the only source that an earlier daemon had
+	r.settle(ctx)
 	if r.held {
 		if err := r.follower.UpdatePorts(ctx, r.ports.Start); err != nil {
 			return err
@@ -446,6 +442,9 @@ func (r *router) leave(forwarding bool) error {
 	// gofail: var leaveBegun struct{}
 	if forwarding {
 		return r.engine.Close()
+	}
+	if r.bgp != nil {
+		r.bgp.Close()
 	}
 	if r.static != nil {
 		if err := r.static.Withdraw(); err != nil {

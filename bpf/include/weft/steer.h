@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * steer.h: which packets a loop in user space gets: those that router.h forwards, and
+ * those that the loop can finish where router.h needs the kernel, as TTL expired, too
+ * big, no route, neighbor not resolved. All others end here, in the order and for the
+ * reasons of router.h. Twin of it.
+ */
+#ifndef WEFT_STEER_H
+#define WEFT_STEER_H
+
+#include "weft/adj.h"
+#include "weft/fib.h"
+#include "weft/frame.h"
+#include "weft/ipv4.h"
+#include "weft/ipv6.h"
+#include "weft/maps.h"
+#include "weft/packet.h"
+#include "weft/vlan.h"
+
+/* The longest frame that the loop takes, bytes. */
+const volatile __u32 frame_max = 0xffffffff;
+
+/* steer_send gives the loop a packet that came in by a port, or names the reason why the kernel has it. xsk.h and tap.h. */
+static __always_inline enum weft_reason steer_send(const struct packet *p, __u32 port);
+
+/* steer_group tells whether the loop gets packets to a group; 0: there is none. */
+static __always_inline enum weft_reason steer_group(const struct packet *p, __u32 group, const enum weft_reason miss)
+{
+	__u64 word = fib_group(group);
+	__u32 kind = fib_group_kind(word);
+
+	if (unlikely(kind == FIB_GROUP_LOCAL || kind == FIB_GROUP_PUNT))
+		return group_other(word);
+	if (likely(!link_group(p)))
+		return 0;
+	/* To a group's MAC: the loop would not answer it (RFC 1812 4.3.2.7), so the kernel has the rest. */
+	if (!group)
+		STOP(miss);
+	if (group_is_single(word) || group_is_buckets(word))
+		STOP(WEFT_UC_DIP_OVER_MC_DMAC);
+	return group_other(word);
+}
+
+static __always_inline enum weft_reason ipv4_packet(struct packet *p)
+{
+	enum weft_reason r;
+	struct ipv4 ip;
+	__u32 group;
+
+	group = fib_lookup_ipv4(p->port->vrf, ipv4_dst(p));
+	r = ipv4_check(p, &ip);
+	if (r)
+		return r;
+	if (unlikely(!ANY_BIT(*(volatile __u16 *)&p->port->flags, WEFT_PORT_IPV4)))
+		return port_disabled(p->port);
+	TRACE(group, group);
+	r = steer_group(p, group, WEFT_IPV4_LPM_MISS);
+	if (r)
+		return r;
+	if (CHECKSUMS_PARTIAL) {
+		if (ANY_BIT(p->port->flags, WEFT_PORT_PARTIAL) && unlikely(ipv4_partial(p, &ip)))
+			STOP(WEFT_CHECKSUM_PARTIAL);
+	}
+	return WEFT_FORWARDED;
+}
+
+static __always_inline enum weft_reason ipv6_packet(struct packet *p)
+{
+	enum weft_reason r;
+	struct ipv6 ip;
+	__u32 group;
+
+	if (unlikely(p->eth + ETH_HLEN + IPV6_HLEN > p->end))
+		STOP(WEFT_IP_LENGTH_WRONG);
+	group = FIB_LOOKUP_IPV6(p->port->vrf, ipv6_word(p, 3), ipv6_word(p, 4));
+	r = ipv6_check(p, &ip);
+	if (r)
+		return r;
+	if (unlikely(!ANY_BIT(*(volatile __u16 *)&p->port->flags, WEFT_PORT_IPV6)))
+		return port_disabled(p->port);
+	TRACE(group, group);
+	r = steer_group(p, group, WEFT_IPV6_LPM_MISS);
+	if (r)
+		return r;
+	if (CHECKSUMS_PARTIAL) {
+		if (ANY_BIT(p->port->flags, WEFT_PORT_PARTIAL) && unlikely(ipv6_partial(p, &ip)))
+			STOP(WEFT_CHECKSUM_PARTIAL);
+	}
+	return WEFT_FORWARDED;
+}
+
+/* steer_tagged is steer for frames with tags: the loop gets them as they came in, by the port at the root. */
+static __always_inline enum weft_reason steer_tagged(struct packet *p, struct vlan *v)
+{
+	__u32 root = p->port->number;
+	enum weft_reason r;
+	__u64 bytes;
+
+	r = vlan_pop(p, v);
+	p->port = v->port;
+	if (!r) {
+		p->bytes = p->end - p->eth;
+		r = frame(p);
+	}
+	bytes = packet_bytes(p) + v->len;
+	if ((__u32)r < (__u32)WEFT_DROP && !vlan_push(p, v))
+		r = WEFT_REWRITE_FAILED;
+	if (r == WEFT_FORWARDED) {
+		p->bytes = bytes;
+		r = steer_send(p, root);
+	}
+	port_count(p->port, r, bytes);
+	return r;
+}
+
+/*
+ * steer says what becomes of a packet, and is the one place where it is counted.
+ * WEFT_FORWARDED is what the loop gets, which counts it, too, by what it does with it.
+ */
+static __always_inline enum weft_reason steer(struct packet *p)
+{
+	enum weft_reason r;
+
+	p->bytes = p->end - p->eth;
+	if (VLANS) {
+		struct vlan v = {};
+
+		if (vlan_find(p, &v))
+			return steer_tagged(p, &v);
+	}
+	r = frame(p);
+	if (likely(r == WEFT_FORWARDED))
+		r = steer_send(p, p->port->number);
+	port_count(p->port, r, packet_bytes(p));
+	return r;
+}
+
+#endif

@@ -1,0 +1,44 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+
+	"weft/control/bgp"
+	"weft/control/config"
+)
+
+// openBGP makes the BGP router, which the configuration tells what to do.
+func (r *router) openBGP() {
+	r.bgp = bgp.New(bgp.Options{RIB: r.follower, Restarted: r.adopted, Log: r.log})
+}
+
+// replaceRoutes gives routes and BGP a configuration: both, or none and an error.
+func (r *router) replaceRoutes(ctx context.Context, c *config.Config) error {
+	if err := r.static.Replace(ctx, c); err != nil {
+		return err
+	}
+	if err := r.bgp.Replace(ctx, c); err != nil {
+		return errors.Join(err, r.static.Replace(context.WithoutCancel(ctx), r.inForce))
+	}
+	r.inForce = c
+	return nil
+}
+
+// settle withdraws what an earlier daemon has left in the kernel and nobody wants, once
+// all sources are back: BGP when its neighbors have sent all they have.
+func (r *router) settle(ctx context.Context) {
+	select {
+	case <-r.bgp.Synced():
+		r.export.Settle()
+		return
+	default:
+	}
+	go func() {
+		select {
+		case <-r.bgp.Synced():
+			r.export.Settle()
+		case <-ctx.Done():
+		}
+	}()
+}

@@ -1,0 +1,190 @@
+package bgp
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"weft/test/daemons"
+	"weft/test/star"
+)
+
+// frrWithKernel is zebra and bgpd.
+func frrWithKernel(n *star.Network) *peer {
+	n.Helper()
+	f := daemons.NewFRR(n.TB, daemons.Node(n.Lab, "r1"))
+	f.Start("zebra", "")
+	f.Start("bgpd", `
+router bgp 65001
+ bgp router-id 10.2.0.1
+ no bgp ebgp-requires-policy
+ no bgp default ipv4-unicast
+ neighbor 10.2.0.2 remote-as 65002
+ neighbor 10.2.0.2 passive
+ neighbor 2001:db8:2::2 remote-as 65002
+ neighbor 2001:db8:2::2 passive
+ address-family ipv4 unicast
+  neighbor 10.2.0.2 activate
+ exit-address-family
+ address-family ipv6 unicast
+  neighbor 2001:db8:2::2 activate
+ exit-address-family
+`)
+	return &peer{
+		Network: n, pid: f.Daemon("bgpd").Pid, has: func() int { return kernelRoutes(n) },
+		stop: func() { f.Daemon("bgpd").Stop(); f.Daemon("zebra").Stop() },
+	}
+}
+
+func birdWithKernel(n *star.Network) *peer {
+	n.Helper()
+	b := daemons.NewBIRD(n.TB, daemons.Node(n.Lab, "r1"), `
+router id 10.2.0.1;
+protocol device {}
+protocol kernel { ipv4 { import none; export all; }; }
+protocol kernel { ipv6 { import none; export all; }; }
+protocol bgp four { local as 65001; neighbor 10.2.0.2 as 65002; passive; ipv4 { import all; export none; }; }
+protocol bgp six { local as 65001; neighbor 2001:db8:2::2 as 65002; passive; ipv6 { import all; export none; }; }
+`)
+	return &peer{Network: n, pid: b.Pid, has: func() int { return kernelRoutes(n) }, stop: b.Stop}
+}
+
+// kernelRoutes counts what the router's kernel has, of both families.
+func kernelRoutes(n *star.Network) (routes int) {
+	n.Helper()
+	err := n.Lab.In("r1", func() error {
+		v4, err := os.ReadFile("/proc/thread-self/net/fib_triestat")
+		if err != nil {
+			return err
+		}
+		_, of4, _ := strings.Cut(string(v4), "Prefixes:")
+		if _, err = fmt.Sscan(of4, &routes); err != nil {
+			return err
+		}
+		v6, err := os.ReadFile("/proc/thread-self/net/rt6_stats")
+		if err != nil {
+			return err
+		}
+		var skip, of6 int
+		_, err = fmt.Sscanf(string(v6), "%x %x %x %x", &skip, &skip, &skip, &of6)
+		routes += of6
+		return err
+	})
+	if err != nil {
+		n.Fatal(err)
+	}
+	return routes
+}
+
+// connected reports whether a BGP session of the router's has a connection.
+func connected(n *star.Network) (is bool) {
+	n.Helper()
+	err := n.Lab.In("r1", func() error {
+		for _, name := range []string{"tcp", "tcp6"} {
+			text, err := os.ReadFile("/proc/thread-self/net/" + name)
+			if err != nil {
+				return err
+			}
+			for line := range strings.Lines(string(text)) {
+				// sl local_address rem_address st
+				f := strings.Fields(line)
+				is = is || f[3] == "01" && (strings.HasSuffix(f[1], ":00B3") || strings.HasSuffix(f[2], ":00B3"))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		n.Fatal(err)
+	}
+	return is
+}
+
+// memory returns the resident memory of a process in MiB.
+func memory(t testing.TB, pid int) (mib float64) {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, line, _ := strings.Cut(string(text), "VmRSS:")
+	if _, err := fmt.Sscan(line, &mib); err != nil {
+		t.Fatal(err)
+	}
+	return mib / 1024
+}
+
+// BenchmarkFullTable takes an Internet table from BIRD: from the first connection until
+// all of it counts, which is in GoBGP's table for GoBGP alone, in the FIB for weft, and in
+// the kernel for FRR and BIRD. One feeder feeds them all, one after the other.
+func BenchmarkFullTable(b *testing.B) {
+	n := star.New(b)
+	n.Wait = 5 * time.Minute
+	f := newFeeder(n, 1)
+	var alone time.Duration
+	for _, c := range []struct {
+		name  string
+		start func(*star.Network) *peer
+	}{
+		{"gobgp_alone", gobgpAlone}, {"weft", weftAlone}, {"frr_kernel", frrWithKernel}, {"bird_kernel", birdWithKernel},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			var sum time.Duration
+			for range b.N {
+				b.StopTimer()
+				before := kernelRoutes(n)
+				p := c.start(n)
+				first, want := p.has(), f.v4+f.v6
+				f.up()
+				n.Until("there is a connection", func() bool { return connected(n) })
+				b.StartTimer()
+				start := time.Now()
+				n.Until("all routes are there", func() bool { return p.has()-first >= want })
+				sum += time.Since(start)
+				b.StopTimer()
+				b.ReportMetric(memory(b, p.pid()), "MiB")
+				f.down()
+				p.stop()
+				n.Until("the kernel has what it had", func() bool { return kernelRoutes(n) <= before })
+			}
+			took := sum / time.Duration(b.N)
+			if c.name == "gobgp_alone" {
+				alone = took
+			}
+			b.ReportMetric(float64(f.v4+f.v6)/took.Seconds(), "routes/s")
+			if alone != 0 {
+				b.ReportMetric(float64(took)/float64(alone), "x-gobgp")
+			}
+		})
+	}
+}
+
+// receiving is weft as a neighbor of the feeder.
+const receiving = `
+bgp:
+  as: 65001
+  router_id: 10.2.0.1
+  neighbors:
+    - {address: 10.2.0.2, remote_as: 65002, passive: true, families: [ipv4-unicast]}
+    - {address: "2001:db8:2::2", remote_as: 65002, passive: true, families: [ipv6-unicast]}
+`
+
+func weftAlone(n *star.Network) *peer {
+	n.Helper()
+	n.Start("--config", write(n, receiving))
+	return &peer{
+		Network: n,
+		pid:     func() int { return n.Daemon.Pid },
+		has: func() int {
+			s := n.Status()
+			return s.FIB.IPv4Routes + s.FIB.IPv6Routes - s.FIB.NotInstalled
+		},
+		stop: func() {
+			if o := n.Weft("stop"); o.Code != 0 {
+				n.Fatalf("weft stop: %s", o.Stderr)
+			}
+			n.Ended()
+		},
+	}
+}

@@ -1,0 +1,9 @@
+package fpm
+
+import (
+	"testing"
+
+	"weft/test/star"
+)
+
+func TestMain(m *testing.M) { star.Main(m) }
