@@ -142,7 +142,13 @@ func (x *world) to(ids ...fib.AdjacencyID) fib.GroupID {
 func (x *world) route(prefix string, g fib.GroupID) {
 	x.Helper()
 	x.must(x.table.Insert(mustPrefix(prefix), g))
+	x.publish()
+}
+
+// publish tells the Worker that the FIB has changed, and lets it see that.
+func (x *world) publish() {
 	x.im.Publish()
+	x.now += holdSoon
 }
 
 // routes: hosts 9 are neighbors; 10.n/16 and 2001:db8:n00::/48 are behind port n.
