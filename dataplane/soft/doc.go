@@ -35,7 +35,7 @@
 //     (answer.go, source.go; package packet). Each Worker has limits of its own.
 //   - Fragments of IPv4 packets that may be divided.
 //   - Packets to neighbors that are not known wait, 32 for one neighbor and a quarter of
-//     the Pool for all, while somebody has the kernel resolve it (Asks). When the FIB has
+//     the Pool for all, while the kernel resolves it (Asks, Resolver). When the FIB has
 //     it they go through all stages again, uncounted. After three seconds their sources
 //     are told.
 //   - Checksums that hosts have left to hardware are filled in.
