@@ -21,9 +21,9 @@ type engine struct {
 	steers *steertest.Steering
 }
 
-func newEngine(t testing.TB) *engine {
+func newEngine(t testing.TB, frames int, o xsk.Options) *engine {
 	t.Helper()
-	e := &engine{twoPorts: newTwoPorts(t, 4096, xsk.Options{Ring: 512})}
+	e := &engine{twoPorts: newTwoPorts(t, frames, o)}
 	image := steertest.NewFIB(t, false)
 	im, err := fib.Open(image.Mem(), fib.Options{})
 	if err != nil {
@@ -53,7 +53,7 @@ func newEngine(t testing.TB) *engine {
 // TestEngine has the loop forward packets that come in by AF_XDP: they leave in the frames that they came in, with a new
 // header and one TTL less, and are counted once by the program and once by the loop.
 func TestEngine(t *testing.T) {
-	e := newEngine(t)
+	e := newEngine(t, 4096, xsk.Options{Ring: 512})
 	from, to := vethtest.NewWire(t, e.peers[0].Index), vethtest.NewWire(t, e.peers[1].Index)
 	for _, p := range []steertest.Packet{
 		{Src: "10.9.0.1", Dst: "10.1.0.5", TTL: 9}, {Src: "2001:db8:9::1", Dst: "2001:db8:1::5", TTL: 9, Payload: 1400},
