@@ -23,10 +23,18 @@
 // during that; what is equal is not written. Dumps come at most so often that
 // they take a fifth of the time.
 //
+// Changes do not wait for the end of a dump, which takes seconds for a million routes.
+// Routes are taken when they change, and once more at the end, behind what the dump
+// shows of their prefix (rib.Retake): it may be older or newer. Only when a next-hop
+// object goes meanwhile, with routes of which the kernel says nothing, what comes behind it waits.
+//
 // With the Internet table (1,062,046 routes) the image is filled 2.5 s after Open,
 // of which 0.8 s are the kernel's dumps (go test ./control -run xxx -bench
 // FollowerSync). While a daemon fills the kernel at full speed the image is 2 s
-// behind at the end, one overrun included (-bench FollowerChurn).
+// behind at the end, one overrun included (-bench FollowerChurn). With 1,160,000
+// routes, of which 10,000 change a second, under traffic, 99 % of the changes are published 8 ms
+// after the kernel was given them, one synchronization in between included
+// (WEFT_SOAK=1 go test ./test/scale -run Churn -v).
 //
 // # Neighbors
 //

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"weft/control/kernel"
 	"weft/control/rib"
 	"weft/fib"
 )
@@ -66,12 +65,10 @@ func (f *Follower) Verify(ctx context.Context, resolve Resolve, progress func(ch
 	}
 	f.verifying.Lock()
 	defer f.verifying.Unlock()
-	conn, err := kernel.Open()
-	if err != nil {
+	v := verification{f: f, resolve: resolve}
+	if err := f.Do(ctx, func(r *rib.RIB) { v.digester = r.NewDigester() }); err != nil {
 		return Verified{}, err
 	}
-	defer conn.Close()
-	v := verification{f: f, conn: conn, resolve: resolve}
 	found, err := v.all(ctx, progress)
 	for try := 1; err == nil && len(found) > 0 && try < verifyTries; try++ {
 		found, err = v.again(ctx, found)
@@ -97,32 +94,34 @@ const changing = "changing"
 
 type verification struct {
 	f       *Follower
-	conn    *kernel.Conn
 	resolve Resolve
 	result  Verified
 
+	digester *rib.Digester
 	complete bool // the keys that are compared are all of the RIB's
 }
 
 // all compares all prefixes, and returns the differences.
 func (v *verification) all(ctx context.Context, progress func(checked, total int)) (map[rib.Key]Difference, error) {
-	digester, digests, err := v.dump(ctx)
+	var keys []rib.Key
+	sorted := make(chan error, 1)
+	go func() {
+		err := v.f.Do(ctx, func(r *rib.RIB) { keys = r.Keys(nil) })
+		slices.SortFunc(keys, rib.Key.Compare)
+		sorted <- err
+	}()
+	dumped, err := v.dump(ctx, nil)
+	if err = errors.Join(err, <-sorted); err != nil {
+		return nil, err
+	}
+	v.complete = true
+	found, err := v.compare(ctx, dumped, keys, progress)
+	v.complete = false
 	if err != nil {
 		return nil, err
 	}
-	var keys []rib.Key
-	if err := v.f.Do(ctx, func(r *rib.RIB) { keys = r.Keys(nil) }); err != nil {
-		return nil, err
-	}
-	slices.SortFunc(keys, rib.Key.Compare)
-	v.complete = true
-	found, err := v.compare(ctx, digester, digests, keys, progress)
-	v.complete = false
-	if err != nil || len(digests) == 0 {
-		return found, err
-	}
-	// What the RIB does not have is left.
-	further, err := v.compare(ctx, digester, digests, slices.SortedFunc(maps.Keys(digests), rib.Key.Compare), progress)
+	left := dumped.left()
+	further, err := v.compare(ctx, &digests{rest: dumped.passed}, left, progress)
 	maps.Copy(found, further)
 	return found, err
 }
@@ -140,7 +139,7 @@ func (v *verification) again(ctx context.Context, suspects map[rib.Key]Differenc
 	}); err != nil {
 		return nil, err
 	}
-	digester, digests, err := v.dump(ctx)
+	dumped, err := v.dump(ctx, suspects)
 	if err == nil {
 		err = pause(ctx)
 	}
@@ -148,7 +147,7 @@ func (v *verification) again(ctx context.Context, suspects map[rib.Key]Differenc
 		return nil, err
 	}
 	counted := v.result
-	found, err := v.compare(ctx, digester, digests, keys, func(int, int) {})
+	found, err := v.compare(ctx, dumped, keys, func(int, int) {})
 	v.result = counted
 	if err != nil {
 		return nil, err
@@ -174,65 +173,48 @@ func pause(ctx context.Context) error {
 	}
 }
 
-// compare returns the differences of some prefixes.
-func (v *verification) compare(ctx context.Context, d *rib.Digester, digests map[rib.Key]uint64, keys []rib.Key, progress func(checked, total int)) (map[rib.Key]Difference, error) {
+// compare returns the differences of some prefixes, in order.
+func (v *verification) compare(ctx context.Context, d *digests, keys []rib.Key, progress func(checked, total int)) (map[rib.Key]Difference, error) {
 	found := map[rib.Key]Difference{}
 	for at := 0; at < len(keys); at += verifyChunk {
-		chunk := keys[at:min(at+verifyChunk, len(keys))]
-		if err := v.f.Do(ctx, func(r *rib.RIB) { v.prefixes(r, d, digests, chunk, found) }); err != nil {
+		n := min(verifyChunk, len(keys)-at)
+		if err := v.chunk(ctx, d, keys[at:], n, found); err != nil {
 			return nil, err
 		}
-		if err := v.program(ctx, keys[at:], len(chunk), found); err != nil {
-			return nil, err
-		}
-		for _, k := range chunk {
-			if k.Prefix().Addr().Is4() {
+		for _, k := range keys[at : at+n] {
+			if k.Is4() {
 				v.result.IPv4++
 			} else {
 				v.result.IPv6++
 			}
 		}
-		progress(at+len(chunk), len(keys))
+		progress(at+n, len(keys))
 	}
 	return found, nil
 }
 
-// dump asks the kernel for all routes.
-func (v *verification) dump(ctx context.Context) (digester *rib.Digester, digests map[rib.Key]uint64, err error) {
-	if err := v.f.Do(ctx, func(r *rib.RIB) { digester = r.NewDigester() }); err != nil {
-		return nil, nil, err
-	}
-	for try := 1; ; try++ {
-		digests = map[rib.Key]uint64{}
-		var route kernel.Route
-		err = nil
-		for _, table := range []kernel.Table{kernel.RoutesIPv4, kernel.RoutesIPv6} {
-			err = errors.Join(err, v.conn.Dump(table, func(payload []byte) {
-				if route.Decode(payload) != nil {
-					return
-				}
-				if k, digest, ok := digester.Digest(&route); ok {
-					digests[k] += digest
-				}
-			}))
+// chunk compares the first n of some prefixes. In one go: neither RIB nor image change
+// meanwhile.
+func (v *verification) chunk(ctx context.Context, d *digests, keys []rib.Key, n int, found map[rib.Key]Difference) error {
+	var err error
+	doErr := v.f.Do(ctx, func(r *rib.RIB) {
+		answers, answered := v.ask(keys[:n]), make(chan error, 1)
+		go func() { answered <- answers.resolve(v.resolve) }() // it takes as long as all else
+		v.prefixes(r, d, keys[:n], found)
+		answers.expect(v, r, keys)
+		if err = <-answered; err == nil {
+			answers.compare(found)
 		}
-		if !errors.Is(err, kernel.ErrInterrupted) || try == dumpTries {
-			break
-		}
-	}
-	if errors.Is(err, kernel.ErrInterrupted) {
-		err = nil // what it missed is looked at again
-	}
-	return digester, digests, err
+	})
+	return errors.Join(doErr, err)
 }
 
 // prefixes compares kernel, RIB and image. Between RIB, image and program nothing
 // can change meanwhile: such a difference goes before one with the kernel.
-func (v *verification) prefixes(r *rib.RIB, d *rib.Digester, digests map[rib.Key]uint64, keys []rib.Key, found map[rib.Key]Difference) {
+func (v *verification) prefixes(r *rib.RIB, d *digests, keys []rib.Key, found map[rib.Key]Difference) {
 	for _, k := range keys {
 		here := Difference{VRF: k.VRF(), Prefix: k.Prefix()}
-		want, have := digests[k], r.Digest(d, k)
-		if delete(digests, k); want != have {
+		if want, have := d.take(k), r.Digest(v.digester, k); want != have {
 			here.Between, here.Want, here.Have = KernelAndRIB, told(want), told(have)
 			found[k] = here
 		} else if want, have, same := r.CheckExport(k); !same {
@@ -254,92 +236,6 @@ func told(digest uint64) string {
 		return "no route"
 	}
 	return fmt.Sprintf("routes %016x", digest)
-}
-
-// program compares what RIB, image and live program answer for the first address
-// of each of the first n prefixes that packets may be sent to.
-func (v *verification) program(ctx context.Context, keys []rib.Key, n int, found map[rib.Key]Difference) error {
-	for n > 0 {
-		same := 1
-		for same < n && keys[same].VRF() == keys[0].VRF() {
-			same++
-		}
-		if err := v.programOf(ctx, keys, same, found); err != nil {
-			return err
-		}
-		keys, n = keys[same:], n-same
-	}
-	return nil
-}
-
-// expected returns the group that packets to the first address of keys[0] are to
-// go to. Of all keys in order, the last with this address is the longest prefix.
-func (v *verification) expected(r *rib.RIB, keys []rib.Key, first netip.Addr) fib.GroupID {
-	k := keys[0]
-	if !v.complete || k.Prefix().Addr() != first {
-		return r.Lookup(k.VRF(), first)
-	}
-	if g, ok := r.Answer(rib.KeyOf(k.VRF(), netip.PrefixFrom(first, first.BitLen()))); ok {
-		return g
-	}
-	for _, next := range keys[1:] {
-		if next.VRF() != k.VRF() || next.Prefix().Addr() != first {
-			break
-		}
-		k = next
-	}
-	if g, ok := r.Answer(k); ok {
-		return g
-	}
-	return r.Lookup(k.VRF(), first) // it has gone
-}
-
-func (v *verification) programOf(ctx context.Context, keys []rib.Key, n int, found map[rib.Key]Difference) error {
-	vrf, addrs := keys[0].VRF(), make([]netip.Addr, n)
-	for i := range addrs {
-		addrs[i] = representative(keys[i].Prefix())
-	}
-	want, have, ok := make([]fib.GroupID, n), make([]fib.GroupID, n), make([]bool, n)
-	differs := func(i int, between string, want, have fib.GroupID) {
-		if found[keys[i]].Between != RIBAndImage && want != have {
-			found[keys[i]] = Difference{
-				VRF: vrf, Prefix: keys[i].Prefix(), Between: between,
-				Want: fmt.Sprintf("%s: group %d", addrs[i], want), Have: fmt.Sprintf("group %d", have),
-			}
-		}
-	}
-	var err error
-	// In one go: the image does not change between the answers.
-	if doErr := v.f.Do(ctx, func(r *rib.RIB) {
-		t, tableErr := r.Image().Table(vrf)
-		if tableErr != nil {
-			return // told of by prefixes
-		}
-		for i, a := range addrs {
-			want[i] = t.Lookup(a)
-			differs(i, RIBAndImage, v.expected(r, keys[i:], a), want[i])
-		}
-		err = v.resolve(vrf, addrs, have, ok)
-	}); doErr != nil || err != nil {
-		return errors.Join(doErr, err)
-	}
-	for i := range ok {
-		if ok[i] {
-			differs(i, ImageAndProgram, want[i], have[i])
-		}
-	}
-	return nil
-}
-
-// representative returns an address in a prefix: not 0.0.0.0 or ::, which no
-// packet is sent to.
-func representative(p netip.Prefix) netip.Addr {
-	for _, a := range []netip.Addr{netip.AddrFrom4([4]byte{1}), netip.AddrFrom16([16]byte{0x20})} {
-		if p.Addr().IsUnspecified() && p.Contains(a) {
-			return a
-		}
-	}
-	return p.Addr()
 }
 
 // groups compares groups and adjacencies, and how many prefixes there are.

@@ -19,9 +19,9 @@ with 'advertised N' those that it is sent, behind the export policies. PREFIX al
 told in detail, as are those of the longest prefix that holds an ADDRESS.
 
 In front of a path stand * (valid), > (the best), = (used beside it), S (stale: of a
-neighbor that restarts), F (refused by the import policies), i (of an internal
-neighbor); behind it the AS path with its origin: i (IGP), e (EGP), ? (incomplete),
-and after a '#' the communities.
+neighbor that restarts), F (received and not taken: refused by the import policies, or
+for our own AS in its path), i (of an internal neighbor). Behind it stands the AS path
+with its origin: i (IGP), e (EGP), ? (incomplete), and after a '#' the communities.
 
 Keywords, which may be shortened: longer (those within PREFIX, too), best (only what is
 used), received N, advertised N, from N (of the Loc-RIB, only paths from N).
@@ -198,7 +198,7 @@ func marks(p *api.BGPPath, first bool) string {
 	for _, m := range []struct {
 		on   bool
 		mark byte
-	}{{p.GetValid(), '*'}, {p.GetBest() && first, '>'}, {p.GetBest() && !first, '='}, {p.GetStale(), 'S'}, {p.GetFiltered(), 'F'}, {p.GetInternal(), 'i'}} {
+	}{{p.GetValid() && !p.GetFiltered(), '*'}, {p.GetBest() && first, '>'}, {p.GetBest() && !first, '='}, {p.GetStale(), 'S'}, {p.GetFiltered(), 'F'}, {p.GetInternal(), 'i'}} {
 		if m.on {
 			b.WriteByte(m.mark)
 		}

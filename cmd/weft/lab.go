@@ -37,6 +37,8 @@ Topologies:
 	return cmd
 }
 
+const kernelHelp = "leave forwarding to Linux: start no weft"
+
 func newLabUpCommand(e *env, prefix *string) *cobra.Command {
 	var o labOptions
 	cmd := &cobra.Command{
@@ -65,7 +67,7 @@ Routing:
 			return e.labUp(cmd.Context(), args, o)
 		},
 	}
-	cmd.Flags().BoolVar(&o.kernel, "kernel", false, "leave forwarding to Linux: start no weft")
+	cmd.Flags().BoolVar(&o.kernel, "kernel", false, kernelHelp)
 	cmd.Flags().StringVar(&o.routing, "routing", "", "where routers have their routes from: bgp, frr or static")
 	complete(cmd, "routing", choices(lab.Routings()...))
 	return cmd
@@ -102,7 +104,8 @@ other ways, if there are any.`,
 }
 
 func newLabStartCommand(e *env, prefix *string) *cobra.Command {
-	return &cobra.Command{
+	var kernel bool
+	cmd := &cobra.Command{
 		Use: "start NODE", Short: "Start a router that was killed",
 		Long: `Sets the links of a node up again that 'weft lab kill' has taken down, and starts
 the daemons of a router. It returns when all routers have all routes.`,
@@ -111,9 +114,11 @@ the daemons of a router. It returns when all routers have all routes.`,
 		Args:              exactlyOneNode,
 		ValidArgsFunction: completeNodes(prefix),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return withLab(*prefix, func(l *lab.Lab) error { return e.labStart(cmd.Context(), l, args[0]) })
+			return withLab(*prefix, func(l *lab.Lab) error { return e.labStart(cmd.Context(), l, !kernel, args[0]) })
 		},
 	}
+	cmd.Flags().BoolVar(&kernel, "kernel", false, kernelHelp)
+	return cmd
 }
 
 func newLabDownCommand(e *env, prefix *string) *cobra.Command {

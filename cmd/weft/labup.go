@@ -105,21 +105,23 @@ func (e *env) labConverge(ctx context.Context, l *lab.Lab) error {
 	ctx, cancel := context.WithTimeout(ctx, convergeFor)
 	defer cancel()
 	begin, told := e.now(), time.Time{}
-	err := l.Converge(ctx, func(have, want int) {
-		if now := e.now(); want > 0 && (have == want || now.Sub(told) >= time.Second) {
+	err := l.Converge(ctx, func(p lab.Progress) {
+		done := p.Routes == p.WantRoutes && p.Sessions == p.WantSessions
+		if now := e.now(); p.WantSessions > 0 && (done || now.Sub(told) >= time.Second) {
 			told = now
-			fmt.Fprintf(e.stderr, "weft: %d of %d routes to hosts are there (%.1f s)\n", have, want, now.Sub(begin).Seconds())
+			fmt.Fprintf(e.stderr, "weft: %d of %d routes to hosts, %d of %d BGP sessions (%.1f s)\n",
+				p.Routes, p.WantRoutes, p.Sessions, p.WantSessions, now.Sub(begin).Seconds())
 		}
 	})
 	return labFailure(err)
 }
 
-func (e *env) labStart(ctx context.Context, l *lab.Lab, node string) error {
+func (e *env) labStart(ctx context.Context, l *lab.Lab, weft bool, node string) error {
 	if err := l.Connect(node); err != nil {
 		return labFailure(err)
 	}
 	if slices.Contains(l.Routers(), node) {
-		if err := e.labDaemons(ctx, l, true, node); err != nil {
+		if err := e.labDaemons(ctx, l, weft, node); err != nil {
 			return err
 		}
 	}

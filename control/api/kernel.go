@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -96,12 +97,18 @@ func sameHop(p *probe, reply *LookupReply, k *KernelAnswer) (bool, string) {
 		return true, ""
 	}
 	there := fmt.Sprintf("via %s dev %s", gateway, k.Dev)
-	if reply.Route != nil && reply.Members > 1 {
-		for _, h := range reply.Route.Nexthops {
-			if h.Dev == k.Dev && h.Gateway == gateway {
-				return true, "by another of the route's next hops, " + there
-			}
-		}
+	if reply.Members > 1 && slices.ContainsFunc(reply.Candidates, func(r *Route) bool { return r.Selected && leadsTo(r, gateway, k.Dev) }) {
+		return true, "by another of the route's next hops, " + there
 	}
 	return false, there
+}
+
+// leadsTo reports whether a route has a next hop. Of sources other than the kernel, what
+// it comes to counts: the route may name gateways far away.
+func leadsTo(r *Route, gateway, dev string) bool {
+	hops := r.Nexthops
+	if len(r.Resolved) > 0 {
+		hops = r.Resolved
+	}
+	return slices.ContainsFunc(hops, func(h *NextHop) bool { return h.Dev == dev && h.Gateway == gateway })
 }

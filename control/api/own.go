@@ -83,7 +83,7 @@ func (s *Server) notExported(r *rib.RIB, k rib.Key, c *rib.Candidate) string {
 	if s.config.Exporter == nil || c.Offered != rib.Static && c.Offered != rib.BGP {
 		return ""
 	}
-	if x, _, ok := r.Wanted(k); !ok || x.Source != c.Offered || x.Metric != c.Metric {
+	if x, ok := r.Wanted(k); !ok || x.Source != c.Offered || x.Metric != c.Metric {
 		return "" // another one of weft's is better
 	}
 	if err := s.config.Exporter.Problem(k); err != nil {

@@ -5049,7 +5049,7 @@ type BGPPath struct {
 	Best             bool                   `protobuf:"varint,8,opt,name=best,proto3" json:"best,omitempty"`                   // used, alone or with others
 	Valid            bool                   `protobuf:"varint,9,opt,name=valid,proto3" json:"valid,omitempty"`
 	Stale            bool                   `protobuf:"varint,10,opt,name=stale,proto3" json:"stale,omitempty"`
-	Filtered         bool                   `protobuf:"varint,11,opt,name=filtered,proto3" json:"filtered,omitempty"` // of adj-rib-in: refused by the import policies
+	Filtered         bool                   `protobuf:"varint,11,opt,name=filtered,proto3" json:"filtered,omitempty"` // of adj-rib-in: not in the loc-rib: refused by the import policies, or for our AS in its path
 	Internal         bool                   `protobuf:"varint,12,opt,name=internal,proto3" json:"internal,omitempty"`
 	Since            int64                  `protobuf:"varint,13,opt,name=since,proto3" json:"since,omitempty"`
 	AsPath           string                 `protobuf:"bytes,14,opt,name=as_path,json=asPath,proto3" json:"as_path,omitempty"` // "65001 {65002,65003}"

@@ -19,10 +19,9 @@ func (sp *speaker) path(p *apiutil.Path) Path {
 		to.Prefix = nlri.Prefix
 	}
 	if t, ok := (*sp.server.feed.peers.Load())[p.PeerAddress]; ok {
-		to.Neighbor = t.name
+		to.Neighbor, to.Internal = t.name, t.internal
 	}
-	to.Internal = p.PeerAddress.IsValid() && p.PeerASN == sp.config.AS
-	hop := gatewayOf(p)
+	hop := gatewayOf(p, to.Internal)
 	to.NextHop, to.Interface = hop.WithZone(""), hop.Zone()
 	for _, a := range p.Attrs {
 		to.attribute(a)

@@ -25,6 +25,7 @@ type feed struct {
 	log *slog.Logger
 
 	mu      sync.Mutex
+	life    *speaker // that is listened to
 	pending map[offerKey]offer
 	origins map[pathSource]uint32 // numbers of paths that are used together
 	wake    chan struct{}
@@ -32,7 +33,6 @@ type feed struct {
 
 	peers      atomic.Pointer[peers]
 	preference atomic.Pointer[preferences]
-	multipath  bool
 	refused    atomic.Uint64
 	complaints int
 }
@@ -83,9 +83,20 @@ func (f *feed) prefer(p config.Preferences) bool {
 	return before == nil || *before != now
 }
 
-// take is called by GoBGP, in order, with each change of what is best.
-func (f *feed) take(paths []*apiutil.Path) {
+// listen makes a life of GoBGP the one that counts.
+func (f *feed) listen(sp *speaker) {
 	f.mu.Lock()
+	f.life = sp
+	f.mu.Unlock()
+}
+
+// take is called by GoBGP, in order, with each change of what is best.
+func (f *feed) take(sp *speaker, paths []*apiutil.Path) {
+	f.mu.Lock()
+	if f.life != sp {
+		f.mu.Unlock()
+		return
+	}
 	for _, p := range paths {
 		if nlri, ok := p.Nlri.(*bgp.IPAddrPrefix); ok {
 			f.pending[offerKey{nlri.Prefix, f.origin(p)}] = f.offerOf(p)
@@ -105,7 +116,7 @@ func (f *feed) rouse() {
 // origin numbers paths. Without ECMP a prefix has one at a time, whose latest state
 // is all that counts.
 func (f *feed) origin(p *apiutil.Path) uint32 {
-	if !f.multipath {
+	if !f.life.multipath {
 		return onlyOrigin
 	}
 	s := pathSource{p.PeerAddress, p.RemoteID}
@@ -122,24 +133,25 @@ func (f *feed) offerOf(p *apiutil.Path) offer {
 		return offer{}
 	}
 	t := (*f.peers.Load())[p.PeerAddress]
-	return offer{gatewayOf(p), t.internal}
+	return offer{gatewayOf(p, t.internal), t.internal}
 }
 
 // gatewayOf returns the next hop of a path. A link-local one is on the link of the
-// neighbor that tells it, and goes before the global one of the same router, which
-// need not be attached there.
-func gatewayOf(p *apiutil.Path) netip.Addr {
-	zone := p.PeerAddress.Zone()
+// neighbor that tells it. What an external unnumbered neighbor tells is a global address
+// of its own, if it has one on the link, where we need not have one: GoBGP drops the link-local address that comes
+// beside it (RFC 2545), which is the neighbor's, too.
+func gatewayOf(p *apiutil.Path, internal bool) netip.Addr {
 	for _, a := range p.Attrs {
 		switch a := a.(type) {
 		case *bgp.PathAttributeNextHop:
 			return a.Value
 		case *bgp.PathAttributeMpReachNLRI:
+			zone := p.PeerAddress.Zone()
 			switch {
-			case zone != "" && a.LinkLocalNexthop.IsLinkLocalUnicast():
-				return a.LinkLocalNexthop.WithZone(zone)
-			case a.Nexthop.IsLinkLocalUnicast():
+			case a.Nexthop.IsLinkLocalUnicast() && a.Nexthop.Is6():
 				return a.Nexthop.WithZone(zone)
+			case zone != "" && !internal && a.Nexthop.Is6():
+				return p.PeerAddress
 			}
 			return a.Nexthop.Unmap()
 		}
@@ -254,6 +266,7 @@ func (f *feed) waiting() int {
 // clear takes all routes of BGP from the RIB.
 func (f *feed) clear(ctx context.Context) error {
 	f.mu.Lock()
+	f.life = nil
 	clear(f.pending)
 	clear(f.origins)
 	f.mu.Unlock()

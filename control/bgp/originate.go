@@ -50,9 +50,7 @@ func (o *originator) configure(ctx context.Context, c *Config) error {
 	o.work.Unlock()
 	asked := len(c.Redistribute)+len(c.Networks) > 0
 	if err := o.sp.server.options.RIB.Do(ctx, func(r *rib.RIB) {
-		if r.Watch(nil); asked {
-			r.Watch(o.change)
-		}
+		r.Watch(asked, o.change)
 	}); err != nil {
 		return err
 	}
@@ -70,6 +68,9 @@ func (o *originator) change(keys []rib.Key, links bool) {
 	}
 	o.links = o.links || links
 	o.mu.Unlock()
+	if links {
+		o.sp.server.InterfaceChanged()
+	}
 	o.rouse()
 }
 

@@ -45,7 +45,7 @@ type Path struct {
 	Best     bool // used, alone or with others
 	Valid    bool // it may be chosen
 	Stale    bool // of a neighbor that restarts
-	Filtered bool // AdjIn: refused by the import policies
+	Filtered bool // AdjIn: not in the Loc-RIB: refused by the import policies, or for our AS in its path
 	Internal bool // of an internal neighbor
 
 	Since            time.Time // when it came

@@ -41,14 +41,16 @@ type compiler struct {
 	// addresses are those of neighbors, by name. Without one there are no routes
 	// of the neighbor, so its statements are left out.
 	addresses map[string]netip.Addr
+	via       map[string]netip.Addr // our IPv6 addresses towards neighbors with an IPv4 one, by name
 	sets      []*api.DefinedSet
 	neighbors map[string][]netip.Prefix // neighbor sets
 	n         int
 }
 
-// compile makes a program. found has the addresses of unnumbered neighbors.
-func compile(c *Config, found map[string]netip.Addr) (*program, error) {
-	k := &compiler{config: c, policies: map[string]*config.Policy{}, addresses: map[string]netip.Addr{}, neighbors: map[string][]netip.Prefix{}}
+// compile makes a program. found has the addresses of unnumbered neighbors, via our IPv6
+// addresses towards numbered ones.
+func compile(c *Config, found, via map[string]netip.Addr) (*program, error) {
+	k := &compiler{config: c, via: via, policies: map[string]*config.Policy{}, addresses: map[string]netip.Addr{}, neighbors: map[string][]netip.Prefix{}}
 	for i := range c.PolicyDefinition {
 		k.policies[c.PolicyDefinition[i].Name] = &c.PolicyDefinition[i]
 	}
@@ -69,10 +71,11 @@ func compile(c *Config, found map[string]netip.Addr) (*program, error) {
 	return p, err
 }
 
-// imports are the import policies: first of what weft itself advertises, then of
+// imports are the import policies: first against loops, then of what weft itself advertises, then of
 // neighbors, then of all.
 func (k *compiler) imports(p *program) error {
 	var errs []error
+	k.refuseLoops(p)
 	marks := k.markSets()
 	for i, policy := range marks {
 		errs = append(errs, k.add(p.in, scope{mark: i + 1}, policy))
@@ -107,9 +110,10 @@ func (k *compiler) exports(p *program) error {
 	for i := range k.config.Neighbors {
 		n := &k.config.Neighbors[i]
 		s := scope{neighbor: n.Name()}
+		k.hopsOfIPv6(p.out, n, s)
 		if n.NextHopSelf {
 			k.append(p.out, k.scoped(s, &api.Statement{
-				Conditions: &api.Conditions{RouteType: api.Conditions_ROUTE_TYPE_EXTERNAL},
+				Conditions: &api.Conditions{RouteType: api.Conditions_ROUTE_TYPE_EXTERNAL, AfiSafiIn: selfFamilies(n)},
 				Actions:    &api.Actions{Nexthop: &api.NexthopAction{Self: true}},
 			}))
 		}
@@ -119,6 +123,41 @@ func (k *compiler) exports(p *program) error {
 	errs = append(errs, k.add(p.out, scope{}, k.config.ExportPolicy))
 	k.decide(p.out, scope{}, k.config.DefaultExport)
 	return errors.Join(errs...)
+}
+
+// hopsOfIPv6 gives IPv6 routes a next hop in a session over IPv4, where GoBGP would tell our
+// IPv4 address. Without one there is nothing to tell.
+func (k *compiler) hopsOfIPv6(to *api.Policy, n *config.BGPNeighbor, s scope) {
+	if !n.Address.Is4() || !slices.Contains(n.Families, config.IPv6Unicast) {
+		return
+	}
+	actions := disposition(config.Reject)
+	if via := k.via[n.Name()]; via.IsValid() {
+		actions = &api.Actions{Nexthop: &api.NexthopAction{Address: via.String()}}
+	}
+	types := []api.Conditions_RouteType{api.Conditions_ROUTE_TYPE_UNSPECIFIED}
+	if n.IsInternal(k.config) { // others keep their next hop, unless it is to be us
+		types = []api.Conditions_RouteType{api.Conditions_ROUTE_TYPE_LOCAL}
+		if n.NextHopSelf {
+			types = append(types, api.Conditions_ROUTE_TYPE_EXTERNAL)
+		}
+	}
+	for _, t := range types {
+		k.append(to, k.scoped(s, &api.Statement{Conditions: &api.Conditions{RouteType: t, AfiSafiIn: []*api.Family{ipv6Unicast}}, Actions: actions}))
+	}
+}
+
+var (
+	ipv4Unicast = &api.Family{Afi: api.Family_AFI_IP, Safi: api.Family_SAFI_UNICAST}
+	ipv6Unicast = &api.Family{Afi: api.Family_AFI_IP6, Safi: api.Family_SAFI_UNICAST}
+)
+
+// selfFamilies are those in whose routes next_hop_self works as GoBGP does it; nil: all.
+func selfFamilies(n *config.BGPNeighbor) []*api.Family {
+	if n.Address.Is4() {
+		return []*api.Family{ipv4Unicast}
+	}
+	return nil
 }
 
 // scope is which routes a policy is for; zero: all.
@@ -246,11 +285,11 @@ func markOf(all [][]string, policy []string) int {
 // setPolicies gives GoBGP the policies, and applies those to the routes there are that
 // have changed.
 func (sp *speaker) setPolicies(ctx context.Context, old *Config) error {
-	before, err := compile(old, sp.finder.addresses())
+	before, err := compile(old, sp.finder.addresses(), sp.via)
 	if err != nil {
 		before = &program{in: &api.Policy{}, out: &api.Policy{}} // of a configuration that was not taken
 	}
-	now, err := compile(&sp.config, sp.finder.addresses())
+	now, err := compile(&sp.config, sp.finder.addresses(), sp.via)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}

@@ -40,6 +40,7 @@ type Server struct {
 	config  *Config // nil: there is no BGP
 	prefer  config.Preferences
 	speaker *speaker // nil: none, or it waits for an identifier
+	waits   bool     // and that was logged
 	changed chan struct{}
 }
 
@@ -115,7 +116,10 @@ func (s *Server) start(ctx context.Context) error {
 		}
 	}
 	if !id.IsValid() {
-		s.log.Warn("BGP waits for an IPv4 address, to be its router identifier: add one, or bgp.router_id")
+		if !s.waits {
+			s.log.Warn("BGP waits for an IPv4 address, to be its router identifier: add one, or bgp.router_id")
+		}
+		s.waits = true
 		return nil
 	}
 	width := int(s.config.MaximumPaths)
@@ -126,7 +130,7 @@ func (s *Server) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.speaker = sp
+	s.speaker, s.waits = sp, false
 	return nil
 }
 
@@ -134,7 +138,7 @@ func (s *Server) start(ctx context.Context) error {
 func (s *Server) end(ctx context.Context) error {
 	s.speaker.stop()
 	s.speaker = nil
-	if err := s.options.RIB.Do(ctx, func(r *rib.RIB) { r.Watch(nil) }); err != nil {
+	if err := s.options.RIB.Do(ctx, func(r *rib.RIB) { r.Watch(false, nil) }); err != nil {
 		return err
 	}
 	return s.feed.clear(ctx)
@@ -183,7 +187,7 @@ const lookEvery = time.Second
 func (s *Server) searches() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.speaker != nil && s.speaker.finder.searches()
+	return s.config != nil && (s.speaker == nil || s.speaker.finder.searches())
 }
 
 // InterfaceChanged takes note that links or addresses have changed. It does not block.
@@ -241,7 +245,7 @@ func (s *Server) check(ctx context.Context, c *Config) error {
 	if c == nil {
 		return nil
 	}
-	p, err := compile(c, nil)
+	p, err := compile(c, nil, nil)
 	if err == nil {
 		err = checkPolicies(ctx, p)
 	}

@@ -28,6 +28,8 @@ type session struct {
 	since     time.Time           // Established
 	refused   string              // why there is no session, until the configuration changes or it is cleared
 	overLimit bool
+	times     uint64 // Established
+	reached   bool   // an interface leads to it
 	lastDown  string
 	lastError string
 }
@@ -171,9 +173,7 @@ func (sp *speaker) localAS(n *config.BGPNeighbor) uint32 {
 	return sp.config.AS
 }
 
-func (sp *speaker) isInternal(n *config.BGPNeighbor) bool {
-	return n.RemoteAS.Kind == config.RemoteInternal || n.RemoteAS.Number == sp.localAS(n)
-}
+func (sp *speaker) isInternal(n *config.BGPNeighbor) bool { return n.IsInternal(&sp.config) }
 
 // peerOf is a neighbor as GoBGP has it.
 func (sp *speaker) peerOf(n *config.BGPNeighbor, address netip.Addr) *api.Peer {
@@ -185,7 +185,7 @@ func (sp *speaker) peerOf(n *config.BGPNeighbor, address netip.Addr) *api.Peer {
 	p := &api.Peer{
 		Conf: &api.PeerConf{
 			NeighborAddress: address.String(), PeerAsn: as, LocalAsn: n.LocalAS, AuthPassword: n.Password, AdminDown: n.Shutdown,
-			AllowOwnAsn: uint32(n.AllowOwnAS),
+			AllowOwnAsn: anyOwnAS, // refuseLoops decides
 		},
 		Timers: &api.Timers{Config: &api.TimersConfig{
 			HoldTime: seconds(n.Timers.Hold), KeepaliveInterval: seconds(n.Timers.Keepalive), ConnectRetry: seconds(n.Timers.ConnectRetry),
@@ -284,6 +284,8 @@ func (sp *speaker) peerChanged(p *apiutil.Peer, at time.Time) {
 }
 
 func (sp *speaker) established(s *session, p *apiutil.Peer, at time.Time) {
+	s.times++
+	s.reached = sp.ways[s.neighbor.Name()].up
 	s.since, s.restarts, s.ended, s.lastError = at, map[bgp.Family]bool{}, map[bgp.Family]bool{}, ""
 	for _, c := range p.State.RemoteCap {
 		if gr, ok := c.(*bgp.CapGracefulRestart); ok {

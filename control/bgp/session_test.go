@@ -39,7 +39,8 @@ func TestNumbered(t *testing.T) {
 	b.apply("  as: 65002\n" + common + "  neighbors: [{address: 192.0.2.1, remote_as: external}, {address: '2001:db8::1', remote_as: 65002}]")
 	b.established("192.0.2.1", "2001:db8::1")
 	b.hasRoutes("198.18.0.0/15 via 192.0.2.1 metric 20", "2001:db8:a::/48 via 2001:db8::1 metric 200")
-	if n := b.neighbor("192.0.2.1"); n.AS != 65001 || n.Internal || n.Families[0].Received != 1 || n.Timers.Hold.Seconds() != 90 || n.RouterID.String() != "192.0.2.1" || n.Since.IsZero() {
+	if n := b.neighbor("192.0.2.1"); n.AS != 65001 || n.Internal || n.Families[0].Received != 1 || n.Timers.Hold.Seconds() != 90 || n.RouterID.String() != "192.0.2.1" || n.Since.IsZero() ||
+		n.LocalAddress.String() != "192.0.2.2" || n.Established != 1 || n.Received.Update == 0 || n.Received.Open != 1 {
 		t.Errorf("neighbor: %+v", n)
 	}
 	if n := a.neighbor("192.0.2.2"); n.Families[0].Advertised != 1 || n.LocalAS != 65001 {
@@ -129,6 +130,22 @@ func TestIPv4OverIPv6(t *testing.T) {
 	}
 }
 
+// IPv6 over an IPv4 session: the next hop is our IPv6 address on the way there, also when
+// that changes.
+func TestIPv6OverIPv4(t *testing.T) {
+	t.Parallel()
+	a, b := two(t)
+	a.apply("  as: 65001\n  neighbors: [{address: 192.0.2.2, remote_as: 65002, families: [ipv4-unicast, ipv6-unicast]}]\n" +
+		"  networks: [{prefix: '2001:db8:a::/48', always: true}]")
+	b.apply("  as: 65002\n  neighbors: [{address: 192.0.2.1, remote_as: 65001, families: [ipv4-unicast, ipv6-unicast]}]")
+	b.hasRoutes("2001:db8:a::/48 via 2001:db8::1 metric 20")
+	a.ip("addr add 2001:db8::11/64 dev toB nodad")
+	a.ip("addr del 2001:db8::1/64 dev toB")
+	b.hasRoutes("2001:db8:a::/48 via 2001:db8::11 metric 20")
+	a.ip("addr del 2001:db8::11/64 dev toB")
+	b.hasRoutes()
+}
+
 // Paths that are as good as the best are used together, up to the width; what a
 // neighbor takes back leaves the others.
 func TestECMP(t *testing.T) {
@@ -168,13 +185,14 @@ func TestECMP(t *testing.T) {
 		})
 	}
 	has("three", 0, "1", "2", "3")
-	h.ip("link set to1 down")
-	has("one leads nowhere", 1, "1", "2", "3")
-	leaves[1].apply("  as: 65002\n  neighbors: [{address: 10.0.2.1, remote_as: 65100}]")
-	has("another was withdrawn", 1, "1", "3")
+	h.ip("link set to1 down") // the session ends with it, long before the hold time does
+	has("without the one whose link is down", 0, "2", "3")
+	if n := h.neighbor("10.0.1.2"); n.State == Established || n.LastDown == "" {
+		t.Errorf("session over a link that is down: %+v", n)
+	}
 	if got := strings.Count(h.paths(Filter{Best: true}), "best"); got != 2 {
 		t.Errorf("%d best paths, want 2", got)
 	}
-	h.apply(section("1")) // other sessions: one path at a time
-	has("without ECMP", 0, "3")
+	leaves[1].apply("  as: 65002\n  neighbors: [{address: 10.0.2.1, remote_as: 65100}]")
+	has("another was withdrawn", 0, "3")
 }

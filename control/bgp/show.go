@@ -40,11 +40,7 @@ func (s *Server) Status() (Status, error) {
 		return st, nil
 	}
 	st.RouterID, st.Listen = sp.id, listens(c)
-	select {
-	case <-s.sync.done:
-	default:
-		st.Restarting = sp.restarting
-	}
+	st.Restarting = sp.restarting && !s.sync.isOver()
 	sp.mu.Lock()
 	for _, n := range sp.sessions {
 		if n.isUp() {
@@ -144,6 +140,7 @@ func (sp *speaker) describe(to *Neighbor, known map[string]*api.Peer) {
 		sp.mu.Unlock()
 		return
 	}
+	to.Established = s.times
 	to.Address, to.LastDown, to.LastError = s.address, s.lastDown, s.lastError
 	if s.refused != "" {
 		to.LastError, to.Refused, to.OverLimit = s.refused, true, s.overLimit
@@ -277,8 +274,9 @@ func capabilityText(c bgp.ParameterCapabilityInterface) string {
 
 const restartBit = 8 // of the flags of a graceful restart capability, R
 
-// Paths returns paths, the best of a prefix first, prefixes in no order. What it yields with an error is
-// no path, and the last. It holds pointers to all that is asked for, not copies.
+// Paths returns paths, by prefix, the best of it first. What it yields with an error is
+// no path, and the last. It holds the prefixes that are asked for; of AdjOut, pointers
+// to all paths.
 //
 // Errors: ErrNoBGP, ErrNoNeighbor.
 func (s *Server) Paths(f Filter) iter.Seq2[Path, error] {
@@ -312,13 +310,13 @@ func (s *Server) paths(f Filter, yield func(Path) bool) error {
 		if !going {
 			return nil
 		}
-		r := f.request(family, address)
-		if err := sp.bgp.ListPath(r, func(_ bgp.NLRI, paths []*apiutil.Path) {
+		if err := sp.inOrder(f.request(family, address), func(paths []*apiutil.Path) bool {
 			for _, p := range paths {
 				if going && f.takes(p, address) {
 					going = yield(sp.path(p))
 				}
 			}
+			return going
 		}); err != nil {
 			return err
 		}
@@ -326,7 +324,7 @@ func (s *Server) paths(f Filter, yield func(Path) bool) error {
 	return nil
 }
 
-// addressOf returns the address of a neighbor; "": none.
+// addressOf returns the address of a neighbor, which may be named by that, too; "": none.
 func (sp *speaker) addressOf(name string) (netip.Addr, error) {
 	if name == "" {
 		return netip.Addr{}, nil
@@ -335,6 +333,9 @@ func (sp *speaker) addressOf(name string) (netip.Addr, error) {
 	defer sp.mu.Unlock()
 	if s := sp.sessions[name]; s != nil {
 		return s.address, nil
+	}
+	if a, err := netip.ParseAddr(name); err == nil && sp.byAddress(a) != nil {
+		return a, nil
 	}
 	return netip.Addr{}, fmt.Errorf("%s: %w", name, ErrNoNeighbor)
 }
@@ -355,7 +356,7 @@ func (f *Filter) request(family bgp.Family, neighbor netip.Addr) apiutil.ListPat
 	r := apiutil.ListPathRequest{Family: family, TableType: api.TableType_TABLE_TYPE_GLOBAL}
 	switch f.Table {
 	case AdjIn:
-		r.TableType, r.Name, r.EnableFiltered = api.TableType_TABLE_TYPE_ADJ_IN, neighbor.String(), true
+		r.TableType, r.Name = api.TableType_TABLE_TYPE_ADJ_IN, neighbor.String()
 	case AdjOut:
 		r.TableType, r.Name = api.TableType_TABLE_TYPE_ADJ_OUT, neighbor.String()
 	}

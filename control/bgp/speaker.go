@@ -28,9 +28,12 @@ type speaker struct {
 	ended      sync.WaitGroup
 	config     Config
 	id         netip.Addr
-	restarting bool     // it follows a daemon that neighbors knew
-	policies   bool     // GoBGP has some
-	program    *program // those
+	multipath  bool                  // several paths of a prefix are used together
+	restarting bool                  // it follows a daemon that neighbors knew
+	policies   bool                  // GoBGP has some
+	program    *program              // those
+	ways       map[string]around     // to numbered neighbors
+	via        map[string]netip.Addr // our IPv6 addresses towards numbered neighbors
 	originator *originator
 	finder     *finder
 
@@ -47,6 +50,7 @@ func newSpeaker(s *Server, id netip.Addr) (*speaker, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	sp := &speaker{
 		server: s, bgp: gobgp.NewBgpServer(gobgp.LoggerOption(log, new(slog.LevelVar))), log: s.log, cancel: cancel, config: *s.config, id: id,
+		multipath:  s.config.MaximumPaths > 1,
 		restarting: s.sync.begin(s.options.Restarted), sessions: map[string]*session{},
 	}
 	sp.config.Neighbors = nil
@@ -55,7 +59,7 @@ func newSpeaker(s *Server, id netip.Addr) (*speaker, error) {
 	go sp.bgp.Serve()
 	err := sp.bgp.StartBgp(ctx, &api.StartBgpRequest{Global: global(s.config, id)})
 	if err == nil {
-		s.feed.multipath = s.config.MaximumPaths > 1
+		s.feed.listen(sp)
 		err = sp.watch(ctx)
 	}
 	if err != nil {
@@ -85,6 +89,8 @@ func explain(c *Config, err error) error {
 		switch {
 		case errors.Is(err, syscall.EADDRINUSE):
 			remedy = fmt.Sprintf(": another router listens there: 'ss -tlnp sport = %d' names it; stop it, or change bgp.listen_port", c.ListenPort)
+		case errors.Is(err, syscall.EACCES):
+			remedy = ": ports below 1024 need CAP_NET_BIND_SERVICE"
 		case errors.Is(err, syscall.EADDRNOTAVAIL):
 			remedy = ": bgp.listen_addresses must be addresses of this machine"
 		}
@@ -95,12 +101,8 @@ func explain(c *Config, err error) error {
 // watch makes GoBGP tell what it chooses, and what becomes of sessions.
 func (sp *speaker) watch(ctx context.Context) error {
 	return sp.bgp.WatchEvent(ctx, gobgp.WatchEventMessageCallbacks{
-		OnBestPath: func(paths []*apiutil.Path, _ time.Time) {
-			if ctx.Err() == nil {
-				sp.server.feed.take(paths)
-			}
-		},
-		OnPathEor: func(p *apiutil.Path, _ time.Time) { sp.endOfRIB(p.PeerAddress, p.Family) },
+		OnBestPath: func(paths []*apiutil.Path, _ time.Time) { sp.server.feed.take(sp, paths) },
+		OnPathEor:  func(p *apiutil.Path, _ time.Time) { sp.endOfRIB(p.PeerAddress, p.Family) },
 		OnPeerUpdate: func(e *apiutil.WatchEventMessage_PeerEvent, at time.Time) {
 			if e.Type == apiutil.PEER_EVENT_STATE || e.Type == apiutil.PEER_EVENT_INIT {
 				sp.peerChanged(&e.Peer, at)
@@ -122,10 +124,10 @@ func (sp *speaker) refeed() error {
 	for _, family := range families {
 		if err := sp.bgp.ListPath(apiutil.ListPathRequest{TableType: api.TableType_TABLE_TYPE_GLOBAL, Family: family}, func(_ bgp.NLRI, paths []*apiutil.Path) {
 			for i, p := range paths {
-				if !p.Best || !sp.server.feed.multipath && i > 0 {
+				if !p.Best || !sp.multipath && i > 0 {
 					break
 				}
-				sp.server.feed.take(paths[i : i+1])
+				sp.server.feed.take(sp, paths[i:i+1])
 			}
 		}); err != nil {
 			return err
@@ -137,12 +139,21 @@ func (sp *speaker) refeed() error {
 // configure brings sessions, policies and what is advertised to a configuration.
 func (sp *speaker) configure(ctx context.Context, c *Config) error {
 	old := sp.config
+	sp.mu.Lock()
 	sp.config = *c
+	sp.mu.Unlock()
 	if err := sp.remove(ctx, c); err != nil {
 		return err
 	}
 	sp.finder.configure(c)
+	if _, err := sp.followNumbered(ctx); err != nil {
+		return err
+	}
 	if err := sp.setPolicies(ctx, &old); err != nil {
+		return err
+	}
+	// Before neighbors, for after a restart they take what they are sent first for all there is.
+	if err := sp.originator.configure(ctx, c); err != nil {
 		return err
 	}
 	for i := range c.Neighbors {
@@ -151,8 +162,14 @@ func (sp *speaker) configure(ctx context.Context, c *Config) error {
 		}
 	}
 	sp.server.sync.expect(sp, c)
-	return sp.originator.configure(ctx, c)
+	return nil
 }
 
 // followLinks does what changes of links make necessary.
-func (sp *speaker) followLinks(ctx context.Context) error { return sp.finder.follow(ctx) }
+func (sp *speaker) followLinks(ctx context.Context) error {
+	changed, err := sp.followNumbered(ctx)
+	if err == nil && changed {
+		err = sp.setPolicies(ctx, &sp.config)
+	}
+	return errors.Join(err, sp.finder.follow(ctx))
+}

@@ -32,7 +32,11 @@ const routerVariable = "WEFT_BGP_TEST_ROUTER"
 
 func TestMain(m *testing.M) {
 	if how := os.Getenv(routerVariable); how != "" {
-		if err := beRouter(how == "restarted"); err != nil {
+		be := func() error { return beRouter(how == "restarted") }
+		if how == "alone" {
+			be = beAlone
+		}
+		if err := be(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -53,6 +57,8 @@ type request struct {
 	Synced bool // whether it is
 	State  bool // neighbors, and the status
 	Close  bool
+	Inject int
+	Count  bool // how many prefixes the RIB has of BGP
 }
 
 type answer struct {
@@ -80,7 +86,7 @@ func (noPorts) Number(int) (uint32, bool) { return 0, false }
 
 // beRouter serves requests until its input ends.
 func beRouter(restarted bool) error {
-	im, err := fib.Create(make([]byte, 4<<20), fib.Options{})
+	im, err := fib.Create(make([]byte, 64<<20), fib.Options{})
 	if err != nil {
 		return err
 	}
@@ -146,6 +152,15 @@ func serve(ctx context.Context, s *Server, f *control.Follower, routes *static.S
 		}
 	case r.Close:
 		s.Close()
+	case r.Inject > 0:
+		err = inject(s, r.Inject)
+	case r.Count:
+		a.Status.Paths = usage()
+		err = f.Do(ctx, func(r *rib.RIB) {
+			if a.Status.Installed = uint64(r.Counts().Candidates); a.Status.Installed < 1000 { // the kernel's count
+				a.Status.Installed = uint64(r.CountOf(rib.BGP))
+			}
+		})
 	}
 	if err != nil {
 		a.Error = err.Error()
@@ -388,7 +403,7 @@ func (r *router) hasRoutes(want ...string) {
 }
 
 // patience of eventually: nothing here takes long but on a machine that has other work.
-const testPatience = 20 * time.Second
+const testPatience = 60 * time.Second
 
 // eventually waits until wrong has nothing to say.
 func eventually(t testing.TB, wrong func() string) {

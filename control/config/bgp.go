@@ -63,6 +63,15 @@ func (n *BGPNeighbor) Name() string {
 	return n.Address.String()
 }
 
+// IsInternal reports whether the neighbor is to be of our own AS.
+func (n *BGPNeighbor) IsInternal(c *BGP) bool {
+	own := c.AS
+	if n.LocalAS != 0 {
+		own = n.LocalAS
+	}
+	return n.RemoteAS.Kind == RemoteInternal || n.RemoteAS.Number == own
+}
+
 // RemoteAS is a number, RemoteExternal or RemoteInternal.
 type RemoteAS struct {
 	Number uint32 `json:"number,omitempty"` // 0: Kind says

@@ -185,19 +185,10 @@ func (b *bgpNames) whole(f found, c *BGP) {
 		f.policies(b, "redistribute", r.Policy)
 	}
 	for i := range c.Neighbors {
-		if n := &c.Neighbors[i]; n.RouteReflectorOf(c) {
+		if n := &c.Neighbors[i]; n.ReflectorClient && !n.IsInternal(c) {
 			f.wrong("neighbors", "want an internal neighbor", "%s is a route reflector client and external", n.Name())
 		}
 	}
-}
-
-// RouteReflectorOf reports whether an external neighbor is to be a client.
-func (n *BGPNeighbor) RouteReflectorOf(c *BGP) bool {
-	own := c.AS
-	if n.LocalAS != 0 {
-		own = n.LocalAS
-	}
-	return n.ReflectorClient && n.RemoteAS.Kind != RemoteInternal && n.RemoteAS.Number != own
 }
 
 func (b *bgpNames) remedy(kind, name string) string {

@@ -82,15 +82,19 @@ func TestBGPShown(t *testing.T) {
 
 func TestBGPDiff(t *testing.T) {
 	const base = "version: 1\nbgp: {as: 65001, neighbors: [{address: 192.0.2.1, remote_as: 65002}, {interface: eth0, remote_as: external}]}\n"
+	p := Diff(mustParse(t, base), mustParse(t, strings.Replace(base, "remote_as: 65002", "remote_as: 65003, passive: true", 1)))
+	if got := p.Changes[0].Text(); got != "~ bgp neighbor 192.0.2.1  passive none, remote_as 65002 -> passive true, remote_as 65003" {
+		t.Errorf("%s", got)
+	}
 	for _, test := range []struct{ from, to, things, impact string }{
 		{base, base, "", "none (nothing changes)"},
-		{"version: 1", base, "+bgp +bgp +bgp +bgp +bgp neighbor +bgp neighbor", "2 BGP sessions begin"},
-		{base, "version: 1", "-bgp -bgp -bgp -bgp -bgp neighbor -bgp neighbor", "2 BGP sessions end"},
+		{"version: 1", base, "+bgp setting +bgp setting +bgp setting +bgp setting +bgp neighbor +bgp neighbor", "2 BGP sessions begin"},
+		{base, "version: 1", "-bgp setting -bgp setting -bgp setting -bgp setting -bgp neighbor -bgp neighbor", "2 BGP sessions end"},
 		{base, strings.Replace(base, "remote_as: 65002", "remote_as: 65003", 1), "~bgp neighbor", "1 BGP session is reset"},
 		{base, strings.Replace(base, "remote_as: 65002", "remote_as: 65002, maximum_prefixes: 10", 1), "~bgp neighbor", "none"},
-		{base, strings.Replace(base, "as: 65001", "as: 65009", 1), "~bgp", "2 BGP sessions are reset"},
-		{base, strings.Replace(base, "as: 65001", "as: 65001, graceful_restart: {restart_time: 60s}", 1), "~bgp", "2 BGP sessions are reset"},
-		{base, strings.Replace(base, "as: 65001", "as: 65001, redistribute: [{source: static}]", 1), "+bgp", "none"},
+		{base, strings.Replace(base, "as: 65001", "as: 65009", 1), "~bgp setting", "2 BGP sessions are reset"},
+		{base, strings.Replace(base, "as: 65001", "as: 65001, graceful_restart: {restart_time: 60s}", 1), "~bgp setting", "2 BGP sessions are reset"},
+		{base, strings.Replace(base, "as: 65001", "as: 65001, redistribute: [{source: static}]", 1), "+bgp setting", "none"},
 	} {
 		p := Diff(mustParse(t, test.from), mustParse(t, test.to))
 		var things []string

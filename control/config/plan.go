@@ -22,7 +22,7 @@ const (
 const (
 	ThingPreference = "preference"
 	ThingFPM        = "fpm"
-	ThingBGP        = "bgp"
+	ThingBGP        = "bgp setting"
 	ThingBGPPeer    = "bgp neighbor"
 	ThingGroup      = "group"
 	ThingRoute      = "route"

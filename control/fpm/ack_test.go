@@ -110,9 +110,12 @@ func TestAcknowledgeToTheDeaf(t *testing.T) {
 	}
 	w.applied(c.sent)
 	w.wantVia("10.0.9.0/24", fmt.Sprintf("198.51.100.%d", rounds-1))
-	w.server.peer.ackMu.Lock()
-	waiting := len(w.server.peer.acks.items)
-	w.server.peer.ackMu.Unlock()
+	w.server.mu.Lock()
+	p := w.server.peer
+	w.server.mu.Unlock()
+	p.ackMu.Lock()
+	waiting := len(p.acks.items)
+	p.ackMu.Unlock()
 	if waiting > max(2*prefixes, leastFew) {
 		t.Errorf("%d answers wait for %d prefixes", waiting, prefixes)
 	}

@@ -31,10 +31,16 @@ func (q *queue[K, V]) has(k K) bool {
 	return ok
 }
 
-// take returns all, and leaves nothing.
+// mostExpected bounds what is made room for.
+const mostExpected = 1 << 16
+
+// take returns all, and leaves nothing, but room for as many.
 func (q *queue[K, V]) take() []item[K, V] {
 	items := q.items
 	*q = queue[K, V]{}
+	if n := min(len(items), mostExpected); n > 0 {
+		q.at, q.items = make(map[K]int, n), make([]item[K, V], 0, n)
+	}
 	return items
 }
 

@@ -118,23 +118,3 @@ func (r *RIB) dropCopiesIf(is func(copied) bool) {
 		}
 	}
 }
-
-// Exported returns the routes of protocol 119 that the kernel has, in no order:
-// weft has programmed them, this time or before a restart.
-func (r *RIB) Exported(yield func(Exported) bool) {
-	for k := range r.copies.first {
-		for _, e := range r.ExportedAt(Key{k}) {
-			if !yield(e) {
-				return
-			}
-		}
-	}
-}
-
-// ExportedAt returns those to a prefix.
-func (r *RIB) ExportedAt(k Key) (all []Exported) {
-	for _, c := range r.copies.at(k.key) {
-		all = append(all, Exported{Key: k, Metric: c.metric, Type: c.kind, NextHop: c.nextHop})
-	}
-	return all
-}

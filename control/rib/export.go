@@ -18,7 +18,6 @@ type Export struct {
 	Routes []ExportRoute
 	Gone   []uint32 // groups
 	Lost   []Key    // prefixes whose routes of protocol 119 somebody else has removed from the kernel, or replaced
-	Synced bool     // the RIB has just read all that the kernel has: see Exported
 }
 
 // ExportGroup is what routes lead to: one next-hop object of the kernel, or one
@@ -38,23 +37,14 @@ type ExportRoute struct {
 	Source Source
 }
 
-// Exported is a route of protocol 119 that the kernel has.
-type Exported struct {
-	Key     Key
-	Metric  uint32
-	Type    uint8  // RTN_*
-	NextHop uint32 // identifier of a next-hop object; 0: it says its hops itself
-}
-
 // Wanted returns the route of weft's own that the kernel is to have for a prefix,
-// as told with the last publication, and what it leads to.
-func (r *RIB) Wanted(k Key) (ExportRoute, ExportGroup, bool) {
+// as told with the last publication.
+func (r *RIB) Wanted(k Key) (ExportRoute, bool) {
 	t, ok := r.exports.told[k.key]
 	if !ok {
-		return ExportRoute{}, ExportGroup{}, false
+		return ExportRoute{}, false
 	}
-	g := r.groups[t.group]
-	return t.route(k, g), r.exportGroup(g), true
+	return t.route(k, r.groups[t.group]), true
 }
 
 // exports is what the receiver of Export knows, and is to be told.
@@ -63,7 +53,6 @@ type exports struct {
 	keys   map[key]struct{}    // prefixes that may have changed
 	groups map[*group]struct{} // groups that come to something else
 	lost   []Key
-	synced bool
 	last   uint32 // number of a group
 }
 
@@ -90,7 +79,7 @@ func (r *RIB) tell() {
 	if r.options.Export == nil || r.loading() {
 		return
 	}
-	x := Export{Lost: e.lost, Synced: e.synced}
+	x := Export{Lost: e.lost}
 	var left []uint32
 	for k := range e.keys {
 		r.tellRoute(k, &x, &left)
@@ -110,10 +99,10 @@ func (r *RIB) tell() {
 	for _, at := range left {
 		r.dropMerged(at)
 	}
-	e.lost, e.synced = nil, false
+	e.lost = nil
 	clear(e.keys)
 	clear(e.groups)
-	if len(x.Groups)+len(x.Routes)+len(x.Gone)+len(x.Lost) > 0 || x.Synced {
+	if len(x.Groups)+len(x.Routes)+len(x.Gone)+len(x.Lost) > 0 {
 		r.options.Export(&x)
 	}
 }

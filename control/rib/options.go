@@ -3,6 +3,7 @@ package rib
 import (
 	"log/slog"
 
+	"weft/dataplane"
 	"weft/fib"
 )
 
@@ -27,6 +28,14 @@ type Reasons struct {
 	Throw      uint16 // the kernel goes on with the next table
 	Encap      uint16 // the kernel puts a header around
 	Policy     uint16 // the kernel chooses by more than the destination
+}
+
+// DataplaneReasons are those that weft's engines count.
+var DataplaneReasons = Reasons{
+	NoPort: uint16(dataplane.PuntRoute), LinkDown: uint16(dataplane.PuntRoute), Unresolved: uint16(dataplane.PuntRoute),
+	Broadcast: uint16(dataplane.Broadcast), Multicast: uint16(dataplane.Multicast),
+	LinkLocal: uint16(dataplane.IPv6UCDIPLinkLocalScope), Martian: uint16(dataplane.PuntRoute),
+	Throw: uint16(dataplane.PuntRoute), Encap: uint16(dataplane.PuntRoute), Policy: uint16(dataplane.PuntRoute),
 }
 
 // Options are chosen when a RIB is made.

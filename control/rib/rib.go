@@ -183,7 +183,6 @@ func (r *RIB) EndSync() {
 	r.dropCopiesIf(func(c copied) bool { return c.generation != r.generation })
 	// gofail: var ribSwept struct{}
 	r.settle()
-	r.exports.synced = true
 	if r.found != nil {
 		r.load()
 	}

@@ -78,6 +78,14 @@ func (k Key) Prefix() netip.Prefix { return k.key.prefix() }
 // Compare orders by VRF, family and address, covering prefixes first.
 func (k Key) Compare(o Key) int { return k.key.compare(o.key) }
 
+// Is4 reports whether the prefix is IPv4.
+func (k Key) Is4() bool { return k.key.family == 4 }
+
+// SameAddr reports whether two prefixes begin with one address of one VRF.
+func (k Key) SameAddr(o Key) bool {
+	return k.key.hi == o.key.hi && k.key.lo == o.key.lo && k.key.vrf == o.key.vrf && k.key.family == o.key.family
+}
+
 // Keys returns the prefixes that there are routes to and that satisfy a
 // condition, nil for all, in no order. A million of them are 24 MB, and take
 // some 50 ms.
@@ -122,6 +130,15 @@ func (r *RIB) Answer(k Key) (fib.GroupID, bool) {
 		return 0, false
 	}
 	return r.groups[at].id, true
+}
+
+// HostAnswer returns the group of the route that an attached host has of its own.
+func (r *RIB) HostAnswer(vrf int, addr netip.Addr) (fib.GroupID, bool) {
+	k := hostKey(uint16(vrf), addr)
+	if _, ok := r.derived[k]; !ok {
+		return 0, false
+	}
+	return r.Answer(Key{k})
 }
 
 // IsUsed reports whether routes or hosts lead to a neighbor.

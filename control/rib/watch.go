@@ -5,23 +5,24 @@ import "golang.org/x/sys/unix"
 // watching is what who advertises routes is told: which prefixes may have another
 // route. It costs nothing while nobody watches.
 type watching struct {
-	tell func(keys []Key, links bool)
-	keys map[key]struct{}
+	tell   func(keys []Key, links bool)
+	routes bool // are asked for
+	keys   map[key]struct{}
 	// links, or addresses, have changed
 	links bool
 	// quiet: routes of BGP change. They matter where there are others only.
 	quiet bool
 }
 
-// Watch calls tell with each publication that may have changed which route to
-// a prefix is chosen, and says whether links or addresses have changed. It does not tell of
+// Watch calls tell with each publication that has changed links or addresses, or, with routes,
+// may have changed which route to a prefix is chosen. It does not tell of
 // prefixes to which BGP alone has routes. tell must not change the RIB; nil: nobody watches.
-func (r *RIB) Watch(tell func(keys []Key, links bool)) {
-	r.watching = watching{tell: tell, keys: map[key]struct{}{}}
+func (r *RIB) Watch(routes bool, tell func(keys []Key, links bool)) {
+	r.watching = watching{tell: tell, routes: routes, keys: map[key]struct{}{}}
 }
 
 func (w *watching) change(r *RIB, k key) {
-	if w.tell == nil || w.quiet && !r.hasOther(k, rankBGP) {
+	if !w.routes || w.quiet && !r.hasOther(k, rankBGP) {
 		return
 	}
 	w.keys[k] = struct{}{}

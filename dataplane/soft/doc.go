@@ -1,5 +1,81 @@
 // Package soft is the engine that forwards in Go: a loop that takes packets in vectors
 // of up to 256 through a few stages, each of which works on the whole vector.
 //
-// What it works on, and how packets come in and go out, is package device.
+// What it works on, and how packets come in and go out, is package device. What is done
+// with one packet's bytes is package packet. Reasons and answers are those of the XDP
+// engine: package test/agreement compares both, and what Linux does, byte for byte.
+//
+// # One vector
+//
+//	receive    from the queues in turn, until there are 256 or all are empty
+//	input      Ethernet, tags, header checks. Nearly all packets are known to be right
+//	           by a few comparisons (input.go); others take the steps of
+//	           bpf/include/weft/router.h one by one (inputSlow, resolve.go)
+//	features   input features of ports, in vectors with packets of ports that have any
+//	lookup     destinations to next-hop groups: fib's batches
+//	rewrite    groups to adjacencies, new header, TTL: into the array of the egress port
+//	finish     packets that do not just leave (below)
+//	transmit   each port's array to its queue
+//	count      each packet once, for its port and reason: the one place that does
+//
+// Packets of one flow keep their order. IPv4 is before IPv6 in a vector, and what leaves
+// is before what is punted.
+//
+// A Worker is one goroutine and shares nothing that it writes: its vector, its queues and
+// their frames, its counters are its own. It takes no lock, does not allocate and does not
+// log. What others change it has by one pointer (Set), read once a vector, and by the FIB
+// image, of which it is a fib.Reader: it says once a vector that it holds nothing of it.
+//
+// # What is finished here
+//
+// What XDP leaves to the kernel is counted for the same reason, as punted, and then
+// finished here (Fate):
+//
+//   - ICMP errors: TTL, no route, reject, too big. Source, quote and limits are Linux's
+//     (answer.go, source.go; package packet). Each Worker has limits of its own.
+//   - Fragments of IPv4 packets that may be divided.
+//   - Packets to neighbors that are not known wait, 32 for one neighbor and a quarter of
+//     the Pool for all, while the kernel resolves it (Asks, Resolver). When the FIB has
+//     it they go through all stages again, uncounted. After three seconds their sources
+//     are told.
+//   - Checksums that hosts have left to hardware are filled in.
+//
+// All else goes to the kernel, with the tags that it came with: to the queue that Attach
+// was given for that. So does a packet that has no answer here because only the kernel
+// knows the way back.
+//
+// The RIB does not say yet what source address a route prescribes (src): errors have that
+// of the port. Redirects (RFC 792, RFC 4861) are not sent. Packets longer than a frame
+// has room for do not come here.
+//
+// # Speed
+//
+// BenchmarkMem is a packet's way from the receive ring of one port to the transmit ring
+// of another, in memory, 64 bytes, vectors of 256, checksums verified and counters on,
+// beside the same without lookup and rewrite, and beside a load that waits for the one
+// before:
+//
+//	go test ./dataplane/soft -run '^$' -bench Mem -cpu 1
+//
+// On the development machine (2 shared cores of an AMD Zen 4, kernel 6.18), ns a packet,
+// the fastest 4,096 packets of a run and all of them; no allocations. pfx: a random prefix
+// of the Internet table for each packet, and a random address in it.
+//
+//	                        IPv4           IPv6
+//	no lookup, no rewrite    8.7 /  9.1     7.6 /  8.1
+//	one route               13.9 / 14.8    12.3 / 12.8
+//	  vectors of 32         18.3 / 19.1    17.9 / 19.1
+//	  vectors of 8          29.5 / 30.9    33.4 / 34.6
+//	  alone                  135 /  139     175 /  180
+//	full table, zipf        22.5 / 24.8    28.6 / 33.0
+//	full table, pfx         25.0 / 28.5    30.5 / 36.4
+//	full table, uniform     43.2 / 46.0
+//	floor: one random load in 16 MiB    130 to 164
+//
+// Other guests of the machine make figures two to six times as large at times.
+//
+// Two things make it fast. A vector is a set of arrays, so that a stage touches few lines
+// and the processor has the loads of several packets under way at once: that is why the
+// loop needs no prefetch instructions, which Go has not. And what is usual is told from
+// what is not by comparisons that are always guessed right, before any function is called.
 package soft

@@ -186,18 +186,16 @@ func ethtool(ifindex int, command uint32) (name string, value uint32, ok bool) {
 // whyUnaccounted looks for what let packets by.
 func (e *Engine) whyUnaccounted(p *port) string {
 	const again = "'weft stop', then 'weft run' puts weft's there again"
-	info, err := p.link.Info()
+	ifindex, err := attachedTo(p.link)
 	if err != nil {
 		return fmt.Sprintf("its program is not to be found: %v: %s", err, again)
 	}
-	ifindex := uint32(0)
-	if x := info.XDP(); x != nil {
-		ifindex = x.Ifindex
-	} else if x := info.TCX(); x != nil {
-		ifindex = x.Ifindex
-	}
 	if ifindex == 0 {
 		return "weft's program was taken off it: " + again
+	}
+	info, err := p.link.Info()
+	if err != nil {
+		return fmt.Sprintf("its program is not to be found: %v: %s", err, again)
 	}
 	if id := programID(e.progs.of(p.Mode)); info.Program != id {
 		return fmt.Sprintf("program %d is there in the place of weft's (%d): %s", info.Program, id, again)

@@ -83,6 +83,11 @@ func wantCoverage(t *testing.T, tally *Tally, packets uint64) {
 			t.Errorf("%d packets ended for %s, although %s", n, r, why)
 		}
 	}
+	for _, key := range []string{finishedSent, finishedSilent} {
+		if tally.Packets[key] < packets/50 {
+			t.Errorf("%d of %d packets are %s by the userspace loop", tally.Packets[key], packets, key)
+		}
+	}
 	if n := tally.Reasons[dataplane.Forwarded.String()]; n < packets/4 {
 		t.Errorf("%d of %d packets were forwarded, want a quarter and more", n, packets)
 	}
@@ -98,7 +103,7 @@ func record(t *testing.T, c *Campaign) {
 	t.Helper()
 	for _, family := range []string{"ipv4", "ipv6", "other"} {
 		var others []string
-		for _, name := range []string{"linux", "xdp", "tc", "xdp+chunked+partial", "xdp+vlan"} {
+		for _, name := range []string{"linux", "xdp", "tc", "xdp+chunked+partial", "xdp+vlan", "soft", "soft+partial", "soft+vlan"} {
 			others = append(others, fmt.Sprintf("%s %d", name, c.Tally.Packets[name+" "+family]))
 		}
 		proof.Record(t, proof.Result{
@@ -106,4 +111,9 @@ func record(t *testing.T, c *Campaign) {
 			What: "the model's reasons and bytes, in random states; of them compared with " + strings.Join(others, ", "),
 		})
 	}
+	sent, silent := c.Tally.Packets[finishedSent], c.Tally.Packets[finishedSilent]
+	proof.Record(t, proof.Result{
+		Kind: proof.Agreement, Name: "finished", Count: c.Rounds, Packets: sent + silent, Lost: c.Tally.Differ[finishedSent] + c.Tally.Differ[finishedSilent],
+		What: fmt.Sprintf("what XDP leaves to Linux, done by the userspace loop: %d with an ICMP error, fragments or a checksum, %d held or in silence, as Linux", sent, silent),
+	})
 }

@@ -12,6 +12,7 @@
 //	linux    the kernel's own forwarding, between veths
 //	xdp      the engine in its variants: native XDP and tc, an image of one piece
 //	         and in chunks, with ports whose hosts leave checksums to hardware
+//	soft     package soft's loop, on the FIB and with the ports of each such engine
 //
 // Those of the kernel are given a State by iproute2 (ip -batch), and an engine has it
 // from there as in the daemon: by control.Follower and ports.Set. A router keeps its
@@ -24,6 +25,8 @@
 //   - model and Linux: what it does, and the bytes of all that it sends.
 //   - engine and Linux: what weft forwards Linux forwards, with the same bytes, except
 //     where model.Differences says why not.
+//   - loop and model's Linux: what the loop sends of packets that weft punts otherwise,
+//     ICMP errors and fragments, byte for byte.
 //
 // Where flows are spread over next hops Linux may choose another one than weft: that
 // is not a difference, bytes for a member that the group does not have are. The

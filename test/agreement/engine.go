@@ -154,21 +154,13 @@ func (e *Engine) begin(seed uint32) (err error) {
 	log := slog.New(slog.DiscardHandler)
 	e.ports = ports.New(ports.Config{Engine: e.engine, Names: []string{"p*"}, Mode: e.variant.Mode, Log: log})
 	if e.follower, err = control.Open(control.Config{
-		Image: im, Ports: e.ports, Reasons: reasons, Log: log, Interface: e.ports.Take,
+		Image: im, Ports: e.ports, Reasons: rib.DataplaneReasons, Log: log, Interface: e.ports.Take,
 	}); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	e.stop, e.ended = cancel, make(chan error, 1)
 	return e.router.start(func() { e.ended <- e.follower.Run(ctx) })
-}
-
-// reasons are those of the daemon.
-var reasons = rib.Reasons{
-	NoPort: uint16(dataplane.PuntRoute), LinkDown: uint16(dataplane.PuntRoute), Unresolved: uint16(dataplane.PuntRoute),
-	Broadcast: uint16(dataplane.Broadcast), Multicast: uint16(dataplane.Multicast),
-	LinkLocal: uint16(dataplane.IPv6UCDIPLinkLocalScope), Martian: uint16(dataplane.PuntRoute),
-	Throw: uint16(dataplane.PuntRoute), Encap: uint16(dataplane.PuntRoute), Policy: uint16(dataplane.PuntRoute),
 }
 
 // end stops following and gives the ports back.

@@ -114,7 +114,7 @@ func (s *Soft) Close() error { return s.probe.Close() }
 // otherwise, with what the model says that Linux would. Weft does not validate sources:
 // that is one of model.Differences.
 func compareFinished(m, e *Answer, name string) *difference {
-	if !e.finished || isOpen(&m.Linux) || m.Linux.Why == ownSource {
+	if isOpen(&m.Linux) || m.Linux.Why == ownSource {
 		return nil
 	}
 	seen := e.Linux.Sent
@@ -133,13 +133,13 @@ func compareFinished(m, e *Answer, name string) *difference {
 // ownSource is why Linux drops what has one of its own addresses as source.
 const ownSource = "IP_LOCAL_SOURCE"
 
-// unfilled has the L4 checksum again that a packet came with, if it left whole, and no
-// padding: Linux is given it without the note that it is to be filled in.
+// unfilled has the L4 checksum again that a packet came with, if it left, and no padding:
+// Linux is given it without the note that it is to be filled in.
 func unfilled(sent []model.Sent, came []byte) []model.Sent {
-	if len(sent) != 1 || len(sent[0].Frame) < l3+20 || sent[0].Frame[l3]>>4 == 6 && len(sent[0].Frame) < l3+40 {
+	if len(sent) == 0 {
 		return sent
 	}
-	f := slices.Clone(sent[0].Frame[:l3+len(packetOf(sent[0].Frame))])
+	f := slices.Clone(sent[0].Frame[:l3+len(packetOf(sent[0].Frame))]) // the first fragment, if there are several
 	l4, protocol := l3+20, f[l3+9]
 	if f[l3]>>4 == 6 {
 		l4, protocol = l3+40, f[l3+6]
@@ -151,5 +151,5 @@ func unfilled(sent []model.Sent, came []byte) []model.Sent {
 	if end := at + n; end <= len(f) && end <= len(came) && bytes.Equal(f[l4:l4+4], came[l4:l4+4]) {
 		copy(f[at:end], came[at:])
 	}
-	return []model.Sent{{Ports: sent[0].Ports, Frame: f}}
+	return append([]model.Sent{{Ports: sent[0].Ports, Frame: f}}, sent[1:]...)
 }

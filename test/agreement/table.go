@@ -172,8 +172,9 @@ func (t *Table) run(packets []Packet, tally *Tally, rows []Row) (all []Divergenc
 			}
 			m := &said[partial(r.Partial)][n]
 			d := compareWeft(m, e, r.Name())
-			if d == nil {
+			if d == nil && e.finished {
 				d = compareFinished(m, e, r.Name())
+				tally.finished(e, d == nil)
 			}
 			tally.engine(r.Name(), p, m, d == nil)
 			if d == nil && linux != nil {
@@ -279,6 +280,25 @@ func (t *Tally) engine(name string, p Packet, m *Answer, equal bool) {
 		t.Reasons[m.Reason.String()]++
 	}
 }
+
+// finished counts a packet that an engine has finished itself, by whether it has sent
+// something for that: an ICMP error, fragments, what waited for its checksum.
+func (t *Tally) finished(e *Answer, equal bool) {
+	key := finishedSilent
+	if len(e.Linux.Sent) > 0 {
+		key = finishedSent
+	}
+	t.Packets[key]++
+	if !equal {
+		t.Differ[key]++
+	}
+}
+
+// Keys of a Tally's Packets.
+const (
+	finishedSent   = "finished, sent"
+	finishedSilent = "finished, silent"
+)
 
 // String prints a tally for people.
 func (t *Tally) String() string {

@@ -28,7 +28,7 @@ type network struct {
 func begin(t *testing.T, section string) *network {
 	t.Helper()
 	n := &network{Network: star.New(t)}
-	n.Wait = time.Minute
+	n.Wait = 20 * time.Second
 	kept := "/run/weft/" + n.Netns() + ".config"
 	t.Cleanup(func() { os.RemoveAll(kept) })
 	n.config = n.write(section)
@@ -81,7 +81,7 @@ router bgp 65002
  bgp router-id 10.2.0.2
  no bgp ebgp-requires-policy
  no bgp network import-check
-`+lines)
+`+lines+"\n!\nbgp route-map delay-timer 1\n")
 }
 
 // both are the networks of FRR.
@@ -226,8 +226,14 @@ func (n *network) inKernel(prefix string, words ...string) {
 	if strings.Contains(prefix, ":") {
 		family = "-6"
 	}
+	var got string
+	defer func() {
+		if n.Failed() {
+			n.Logf("the kernel has %q", got)
+		}
+	}()
 	n.Until(fmt.Sprintf("the kernel has %s with %q", prefix, words), func() bool {
-		got := n.IP("r1", family+" route show "+prefix+" proto 119")
+		got = n.IP("r1", family+" route show "+prefix+" proto 119")
 		for _, w := range words {
 			if !strings.Contains(got, w) {
 				return false

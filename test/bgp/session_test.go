@@ -16,6 +16,8 @@ routes:
   - {prefix: 10.77.0.0/16, via: 10.3.0.2}
   - {prefix: "2001:db8:77::/48", via: "2001:db8:3::2"}
 `)
+	n.IP("r1", "addr flush dev to-h2 scope global") // unnumbered: link-local addresses must do
+	n.IP("h2", "addr flush dev eth0 scope global")
 	n.startFRR(neighborAt("eth0") + fmt.Sprintf(both, "eth0"))
 	n.startBIRD("")
 	var packets uint64

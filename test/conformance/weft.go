@@ -42,13 +42,6 @@ type weft struct {
 // imageSize has room for all routes of the network and of clauses.
 const imageSize = 4 << 20
 
-var reasons = rib.Reasons{
-	NoPort: uint16(dataplane.PuntRoute), LinkDown: uint16(dataplane.PuntRoute), Unresolved: uint16(dataplane.PuntRoute),
-	Broadcast: uint16(dataplane.Broadcast), Multicast: uint16(dataplane.Multicast),
-	LinkLocal: uint16(dataplane.IPv6UCDIPLinkLocalScope), Martian: uint16(dataplane.PuntRoute),
-	Throw: uint16(dataplane.PuntRoute), Encap: uint16(dataplane.PuntRoute), Policy: uint16(dataplane.PuntRoute),
-}
-
 // startWeft returns when the FIB has the kernel's routes, before packets are taken.
 func startWeft(ctx context.Context, l *lab.Lab, pinned bool) (*weft, error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
@@ -99,7 +92,7 @@ func (w *weft) open() (err error) {
 	}
 	w.ports = ports.New(ports.Config{Engine: w.engine, Hold: true})
 	w.follower, err = control.Open(control.Config{
-		Image: w.image, Ports: w.ports, Reasons: reasons, Interface: w.ports.Take, ReceiveBuffer: 4 << 20,
+		Image: w.image, Ports: w.ports, Reasons: rib.DataplaneReasons, Interface: w.ports.Take, ReceiveBuffer: 4 << 20,
 		Refresh: 100 * time.Millisecond, // of neighbors: clauses wait for it
 	})
 	return err

@@ -18,10 +18,25 @@ func TestMain(m *testing.M) { star.Main(m) }
 
 var spines, leaves = []string{"spine1", "spine2"}, []string{"leaf1", "leaf2", "leaf3", "leaf4"}
 
-func TestFRR(t *testing.T) { prove(t, lab.FRR, "FRR's BGP") }
+func TestBGP(t *testing.T) { prove(t, lab.BGP).down() }
 
-func prove(t *testing.T, routing lab.Routing, speaker string) {
+// What is left of a lab in which everything was killed goes with it, too.
+func TestFRR(t *testing.T) {
+	f := prove(t, lab.FRR)
+	for _, node := range slices.Concat(spines, leaves) {
+		f.killDaemons(node)
+	}
+	f.down()
+}
+
+// prove takes a lab through what can happen to a spine.
+func prove(t *testing.T, routing lab.Routing) *fabric {
 	f := up(t, routing)
+	record := func(what string, sent uint64, lost int) {
+		proof.Record(t, proof.Result{
+			Kind: proof.Fault, Name: "fabric " + string(routing), What: "leaf-spine 4 2: " + what, Packets: sent, Lost: uint64(lost),
+		})
+	}
 	before := f.routes(leaves...)
 	for subnet, paths := range before["leaf1"] {
 		if want := wantPaths[subnet]; len(paths) != want {
@@ -33,32 +48,37 @@ func prove(t *testing.T, routing lab.Routing, speaker string) {
 	}
 
 	sent := f.keeps("the daemons of spine1 are killed", func() {
-		if err := lab.KillProcesses(f.lab.Namespace("spine1")); err != nil {
-			t.Fatal(err)
-		}
-		f.awaitPaths(1)
+		f.killDaemons("spine1")
+		f.awaitSessions(1)
+		f.stays(routing, before)
 	})
 	sent += f.keeps("spine1's daemons come back", func() { f.weft("lab", "start", "spine1") })
-	proof.Record(t, proof.Result{
-		Kind: proof.Fault, Name: "R40", What: speaker + ", leaf-spine 4 2: all daemons of a spine killed, and started again", Packets: sent,
-	})
-
-	lost := f.loses("spine1 loses its power", func() {
-		f.weft("lab", "kill", "spine1")
-		f.awaitPaths(1)
-	})
-	proof.Record(t, proof.Result{
-		Kind: proof.Fault, Name: "R41", Packets: lost.sent, Lost: uint64(len(lost.times)),
-		What: fmt.Sprintf("%s, leaf-spine 4 2: a spine without power: %.1f ms of all traffic lost", speaker, ms(lost.blocked())),
-	})
-	sent = f.keeps("spine1 comes back", func() { f.weft("lab", "start", "spine1") })
-	proof.Record(t, proof.Result{
-		Kind: proof.Fault, Name: "R42", What: speaker + ", leaf-spine 4 2: the spine comes back", Packets: sent,
-	})
 	f.awaitRoutes(before)
+	record("all daemons of a spine killed, and started again", sent, 0)
+
+	lost := f.loses("the link from leaf4 to spine1 goes down", func() {
+		f.setLink("leaf4", "to-spine1", "down")
+		f.awaitPaths(1, "leaf1", "10.4.0.0/24", "2001:db8:4::/64")
+	})
+	record(fmt.Sprintf("a link from a leaf to a spine goes down: as if nothing had arrived for %.1f ms", ms(lost.blocked())), lost.sent, len(lost.times))
+	sent = f.keeps("the link comes back", func() {
+		f.setLink("leaf4", "to-spine1", "up")
+		f.awaitRoutes(before)
+	})
+	record("the link comes back", sent, 0)
+
+	lost = f.loses("spine1 loses its power", func() {
+		f.weft("lab", "kill", "spine1")
+		f.awaitAllPaths(1)
+	})
+	record(fmt.Sprintf("a spine loses its power: as if nothing had arrived for %.1f ms", ms(lost.blocked())), lost.sent, len(lost.times))
+
+	sent = f.keeps("spine1 comes back", func() { f.weft("lab", "start", "spine1") })
+	f.awaitRoutes(before)
+	record("the spine comes back", sent, 0)
 	f.sharesFlows(4)
 	f.verified()
-	f.down()
+	return f
 }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
@@ -73,18 +93,7 @@ var wantPaths = func() map[string]int {
 	return all
 }()
 
-// What is left of a lab in which everything was killed goes with it, too.
-func TestDownAfterKills(t *testing.T) {
-	f := up(t, lab.FRR)
-	for _, node := range slices.Concat(spines, leaves) {
-		if err := lab.KillProcesses(f.lab.Namespace(node)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	f.down()
-}
-
-// So does what is left of a lab whose maker was killed while it made it.
+// What is left of a lab whose maker was killed while it made it goes, too.
 func TestDownAfterUpIsKilled(t *testing.T) {
 	f := none(t)
 	cmd := exec.Command(star.Weft, "lab", "up", "leaf-spine", "2", "2", "--routing", "frr", "--prefix", f.prefix)
@@ -109,4 +118,15 @@ func TestDownAfterUpIsKilled(t *testing.T) {
 		t.Errorf("%d network namespaces are there, want 6", len(f.netns))
 	}
 	f.down()
+}
+
+// Without FRR nothing is made, and it is said which package has it.
+func TestWithoutFRR(t *testing.T) {
+	f := none(t)
+	o := star.Execute(t, "unshare", "--mount", "sh", "-c", "mount -t tmpfs none /usr/lib/frr && exec \"$@\"", "sh",
+		star.Weft, "lab", "up", "leaf-spine", "2", "2", "--routing", "frr", "--prefix", f.prefix)
+	o.WantError(t, 1, "FRR is not installed", "apt-get install frr")
+	if f.remember(); len(f.netns) != 0 {
+		t.Errorf("network namespaces were made: %v", f.netns)
+	}
 }

@@ -182,34 +182,82 @@ func (f *fabric) until(what string, is func() bool) {
 	}
 }
 
-// awaitPaths waits until all leaves have so many paths to the hosts of the others, in the kernel and in weft.
-func (f *fabric) awaitPaths(n int) {
+// awaitPaths waits until a leaf has so many paths to subnets, in the kernel and in weft.
+func (f *fabric) awaitPaths(n int, leaf string, subnets ...string) {
 	f.Helper()
-	f.until(fmt.Sprintf("leaves with %d paths", n), func() bool {
-		for leaf, table := range f.routes(leaves...) {
-			own := "10." + strings.TrimPrefix(leaf, "leaf") + ".0.0/24"
-			own6 := "2001:db8:" + strings.TrimPrefix(leaf, "leaf") + "::/64"
-			for subnet := range wantPaths {
-				if len(table[subnet]) != n && subnet != own && subnet != own6 {
-					return false
-				}
+	f.until(fmt.Sprintf("%s has %d paths", leaf, n), func() bool {
+		table := f.routes(leaf)[leaf]
+		return !slices.ContainsFunc(subnets, func(subnet string) bool { return len(table[subnet]) != n })
+	})
+	f.weft("-n", f.lab.Namespace(leaf), "verify")
+}
+
+// awaitAllPaths waits until all leaves have so many paths to the hosts of the others.
+func (f *fabric) awaitAllPaths(n int) {
+	f.Helper()
+	for i, leaf := range leaves {
+		var subnets []string
+		for other := range leaves {
+			if other != i {
+				subnets = append(subnets, fmt.Sprintf("10.%d.0.0/24", other+1), fmt.Sprintf("2001:db8:%d::/64", other+1))
 			}
 		}
-		return true
-	})
-	for _, leaf := range leaves {
-		f.weft("-n", f.lab.Namespace(leaf), "verify")
+		f.awaitPaths(n, leaf, subnets...)
 	}
+}
+
+// setLink sets a link of a node up or down.
+func (f *fabric) setLink(node, name, state string) {
+	f.Helper()
+	if _, err := f.lab.Output(node, "ip", "link", "set", name, state); err != nil {
+		f.Fatal(err)
+	}
+}
+
+// killDaemons kills all processes of a node, and leaves its links alone.
+func (f *fabric) killDaemons(node string) {
+	f.Helper()
+	if err := lab.KillProcesses(f.lab.Namespace(node)); err != nil {
+		f.Fatal(err)
+	}
+}
+
+// awaitSessions waits until the leaves have so many BGP sessions.
+func (f *fabric) awaitSessions(want int) {
+	f.Helper()
+	for _, leaf := range leaves {
+		f.until(fmt.Sprintf("%s has %d sessions", leaf, want), func() bool {
+			n, err := f.lab.Sessions(leaf)
+			if err != nil {
+				f.Fatal(err)
+			}
+			return n == want
+		})
+	}
+}
+
+// stays asserts what becomes of routes through a spine that forwards and has no daemon. weft goes on forwarding, so it
+// tells its neighbors to keep them (graceful restart); FRR does not.
+func (f *fabric) stays(routing lab.Routing, before map[string]table) {
+	f.Helper()
+	if routing == lab.FRR {
+		f.awaitAllPaths(1)
+		return
+	}
+	if now := f.routes(leaves...); !equal(now, before) {
+		f.Errorf("routes are %v, were %v", now, before)
+	}
+}
+
+func equal(a, b map[string]table) bool {
+	return maps.EqualFunc(a, b, func(a, b table) bool { return maps.EqualFunc(a, b, slices.Equal) })
 }
 
 // awaitRoutes waits until tables are what they were.
 func (f *fabric) awaitRoutes(before map[string]table) {
 	f.Helper()
 	routers := slices.Collect(maps.Keys(before))
-	f.until("routes as before", func() bool {
-		now := f.routes(routers...)
-		return maps.EqualFunc(now, before, func(a, b table) bool { return maps.EqualFunc(a, b, slices.Equal) })
-	})
+	f.until("routes as before", func() bool { return equal(f.routes(routers...), before) })
 }
 
 // verified asserts that kernel, RIB, FIB and program agree in all routers, and that no packet is unaccounted.

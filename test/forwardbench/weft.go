@@ -54,16 +54,12 @@ func newWeft(ctx context.Context, t *topology) (_ *weft, err error) {
 	if w.engine, err = xdp.New(w.mem, xdp.Options{}); err != nil {
 		return nil, err
 	}
-	punt := uint16(dataplane.PuntRoute)
 	var follower *control.Follower
 	err = within(t.router, func() (err error) {
 		follower, err = control.Open(control.Config{
 			Image: im, Ports: w, Grow: w.grow, NotInstalled: func(n int, _ bool) { w.lacking = n },
-			Reasons: rib.Reasons{
-				NoPort: punt, LinkDown: punt, Unresolved: punt, Broadcast: punt, Multicast: punt, LinkLocal: punt,
-				Martian: punt, Throw: punt, Encap: punt, Policy: punt,
-			},
-			Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+			Reasons: rib.DataplaneReasons,
+			Log:     slog.New(slog.NewTextHandler(io.Discard, nil)),
 		})
 		return err
 	})

@@ -53,6 +53,7 @@ func TestKilled(t *testing.T) {
 		n.r1.Daemon(name).Kill()
 		n.r1.Daemon(name).Start()
 	}
+	n.r1.Configure("staticd", "ip route "+hole+" blackhole") // which no file of its has
 	n.fresh(routes)
 	n.wantVia(byBGP, "to-h2", "to-h3")
 	n.wantVia(far, "to-h2", "to-h3")

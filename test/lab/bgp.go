@@ -19,7 +19,7 @@ bgp:
   neighbors:
 `, n.AS, n.ID, MaxSpines)
 	for _, p := range peers {
-		fmt.Fprintf(&b, "    - {interface: %s, remote_as: external, timers: {hold: 9s, keepalive: 3s, connect_retry: 1s}}\n", p.dev)
+		fmt.Fprintf(&b, "    - {interface: %s, remote_as: external, passive: %t, timers: {hold: 9s, keepalive: 3s, connect_retry: 2s}}\n", p.dev, p.waits)
 	}
 	return strings.TrimSuffix(b.String(), "  neighbors:\n")
 }

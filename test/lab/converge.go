@@ -72,32 +72,83 @@ func (t *Topology) nearer(router string, distance map[string]int) (links int) {
 	return links
 }
 
+// Progress is how far the routing has come.
+type Progress struct {
+	Routes, WantRoutes     int // to subnets of hosts, of all routers
+	Sessions, WantSessions int // of BGP, up at both ends
+}
+
 const lookEvery = 100 * time.Millisecond
 
-// Converge waits until each router has all routes to hosts in the kernel, with as many paths as the topology offers. Of
-// a topology with static routes, that is at once. It tells how many of how many there are, when that changes.
+// Converge waits until each router has its sessions, and has all routes to hosts in the kernel, with as many paths as the
+// topology offers. Of a topology with static routes, that is at once. It tells how far that is when that changes.
 //
 // Errors: ErrNotConverged, with what is missing, when the context ends before.
-func (l *Lab) Converge(ctx context.Context, tell func(have, want int)) error {
-	want, had := l.expected(), -1
+func (l *Lab) Converge(ctx context.Context, tell func(Progress)) error {
+	want, told := l.expected(), Progress{}
 	for {
 		missing, err := l.missing(want)
 		if err != nil {
 			return fmt.Errorf("await routes: %w", err)
 		}
-		if have := len(want) - len(missing); have != had {
-			had = have
-			tell(have, len(want))
+		now := Progress{Routes: len(want) - len(missing), WantRoutes: len(want)}
+		if err := l.countSessions(&now); err != nil {
+			return fmt.Errorf("await BGP sessions: %w", err)
 		}
-		if len(missing) == 0 {
+		if now != told {
+			told = now
+			tell(now)
+		}
+		if now.Routes == now.WantRoutes && now.Sessions == now.WantSessions {
 			return nil
 		}
 		select {
 		case <-time.After(lookEvery):
 		case <-ctx.Done():
-			return fmt.Errorf("%w: %s: the logs are in %s", ErrNotConverged, some(missing), stateDir(l.prefix))
+			return fmt.Errorf("%w: %d of %d BGP sessions: %s: the logs are in %s",
+				ErrNotConverged, now.Sessions, now.WantSessions, some(missing), stateDir(l.prefix))
 		}
 	}
+}
+
+func (l *Lab) countSessions(p *Progress) error {
+	if !l.learns() {
+		return nil
+	}
+	ends, want := 0, 0
+	for _, router := range l.Routers() {
+		n, err := l.Sessions(router)
+		if err != nil {
+			return err
+		}
+		ends += n
+		want += len(l.peers(router))
+	}
+	p.Sessions, p.WantSessions = min(ends, want)/2, want/2
+	return nil
+}
+
+// Of a TCP connection.
+const (
+	portBGP     = 179
+	established = 1 // TCP_ESTABLISHED
+)
+
+// Sessions returns how many connections of BGP a node has.
+func (l *Lab) Sessions(node string) (n int, err error) {
+	err = l.In(node, func() error {
+		sockets, err := netlink.SocketDiagTCP(unix.AF_INET6)
+		if err != nil {
+			return fmt.Errorf("list TCP connections of %s: %w", node, err)
+		}
+		for _, s := range sockets {
+			if s.State == established && (s.ID.SourcePort == portBGP || s.ID.DestinationPort == portBGP) {
+				n++
+			}
+		}
+		return nil
+	})
+	return n, err
 }
 
 // some names the first of many.
@@ -106,6 +157,9 @@ func some(missing []expected) string {
 	var names []string
 	for _, e := range missing[:min(len(missing), most)] {
 		names = append(names, e.String())
+	}
+	if len(missing) == 0 {
+		return "all routes are there"
 	}
 	if more := len(missing) - most; more > 0 {
 		names = append(names, fmt.Sprintf("and %d more", more))

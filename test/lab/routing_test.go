@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"weft/control/config"
 )
 
 func TestParseRouting(t *testing.T) {
@@ -82,9 +84,9 @@ func TestExpected(t *testing.T) {
 // What static routes bring is what BGP is waited for.
 func TestConverge(t *testing.T) {
 	l := up(t, mustParse(t, "leaf-spine 2 2"))
-	var told []int
-	tell := func(have, want int) { told = append(told, have, want) }
-	if err := l.Converge(t.Context(), tell); err != nil || !slices.Equal(told, []int{12, 12}) {
+	var told []Progress
+	tell := func(p Progress) { told = append(told, p) }
+	if err := l.Converge(t.Context(), tell); err != nil || !slices.Equal(told, []Progress{{12, 12, 0, 0}}) {
 		t.Errorf("static routes: %v, told %v", err, told)
 	}
 	if _, err := l.Output("leaf1", "ip", "route", "del", "10.2.0.0/24"); err != nil {
@@ -94,7 +96,7 @@ func TestConverge(t *testing.T) {
 	end()
 	told = nil
 	err := l.Converge(ended, tell)
-	if !errors.Is(err, ErrNotConverged) || !strings.Contains(err.Error(), "leaf1 has not 10.2.0.0/24 with 2 paths") || !slices.Equal(told, []int{11, 12}) {
+	if !errors.Is(err, ErrNotConverged) || !strings.Contains(err.Error(), "leaf1 has not 10.2.0.0/24 with 2 paths") || !slices.Equal(told, []Progress{{11, 12, 0, 0}}) {
 		t.Errorf("a route that is missing: %v, told %v", err, told)
 	}
 }
@@ -109,10 +111,12 @@ func TestWeftArguments(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"as: 4200000002\n", "router_id: 10.254.0.4\n", "interface: to-spine1,", "interface: to-spine2,"} {
-		if !strings.Contains(string(text), want) {
-			t.Errorf("%q is not in\n%s", want, text)
-		}
+	c, _, err := config.ReadFile(args[1])
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	if b := c.BGP; b.AS != firstAS+2 || b.RouterID.String() != "10.254.0.4" || len(b.Neighbors) != 2 || b.Neighbors[1].Interface != "to-spine2" || b.Neighbors[1].Passive {
+		t.Errorf("%+v", b)
 	}
 	if _, err := l.WeftArguments("leaf9"); !errors.Is(err, ErrNode) {
 		t.Errorf("a router that is not there: %v", err)
@@ -195,7 +199,7 @@ func TestFRR(t *testing.T) {
 	if err := l.StartFRR(t.Context(), l.Routers()...); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Converge(t.Context(), func(have, want int) { t.Logf("%d of %d routes", have, want) }); err != nil {
+	if err := l.Converge(t.Context(), func(p Progress) { t.Logf("%+v", p) }); err != nil {
 		t.Fatal(err)
 	}
 	reaches, err := l.Check(t.Context())

@@ -38,7 +38,7 @@ func (l *Lab) tryBGP(near string) (lines []string) {
 	switch l.Routing {
 	case BGP:
 		at := l.Namespace(near)
-		lines = append(lines, fmt.Sprintf("weft -n %s bgp neighbors", at), fmt.Sprintf("weft -n %s bgp routes", at))
+		lines = append(lines, fmt.Sprintf("weft -n %s bgp", at), fmt.Sprintf("weft -n %s bgp routes", at))
 	case FRR:
 		vtysh := "vtysh --vty_socket " + l.dir(near)
 		lines = append(lines, vtysh+" -c 'show bgp summary'", vtysh)

@@ -13,7 +13,7 @@ func TestChurn(t *testing.T) {
 	c := s.newChurner()
 	before := s.Status()
 	stream := s.BeginStable()
-	lags := c.run(pick(5*time.Second, time.Minute))
+	lags := c.run(pick(10*time.Second, time.Minute))
 	after := s.Status()
 	s.proved.Packets, s.proved.Count = stream.Finish(), c.changes.Load()
 	s.CatchUp()

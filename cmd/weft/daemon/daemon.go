@@ -60,14 +60,6 @@ const (
 	gcPercent = 25
 )
 
-// reasons are what groups that punt are counted under.
-var reasons = rib.Reasons{
-	NoPort: uint16(dataplane.PuntRoute), LinkDown: uint16(dataplane.PuntRoute), Unresolved: uint16(dataplane.PuntRoute),
-	Broadcast: uint16(dataplane.Broadcast), Multicast: uint16(dataplane.Multicast),
-	LinkLocal: uint16(dataplane.IPv6UCDIPLinkLocalScope), Martian: uint16(dataplane.PuntRoute),
-	Throw: uint16(dataplane.PuntRoute), Encap: uint16(dataplane.PuntRoute), Policy: uint16(dataplane.PuntRoute),
-}
-
 // router is what a daemon is made of.
 type router struct {
 	options Options
@@ -172,7 +164,7 @@ func (r *router) open() (err error) {
 		return err
 	}
 	r.follower, err = control.Open(control.Config{
-		Image: im, Ports: r.ports, Reasons: reasons, Grow: r.grow, NotInstalled: r.notInstalled, Log: r.log,
+		Image: im, Ports: r.ports, Reasons: rib.DataplaneReasons, Grow: r.grow, NotInstalled: r.notInstalled, Log: r.log,
 		ReceiveBuffer: r.options.ReceiveBuffer,
 		Interface:     r.interfaceChanged,
 		VRF:           func(link int) (int, bool) { vrf, ok := before[link]; return vrf, ok },

@@ -19,9 +19,10 @@ const (
 	// RetireTimeout is how long a packet waits for others at most: the shortest that there is.
 	RetireTimeout = time.Millisecond
 
-	// DefaultBlocks are 4 MiB: what comes in of short packets at 1 Mpps in 30 ms.
-	DefaultBlocks = 16
-	blockSize     = 256 << 10
+	// DefaultBlocks are 4 MiB, which is what comes in of short packets at 1 Mpps in 30 ms. Of few packets each is a block of
+	// its own, RetireTimeout apart: a worker may be away for 128 ms then.
+	DefaultBlocks = 128
+	blockSize     = 32 << 10
 
 	// batch is how many packets one system call sends.
 	batch = 256
@@ -38,7 +39,7 @@ var (
 
 // Options of the sockets of a port. The zero value is right for most.
 type Options struct {
-	Blocks int // of 256 KiB each, for packets that wait: 0: DefaultBlocks
+	Blocks int // of 32 KiB each, for packets that wait; 0: DefaultBlocks
 	// ByFlow: sockets of a port share packets out by flow (PACKET_FANOUT_HASH) instead of by the interface's queue.
 	ByFlow bool
 }
@@ -86,8 +87,8 @@ func Open(m *device.Memory, pools []*device.Pool, port uint32, ifindex int, o Op
 	if o.Blocks == 0 {
 		o.Blocks = DefaultBlocks
 	}
-	if o.Blocks < 2 || o.Blocks > 4096 {
-		return nil, fmt.Errorf("open AF_PACKET socket with a ring of %d blocks: %w: want 2 to 4096", o.Blocks, ErrSize)
+	if o.Blocks < 2 || o.Blocks > 1<<15 {
+		return nil, fmt.Errorf("open AF_PACKET socket with a ring of %d blocks: %w: want 2 to %d", o.Blocks, ErrSize, 1<<15)
 	}
 	defer func() {
 		if err != nil {

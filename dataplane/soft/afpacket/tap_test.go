@@ -105,8 +105,8 @@ func TestSegments(t *testing.T) {
 	f := steertest.Packet{Src: "10.0.0.5", Dst: "10.1.0.5", Payload: 200}.Bytes()
 	header := []byte{1, 3 /* VIRTIO_NET_HDR_GSO_UDP */ + 2 /* _L4 */, 42, 0, 50, 0, 34, 0, 6, 0}
 	p.sendWithHeader(t, header, f)
-	p.Send(frame(1, 60))
-	p.want(t, frame(1, 60))
+	p.Send(vethtest.Frame(1, 60))
+	p.want(t, vethtest.Frame(1, 60))
 	if n := p.Receive(make([]device.Descriptor, 1)); n != 0 {
 		t.Error("the loop has got segments in one packet")
 	}

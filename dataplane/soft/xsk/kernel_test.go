@@ -13,13 +13,15 @@ import (
 	"weft/dataplane/soft/device"
 	"weft/dataplane/soft/internal/steertest"
 	"weft/dataplane/soft/internal/vethtest"
+	"weft/dataplane/soft/xsk"
 	"weft/test/proof"
 	"weft/test/traffic"
 )
 
 // TestKernel has a kernel beside the loop: it answers for itself, and forwards when the loop is away.
 func TestKernel(t *testing.T) {
-	ports, peers, sockets := twoPorts(t)
+	two := newTwoPorts(t, 4096, xsk.Options{Ring: 512})
+	ports, peers, sockets := two.ports, two.peers, two.sockets
 	vethtest.SetMAC(t, "one", steertest.OurMAC)
 	vethtest.Address(t, "one", "10.0.0.1/16", "10.0.0.5", steertest.HostMAC)
 	vethtest.Address(t, "two", "10.1.0.1/16", "10.1.0.5", steertest.HostMAC)
@@ -82,7 +84,8 @@ func TestKernel(t *testing.T) {
 // and what was handed over has arrived.
 func TestConservation(t *testing.T) {
 	const packets = 1 << 17
-	ports, peers, sockets := twoPorts(t)
+	two := newTwoPorts(t, 4096, xsk.Options{Ring: 512})
+	ports, peers, sockets := two.ports, two.peers, two.sockets
 	vethtest.SetMAC(t, "one", steertest.OurMAC)
 	s := steertest.New(t, ports[0].Index, ports[1].Index, 0)
 	s.LoadXSK(steertest.NewFIB(t, false), 1<<16, bpf.Features{})
@@ -132,12 +135,12 @@ func TestConservation(t *testing.T) {
 		}
 	}
 	steered := func() uint64 { return s.Counters(steertest.PortOne)[dataplane.Forwarded].Packets }
-	until(t, "all packets have come in", func() bool {
+	vethtest.Until(t, "all packets have come in", func() bool {
 		n := forward()
 		st := in.Stats()
 		return n == 0 && st.Received+st.LostNoFrame == steered()
 	})
-	until(t, "all frames come back", func() bool { out.Flush(); return out.Pending() == 0 })
+	vethtest.Until(t, "all frames come back", func() bool { out.Flush(); return out.Pending() == 0 })
 	all := s.Counters(steertest.PortOne)
 	if n := all.Received().Packets; n != steered() {
 		t.Errorf("%d packets came in, %d of them for the loop", n, steered())

@@ -19,7 +19,9 @@ func (s *Socket) Receive(d []device.Descriptor) int {
 		s.rx.consume(n)
 		s.received.Add(uint64(n))
 	}
-	s.refill()
+	if n > 0 || s.short { // else the kernel has taken no frame, or none that matters
+		s.refill()
+	}
 	if n == 0 && s.busy || s.mode == unix.XDP_ZEROCOPY && s.fill.needsWakeup() {
 		s.wake(unix.SYS_RECVFROM)
 	}
@@ -29,10 +31,8 @@ func (s *Socket) Receive(d []device.Descriptor) int {
 // refill gives the kernel free frames to receive into, as many as it has room for.
 func (s *Socket) refill() {
 	room := s.fill.room(s.fill.size())
-	if room == 0 {
-		return
-	}
 	n := s.pool.Get(s.scratch[:room])
+	s.short = n < int(room)
 	for i, address := range s.scratch[:n] {
 		*s.fill.at(uint32(i)) = address // the kernel starts at the frame's beginning, whatever the address in it
 	}

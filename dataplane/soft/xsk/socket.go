@@ -57,7 +57,8 @@ type Socket struct {
 
 	rx, tx           *ring[unix.XDPDesc]
 	fill, completion *ring[uint64]
-	pending          int // frames given to tx that have not come back
+	pending          int  // frames given to tx that have not come back
+	short            bool // the pool had fewer frames than the fill ring has room for
 	scratch          []uint64
 
 	received, transmitted, refused, wakeups atomic.Uint64

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"testing"
-	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -15,20 +14,9 @@ import (
 	"weft/dataplane/soft/xsk"
 )
 
-// frame makes the n-th of a stream: no two are alike, and no kernel answers them.
-func frame(n, size int) []byte {
-	f := make([]byte, size)
-	copy(f, []byte{2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0xb5})
-	binary.BigEndian.PutUint32(f[14:], uint32(n))
-	for i := 18; i < size; i++ {
-		f[i] = byte(n + i)
-	}
-	return f
-}
-
 // datagram is a frame of one of many flows, by which a port with several queues sends them by all.
 func datagram(flow int) []byte {
-	f := frame(flow, 64)
+	f := vethtest.Frame(flow, 64)
 	copy(f[12:], []byte{0x08, 0, 0x45, 0, 0, 50, 0, 0, 0, 0, 64, unix.IPPROTO_UDP, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2})
 	binary.BigEndian.PutUint16(f[34:], uint16(1000+flow))
 	return f
@@ -51,29 +39,15 @@ type worker struct {
 
 func newWorker(t testing.TB, frames int, o xsk.Options) *worker {
 	t.Helper()
-	vethtest.Enter(t)
-	w := new(worker)
-	w.mem, w.pool = vethtest.NewMemory(t, frames)
-	w.umem = xsk.NewUMEM(w.mem)
-	for i, name := range []string{"one", "two"} {
-		here, there := vethtest.Pair(t, name, 1)
-		s := open(t, w.umem, w.pool, xsk.Where{Port: uint32(i + 1), Ifindex: here.Index}, o)
-		if err := s.Register(redirectAll(t, here.Index), 0); err != nil {
+	two := newTwoPorts(t, frames, o)
+	w := &worker{mem: two.mem, pool: two.pool, umem: two.umem}
+	for i, s := range two.sockets {
+		if err := s.Register(redirectAll(t, two.ports[i].Index), 0); err != nil {
 			t.Fatal(err)
 		}
-		w.ports[i] = port{s, vethtest.NewWire(t, there.Index), here.Index}
+		w.ports[i] = port{s, vethtest.NewWire(t, two.peers[i].Index), two.ports[i].Index}
 	}
 	return w
-}
-
-// until calls f again and again, until it is so.
-func until(t testing.TB, what string, f func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !f(); {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain until %s", what)
-		}
-	}
 }
 
 // receive takes n packets from a socket, waiting for them as a loop that sleeps does.
@@ -81,7 +55,7 @@ func receive(t testing.TB, s *xsk.Socket, n int) []device.Descriptor {
 	t.Helper()
 	all := make([]device.Descriptor, n)
 	got := 0
-	until(t, "packets come in", func() bool {
+	vethtest.Until(t, "packets come in", func() bool {
 		if !s.Arm() {
 			poll := []unix.PollFd{{Fd: int32(s.FD()), Events: unix.POLLIN}}
 			if _, err := unix.Poll(poll, 1000); err != nil && !errors.Is(err, unix.EINTR) {
@@ -104,7 +78,7 @@ func TestForward(t *testing.T) {
 			t.Error("a veth is in zero-copy")
 		}
 		for i, size := range []int{60, 64, 65, 1000, 1514, w.umem.PacketMax()} {
-			sent := frame(i, min(size, 1514))
+			sent := vethtest.Frame(i, min(size, 1514))
 			in.Send(sent)
 			d := receive(t, in.Socket, 1)
 			if d[0].Port != uint32(from+1) || !bytes.Equal(w.mem.Packet(d[0]), sent) {
@@ -121,7 +95,7 @@ func TestForward(t *testing.T) {
 			if got := out.Next(); !bytes.Equal(got, sent) {
 				t.Fatalf("went out as\n% x, want\n% x", got, sent)
 			}
-			until(t, "the frame comes back", func() bool { out.Flush(); return out.Pending() == 0 })
+			vethtest.Until(t, "the frame comes back", func() bool { out.Flush(); return out.Pending() == 0 })
 			var again [1]uint64
 			if w.pool.Free() != free+1 || w.pool.Get(again[:]) != 1 || again[0]^d[0].Address >= uint64(w.mem.FrameSize()) {
 				t.Errorf("%d frames are free, were %d, first %#x: want that of %#x", w.pool.Free()+1, free, again[0], d[0].Address)
@@ -144,7 +118,7 @@ func TestWrap(t *testing.T) {
 	const batch = 37 // of no power of two
 	for n := 0; n < 50*batch; n += batch {
 		for i := range batch {
-			in.Send(frame(n+i, 60+i))
+			in.Send(vethtest.Frame(n+i, 60+i))
 		}
 		d := receive(t, in.Socket, batch)
 		if sent := out.Transmit(d); sent != batch {
@@ -152,11 +126,11 @@ func TestWrap(t *testing.T) {
 		}
 		out.Flush()
 		for i := range batch {
-			if got, want := out.Next(), frame(n+i, 60+i); !bytes.Equal(got, want) {
+			if got, want := out.Next(), vethtest.Frame(n+i, 60+i); !bytes.Equal(got, want) {
 				t.Fatalf("packet %d: got\n% x, want\n% x", n+i, got, want)
 			}
 		}
-		until(t, "all frames come back", func() bool { out.Flush(); return out.Pending() == 0 })
+		vethtest.Until(t, "all frames come back", func() bool { out.Flush(); return out.Pending() == 0 })
 	}
 	if lost := in.Stats().LostNoFrame + out.Stats().LostTransmit; lost != 0 {
 		t.Errorf("%d packets are lost", lost)
@@ -172,10 +146,10 @@ func TestExhausted(t *testing.T) {
 	}
 	const more = 10
 	for i := range 64 + more {
-		in.Send(frame(i, 64))
+		in.Send(vethtest.Frame(i, 64))
 	}
 	kept := receive(t, in.Socket, 64)
-	until(t, "losses are counted", func() bool { return in.Stats().LostNoFrame == more })
+	vethtest.Until(t, "losses are counted", func() bool { return in.Stats().LostNoFrame == more })
 	if k := in.Statistics(); k.RxDropped+k.RxRingFull != more {
 		t.Errorf("the kernel has counted %+v, want %d lost", k, more)
 	}
@@ -189,15 +163,15 @@ func TestExhausted(t *testing.T) {
 	if n := out.Transmit(kept[:1]); n != 0 {
 		t.Error("a full ring has taken a packet")
 	}
-	until(t, "all frames come back", func() bool { out.Flush(); return out.Pending() == 0 })
+	vethtest.Until(t, "all frames come back", func() bool { out.Flush(); return out.Pending() == 0 })
 	for i := range 64 {
-		if got, want := out.Next(), frame(i, 64); !bytes.Equal(got, want) {
+		if got, want := out.Next(), vethtest.Frame(i, 64); !bytes.Equal(got, want) {
 			t.Fatalf("packet %d: got\n% x, want\n% x", i, got, want)
 		}
 	}
 	in.Receive(nil) // gives them to the kernel
-	in.Send(frame(1000, 64))
-	if d := receive(t, in.Socket, 1); !bytes.Equal(w.mem.Packet(d[0]), frame(1000, 64)) {
+	in.Send(vethtest.Frame(1000, 64))
+	if d := receive(t, in.Socket, 1); !bytes.Equal(w.mem.Packet(d[0]), vethtest.Frame(1000, 64)) {
 		t.Errorf("got % x", w.mem.Packet(d[0]))
 	}
 	if got := in.Stats(); got.Received != 65 || got.LostNoFrame != more {
@@ -211,7 +185,7 @@ func TestWakeup(t *testing.T) {
 	in, out := w.ports[0], w.ports[1]
 	const batch = 32 // every kernel sends as many with one call
 	for i := range batch {
-		in.Send(frame(i, 64))
+		in.Send(vethtest.Frame(i, 64))
 	}
 	d := receive(t, in.Socket, batch)
 	if out.Transmit(d) != batch {
@@ -222,7 +196,7 @@ func TestWakeup(t *testing.T) {
 		t.Errorf("%d system calls, and nothing was to be sent yet", n)
 	}
 	out.Flush()
-	until(t, "all frames come back", func() bool { out.Flush(); return out.Pending() == 0 })
+	vethtest.Until(t, "all frames come back", func() bool { out.Flush(); return out.Pending() == 0 })
 	if n := out.Stats().Wakeups; n != 1 {
 		t.Errorf("%d system calls for a batch, want 1", n)
 	}
@@ -261,7 +235,7 @@ func TestQueues(t *testing.T) {
 	}
 	var got [queues]int
 	d := make([]device.Descriptor, 64)
-	until(t, "all packets have come in", func() bool {
+	vethtest.Until(t, "all packets have come in", func() bool {
 		sum := 0
 		for q := range queues {
 			n := in[q].Receive(d)
@@ -302,7 +276,7 @@ func TestClose(t *testing.T) {
 	}
 	w := vethtest.NewWire(t, peer.Index)
 	for i := range 30 {
-		w.Send(frame(i, 64))
+		w.Send(vethtest.Frame(i, 64))
 	}
 	d := receive(t, s, 10) // 20 stay, if they are there yet
 	if s.Transmit(d) != 10 {
@@ -337,7 +311,7 @@ func TestVanish(t *testing.T) {
 	gone := w.ports[0].Socket
 	var address [1]uint64
 	w.pool.Get(address[:])
-	until(t, "a socket without an interface says so", func() bool {
+	vethtest.Until(t, "a socket without an interface says so", func() bool {
 		gone.Transmit([]device.Descriptor{{Address: address[0], Length: 64}})
 		gone.Flush()
 		return gone.Stats().Error != nil
@@ -350,11 +324,11 @@ func TestVanish(t *testing.T) {
 	if err := s.Register(redirectAll(t, here.Index), 0); err != nil {
 		t.Fatal(err)
 	}
-	vethtest.NewWire(t, there.Index).Send(frame(1, 64))
+	vethtest.NewWire(t, there.Index).Send(vethtest.Frame(1, 64))
 	d := receive(t, s, 1)
 	w.ports[1].Transmit(d)
 	w.ports[1].Flush()
-	if got := w.ports[1].Next(); !bytes.Equal(got, frame(1, 64)) {
+	if got := w.ports[1].Next(); !bytes.Equal(got, vethtest.Frame(1, 64)) {
 		t.Errorf("got % x", got)
 	}
 }

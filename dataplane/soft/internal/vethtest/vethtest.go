@@ -3,10 +3,12 @@
 package vethtest
 
 import (
+	"encoding/binary"
 	"net"
 	"os"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf/rlimit"
 	"github.com/vishvananda/netlink"
@@ -187,5 +189,26 @@ func (w *Wire) Quiet() {
 	b := make([]byte, 4096)
 	if n, _, err := unix.Recvfrom(w.fd, b, unix.MSG_DONTWAIT); err == nil {
 		w.t.Errorf("a frame has come in: % x", b[:n])
+	}
+}
+
+// Frame makes the n-th of a stream: no two are alike, and no kernel answers them.
+func Frame(n, size int) []byte {
+	f := make([]byte, size)
+	copy(f, []byte{2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0xb5})
+	binary.BigEndian.PutUint32(f[14:], uint32(n))
+	for i := 18; i < size; i++ {
+		f[i] = byte(n + i)
+	}
+	return f
+}
+
+// Until calls f again and again, until it is so.
+func Until(t testing.TB, what string, f func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !f(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain until %s", what)
+		}
 	}
 }
