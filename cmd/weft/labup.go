@@ -64,6 +64,9 @@ func (e *env) labUp(ctx context.Context, args []string, o labOptions) error {
 		return errors.Join(err, e.labDown(context.WithoutCancel(ctx), o.prefix)) // all or nothing
 	}
 	converged := e.labConverge(ctx, l)
+	if ctx.Err() != nil {
+		return errors.Join(ctx.Err(), e.labDown(context.WithoutCancel(ctx), o.prefix))
+	}
 	checked := e.labCheck(ctx, l)
 	fmt.Fprintln(e.stderr, "weft: try")
 	for _, line := range l.Try() {
