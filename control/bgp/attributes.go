@@ -21,7 +21,7 @@ func (sp *speaker) path(p *apiutil.Path) Path {
 	if t, ok := (*sp.server.feed.peers.Load())[p.PeerAddress]; ok {
 		to.Neighbor, to.Internal = t.name, t.internal
 	}
-	hop := gatewayOf(p)
+	hop := gatewayOf(p, to.Internal)
 	to.NextHop, to.Interface = hop.WithZone(""), hop.Zone()
 	for _, a := range p.Attrs {
 		to.attribute(a)

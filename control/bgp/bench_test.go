@@ -13,6 +13,7 @@ import (
 	"github.com/osrg/gobgp/v4/api"
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	gobgp "github.com/osrg/gobgp/v4/pkg/server"
+	"golang.org/x/sys/unix"
 )
 
 // inject makes a router advertise n prefixes, in groups of ten that share attributes.
@@ -54,18 +55,22 @@ func beAlone() error {
 		if err != nil {
 			return err
 		}
-		if err := out.Encode(answer{Status: Status{Installed: t.NumDestination, Paths: map[string]uint64{"kB": residentOf()}}}); err != nil {
+		if err := out.Encode(answer{Status: Status{Installed: t.NumDestination, Paths: usage()}}); err != nil {
 			return err
 		}
 	}
 }
 
-// residentOf returns how much memory the process has, kB.
-func residentOf() (kB uint64) {
-	b, _ := os.ReadFile("/proc/self/statm") //nolint:errcheck // then it is 0
+// usage returns how much memory the process has, kB, and how much time of a core it has
+// used, ms.
+func usage() map[string]uint64 {
+	var u unix.Rusage
+	unix.Getrusage(unix.RUSAGE_SELF, &u) //nolint:errcheck // then it is 0
+	b, _ := os.ReadFile("/proc/self/statm")
 	var size, resident uint64
 	fmt.Sscan(string(b), &size, &resident) //nolint:errcheck // likewise
-	return resident * 4
+	spent := u.Utime.Nano() + u.Stime.Nano()
+	return map[string]uint64{"kB": resident * 4, "ms": uint64(spent / 1e6)}
 }
 
 // BenchmarkTable is how long a table takes that a neighbor sends, from the session on:
@@ -101,12 +106,15 @@ func benchmarkTable(b *testing.B, n int, how string) {
 	for count().Status.Installed == 0 {
 		time.Sleep(time.Millisecond)
 	}
+	before := count().Status.Paths["ms"]
 	b.StartTimer()
 	for count().Status.Installed < uint64(n) {
 		time.Sleep(200 * time.Millisecond)
 	}
 	b.StopTimer()
-	b.ReportMetric(float64(count().Status.Paths["kB"])/1024, "MB")
+	after := count().Status.Paths
+	b.ReportMetric(float64(after["kB"])/1024, "MB")
+	b.ReportMetric(float64(after["ms"]-before)/1000, "core-s")
 	to.end()
 	from.end()
 }

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"weft/test/proof"
 )
 
 // A change of one neighbor leaves the others' sessions alone; one that fails leaves
@@ -174,7 +176,42 @@ func TestGracefulRestart(t *testing.T) {
 		t.Errorf("capability of the restarted: %q", bits)
 	}
 
+	proof.Record(t, proof.Result{Kind: proof.Fault, Name: "R2", What: "BGP speaker killed and started again: its neighbor keeps its routes, and drops those that do not come again", Count: 1})
+
 	t.Log("an end that is told of is none that one comes back from")
 	a.must(request{Close: true})
 	b.hasRoutes()
+}
+
+// Another AS takes another life of GoBGP, in which nothing is left of the one before; without
+// BGP in the configuration nothing is left at all.
+func TestOtherLife(t *testing.T) {
+	t.Parallel()
+	a, b := two(t)
+	section := func(as string) string {
+		return "  as: " + as + "\n  neighbors: [{address: 192.0.2.2, remote_as: 65002, timers: {connect_retry: 2s}}]\n  networks: [{prefix: 198.18.0.0/15, always: true}]"
+	}
+	a.apply(section("65001"))
+	b.apply("  as: 65002\n  neighbors: [{address: 192.0.2.1, remote_as: external, timers: {connect_retry: 2s}}]\n  networks: [{prefix: 203.0.113.0/24, always: true}]")
+	b.hasRoutes("198.18.0.0/15 via 192.0.2.1 metric 20")
+	a.hasRoutes("203.0.113.0/24 via 192.0.2.2 metric 20")
+	a.apply(section("65009"))
+	if got := a.routes(); got != "" {
+		t.Errorf("%s is left of another life", got)
+	}
+	eventually(t, func() string {
+		if got := b.paths(Filter{}); !strings.Contains(got, "198.18.0.0/15 via 192.0.2.1 as [65009] best") {
+			return got
+		}
+		return ""
+	})
+	a.hasRoutes("203.0.113.0/24 via 192.0.2.2 metric 20")
+	a.must(request{Apply: new("version: 1\npreferences: {ebgp: 33}\nbgp:\n" + section("65009"))})
+	a.hasRoutes("203.0.113.0/24 via 192.0.2.2 metric 33")
+	a.must(request{Apply: new("version: 1")})
+	a.hasRoutes()
+	b.hasRoutes()
+	if _, err := a.ask(request{State: true}); err == nil || !strings.Contains(err.Error(), ErrNoBGP.Error()) {
+		t.Errorf("asked for neighbors: %v", err)
+	}
 }

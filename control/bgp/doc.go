@@ -28,7 +28,8 @@
 // with attached external neighbors end with their interface (failover.go), and their
 // paths with them.
 //
-// A link-local next hop is on the link of the neighbor that tells it. IPv4 prefixes may
+// A link-local next hop is on the link of the neighbor that tells it, and so is that of an
+// external unnumbered neighbor, whatever it tells. IPv4 prefixes may
 // have IPv6 next hops (RFC 8950): GoBGP offers that to all neighbors. IPv6 prefixes have
 // our IPv6 address towards a neighbor when the session is over IPv4; where there is
 // none, they are not advertised.
@@ -71,6 +72,11 @@
 // and what is advertised change without ending any session; AS, identifier, listening
 // addresses and maximum_paths take another life of GoBGP, and so all sessions
 // (config.BGP.Restarts). GoBGP checks policies before anything changes.
+//
+// # Rights
+//
+// CAP_NET_BIND_SERVICE for port 179, CAP_NET_RAW for router advertisements, and
+// CAP_NET_ADMIN for TCP MD5 are needed besides those of a daemon without BGP.
 //
 // What is not here: VRFs but the default one, BFD, RPKI, confederations, route servers.
 package bgp

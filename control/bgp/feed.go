@@ -133,24 +133,25 @@ func (f *feed) offerOf(p *apiutil.Path) offer {
 		return offer{}
 	}
 	t := (*f.peers.Load())[p.PeerAddress]
-	return offer{gatewayOf(p), t.internal}
+	return offer{gatewayOf(p, t.internal), t.internal}
 }
 
 // gatewayOf returns the next hop of a path. A link-local one is on the link of the
-// neighbor that tells it, and goes before the global one of the same router, which
-// need not be attached there.
-func gatewayOf(p *apiutil.Path) netip.Addr {
-	zone := p.PeerAddress.Zone()
+// neighbor that tells it. What an external unnumbered neighbor tells is a global address
+// of its own, if it has one on the link, where we need not have one: GoBGP drops the link-local address that comes
+// beside it (RFC 2545), which is the neighbor's, too.
+func gatewayOf(p *apiutil.Path, internal bool) netip.Addr {
 	for _, a := range p.Attrs {
 		switch a := a.(type) {
 		case *bgp.PathAttributeNextHop:
 			return a.Value
 		case *bgp.PathAttributeMpReachNLRI:
+			zone := p.PeerAddress.Zone()
 			switch {
-			case zone != "" && a.LinkLocalNexthop.IsLinkLocalUnicast():
-				return a.LinkLocalNexthop.WithZone(zone)
-			case a.Nexthop.IsLinkLocalUnicast():
+			case a.Nexthop.IsLinkLocalUnicast() && a.Nexthop.Is6():
 				return a.Nexthop.WithZone(zone)
+			case zone != "" && !internal && a.Nexthop.Is6():
+				return p.PeerAddress
 			}
 			return a.Nexthop.Unmap()
 		}

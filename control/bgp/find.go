@@ -27,7 +27,8 @@ type foundLink struct {
 	used    netip.Addr // whom GoBGP speaks with, with the interface as zone
 	waiting string     // for what
 	ra      *advertiser
-	patient int // how often nobody was heard
+	failed  bool // to advertise, and that was logged
+	patient int  // how often nobody was heard
 }
 
 // patience is after how many looks without a router advertisement the kernel's neighbor
@@ -210,7 +211,10 @@ func (f *finder) followOne(name string, l *foundLink, v *view) (changed bool) {
 	if l.ra == nil {
 		var err error
 		if l.ra, err = advertise(name, v.mac, func(from netip.Addr) { f.hear(name, from) }); err != nil {
-			f.sp.log.Debug("send router advertisements", "interface", name, "error", err) // it is tried again
+			if !l.failed {
+				f.sp.log.Warn("unnumbered neighbors are found by the kernel's neighbor table only", "error", err)
+			}
+			l.failed = true // it is tried again
 		}
 	}
 	l.waiting = "a router behind " + name

@@ -40,11 +40,7 @@ func (s *Server) Status() (Status, error) {
 		return st, nil
 	}
 	st.RouterID, st.Listen = sp.id, listens(c)
-	select {
-	case <-s.sync.done:
-	default:
-		st.Restarting = sp.restarting
-	}
+	st.Restarting = sp.restarting && !s.sync.isOver()
 	sp.mu.Lock()
 	for _, n := range sp.sessions {
 		if n.isUp() {
@@ -328,7 +324,7 @@ func (s *Server) paths(f Filter, yield func(Path) bool) error {
 	return nil
 }
 
-// addressOf returns the address of a neighbor; "": none.
+// addressOf returns the address of a neighbor, which may be named by that, too; "": none.
 func (sp *speaker) addressOf(name string) (netip.Addr, error) {
 	if name == "" {
 		return netip.Addr{}, nil
@@ -337,6 +333,9 @@ func (sp *speaker) addressOf(name string) (netip.Addr, error) {
 	defer sp.mu.Unlock()
 	if s := sp.sessions[name]; s != nil {
 		return s.address, nil
+	}
+	if a, err := netip.ParseAddr(name); err == nil && sp.byAddress(a) != nil {
+		return a, nil
 	}
 	return netip.Addr{}, fmt.Errorf("%s: %w", name, ErrNoNeighbor)
 }

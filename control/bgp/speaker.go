@@ -89,6 +89,8 @@ func explain(c *Config, err error) error {
 		switch {
 		case errors.Is(err, syscall.EADDRINUSE):
 			remedy = fmt.Sprintf(": another router listens there: 'ss -tlnp sport = %d' names it; stop it, or change bgp.listen_port", c.ListenPort)
+		case errors.Is(err, syscall.EACCES):
+			remedy = ": ports below 1024 need CAP_NET_BIND_SERVICE"
 		case errors.Is(err, syscall.EADDRNOTAVAIL):
 			remedy = ": bgp.listen_addresses must be addresses of this machine"
 		}
@@ -137,7 +139,9 @@ func (sp *speaker) refeed() error {
 // configure brings sessions, policies and what is advertised to a configuration.
 func (sp *speaker) configure(ctx context.Context, c *Config) error {
 	old := sp.config
+	sp.mu.Lock()
 	sp.config = *c
+	sp.mu.Unlock()
 	if err := sp.remove(ctx, c); err != nil {
 		return err
 	}
@@ -148,13 +152,17 @@ func (sp *speaker) configure(ctx context.Context, c *Config) error {
 	if err := sp.setPolicies(ctx, &old); err != nil {
 		return err
 	}
+	// Before neighbors, for after a restart they take what they are sent first for all there is.
+	if err := sp.originator.configure(ctx, c); err != nil {
+		return err
+	}
 	for i := range c.Neighbors {
 		if err := sp.put(ctx, &c.Neighbors[i]); err != nil {
 			return fmt.Errorf("%w: neighbor %s: %w", ErrConfig, c.Neighbors[i].Name(), err)
 		}
 	}
 	sp.server.sync.expect(sp, c)
-	return sp.originator.configure(ctx, c)
+	return nil
 }
 
 // followLinks does what changes of links make necessary.

@@ -36,13 +36,22 @@ func (y *syncing) end() { y.over.Do(func() { close(y.done) }) }
 func (y *syncing) none() { y.end() }
 
 // begin tells whether neighbors are to be told of a restart: in the first life of
-// GoBGP only.
+// GoBGP only, if the daemon has started with it.
 func (y *syncing) begin(restarted bool) bool {
 	y.mu.Lock()
 	defer y.mu.Unlock()
-	first := !y.begun
+	first := !y.begun && !y.isOver()
 	y.begun = true
 	return first && restarted
+}
+
+func (y *syncing) isOver() bool {
+	select {
+	case <-y.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // expect waits for the neighbors of a configuration.

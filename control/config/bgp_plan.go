@@ -1,10 +1,12 @@
 package config
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
+	"maps"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -66,8 +68,45 @@ func (n BGPNeighbor) hard() BGPNeighbor {
 // bgp adds the differences of the section.
 func (p *Plan) bgp(from, to *Config) {
 	diffMaps(p, ThingBGP, bgpTexts(from.BGP), bgpTexts(to.BGP))
-	old, now := neighborTexts(from), neighborTexts(to)
-	diffMaps(p, ThingBGPPeer, old, now)
+	old, now := neighborTexts(from.BGP), neighborTexts(to.BGP)
+	names := slices.Collect(maps.Keys(old))
+	for name := range now {
+		if old[name] == nil {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		a, b := old[name], now[name]
+		if a != nil && b != nil {
+			a, b = differing(a, b), differing(b, a)
+		}
+		p.compare(ThingBGPPeer, name, texts(a), texts(b), old[name] != nil, now[name] != nil)
+	}
+}
+
+// differing returns the fields that others have otherwise.
+func differing(fields, others map[string]string) map[string]string {
+	all := map[string]string{}
+	for key, text := range fields {
+		if others[key] != text {
+			all[key] = text
+		}
+	}
+	for key := range others {
+		if fields[key] == "" {
+			all[key] = "none"
+		}
+	}
+	return all
+}
+
+func texts(fields map[string]string) string {
+	var all []string
+	for _, key := range slices.Sorted(maps.Keys(fields)) {
+		all = append(all, key+" "+fields[key])
+	}
+	return strings.Join(all, ", ")
 }
 
 // bgpTexts are the parts of the section but for neighbors.
@@ -75,45 +114,70 @@ func bgpTexts(c *BGP) map[string]string {
 	if c == nil {
 		return nil
 	}
-	all, rest := map[string]string{}, *c
+	rest := *c
 	rest.Neighbors = nil
-	v := reflect.ValueOf(rest)
-	for i := range v.NumField() {
-		key, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
-		if !v.Field(i).IsZero() {
-			var b bytes.Buffer
-			writeValue(&b, v.Field(i), "")
-			all[key] = oneLine(b.String())
-		}
-	}
-	return all
+	return fieldTexts(reflect.ValueOf(rest))
 }
 
-// mostShown bounds a line of a plan.
-const mostShown = 120
-
-func oneLine(s string) string {
-	s = strings.Join(strings.Fields(s), " ")
-	if len(s) > mostShown {
-		s = s[:mostShown] + "..."
-	}
-	return s
-}
-
-// neighborTexts are the neighbors, by name.
-func neighborTexts(c *Config) map[string]string {
-	all := map[string]string{}
-	if c.BGP == nil {
+// neighborTexts are the fields of neighbors, by name.
+func neighborTexts(c *BGP) map[string]map[string]string {
+	all := map[string]map[string]string{}
+	if c == nil {
 		return all
 	}
-	for i := range c.BGP.Neighbors {
-		n := c.BGP.Neighbors[i]
+	for _, n := range c.Neighbors {
 		if n.Password != "" {
 			n.Password = fmt.Sprintf("<hidden, %04x>", digestOf(n.Password))
 		}
-		all[n.Name()] = strings.Join(strings.Fields(strings.ReplaceAll(fieldsOf(reflect.ValueOf(n)), "\n", ", ")), " ")
+		name := n.Name()
+		n.Address, n.Interface = netip.Addr{}, ""
+		all[name] = fieldTexts(reflect.ValueOf(n))
 	}
 	return all
+}
+
+// fieldTexts are the fields of a struct that are there, each on one line.
+func fieldTexts(v reflect.Value) map[string]string {
+	all := map[string]string{}
+	for i := range v.NumField() {
+		key, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+		if f := v.Field(i); !f.IsZero() {
+			all[key] = bounded(flowText(f))
+		}
+	}
+	return all
+}
+
+// flowText is a value on one line, as it could stand in a file.
+func flowText(v reflect.Value) string {
+	if v.Kind() == reflect.Pointer {
+		v = v.Elem()
+	}
+	if text, ok := scalarText(v); ok {
+		return text
+	}
+	var all []string
+	if v.Kind() == reflect.Slice {
+		for i := range v.Len() {
+			all = append(all, flowText(v.Index(i)))
+		}
+		return "[" + strings.Join(all, ", ") + "]"
+	}
+	fields := fieldTexts(v)
+	for _, key := range slices.Sorted(maps.Keys(fields)) {
+		all = append(all, key+": "+fields[key])
+	}
+	return "{" + strings.Join(all, ", ") + "}"
+}
+
+// mostShown bounds what a plan shows of a value.
+const mostShown = 120
+
+func bounded(s string) string {
+	if r := []rune(s); len(r) > mostShown {
+		return fmt.Sprintf("%s... (%08x)", string(r[:mostShown]), crc32.ChecksumIEEE([]byte(s)))
+	}
+	return s
 }
 
 // sessions counts what a change does to sessions.

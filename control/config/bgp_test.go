@@ -82,6 +82,10 @@ func TestBGPShown(t *testing.T) {
 
 func TestBGPDiff(t *testing.T) {
 	const base = "version: 1\nbgp: {as: 65001, neighbors: [{address: 192.0.2.1, remote_as: 65002}, {interface: eth0, remote_as: external}]}\n"
+	p := Diff(mustParse(t, base), mustParse(t, strings.Replace(base, "remote_as: 65002", "remote_as: 65003, passive: true", 1)))
+	if got := p.Changes[0].Text(); got != "~ bgp neighbor 192.0.2.1  passive none, remote_as 65002 -> passive true, remote_as 65003" {
+		t.Errorf("%s", got)
+	}
 	for _, test := range []struct{ from, to, things, impact string }{
 		{base, base, "", "none (nothing changes)"},
 		{"version: 1", base, "+bgp setting +bgp setting +bgp setting +bgp setting +bgp neighbor +bgp neighbor", "2 BGP sessions begin"},

@@ -81,7 +81,7 @@ router bgp 65002
  bgp router-id 10.2.0.2
  no bgp ebgp-requires-policy
  no bgp network import-check
-`+lines)
+`+lines+"\n!\nbgp route-map delay-timer 1\n")
 }
 
 // both are the networks of FRR.

@@ -2,6 +2,7 @@ package bgp
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -109,15 +110,17 @@ func TestNeighborsRestart(t *testing.T) {
 // A session ends as the link goes down, and by the hold timer: packets go by the other
 // neighbor, and both ways again afterwards.
 func TestSessionLost(t *testing.T) {
-	n := begin(t, neighbors)
+	n := begin(t, strings.ReplaceAll(neighbors, "hold: 9s", "hold: 6s"))
 	n.startFRR(neighborAt("eth0") + fmt.Sprintf(both, "eth0"))
 	n.startBIRD("")
 	packets := n.shared("10.70.0.1")
 	n.IP("h2", "link set eth0 down")
 	packets += n.only("10.70.0.1", "to-h3")
 	n.IP("h2", "link set eth0 up")
-	n.forwards("10.70.0.1", 2)
-	n.Command("r1", "ping", "-q", "-c", "1", "-W", "5", "2001:db8:2::2") // the neighbor is to be known again
+	n.Until("the neighbor is known again", func() bool {
+		_, err := n.Lab.Output("r1", "ping", "-q", "-c", "1", "-W", "1", "2001:db8:2::2")
+		return err == nil
+	})
 	packets += n.shared("10.70.0.1")
 
 	s := n.Stream("10.70.0.1")

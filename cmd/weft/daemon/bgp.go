@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 
 	"weft/control/bgp"
 	"weft/control/config"
@@ -22,6 +23,7 @@ func (r *router) replaceRoutes(ctx context.Context, c *config.Config) error {
 		return errors.Join(err, r.static.Replace(context.WithoutCancel(ctx), r.inForce))
 	}
 	r.inForce = c
+	tuneGC(c)
 	return nil
 }
 
@@ -41,4 +43,16 @@ func (r *router) settle(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}()
+}
+
+// GoBGP makes much garbage of its own while a table is loaded, with which gcPercent
+// would cost it half as much time again.
+const gcPercentBGP = 100
+
+func tuneGC(c *config.Config) {
+	percent := gcPercent
+	if c.BGP != nil {
+		percent = gcPercentBGP
+	}
+	debug.SetGCPercent(percent)
 }
