@@ -48,14 +48,14 @@ soak-faults: ## faults as large and as long as they are promised for, and each f
 	WEFT_SOAK=1 WEFT_PROOF=$(CURDIR)/build/soak.jsonl $(GO) test -count=1 -p 1 -timeout 0 ./test/faults ./test/failpoints ./test/scale
 
 
-race: ## run the tests of FIB and control under the race detector
-	$(GO) test -race ./fib/... ./control/...
+race: ## run the tests of FIB, control and the userspace loop under the race detector
+	$(GO) test -race ./fib/... ./control/... ./dataplane/soft/... ./dataplane/packet
 
 fuzz: ## fuzz each target that there is for a minute, as root: parsers, decoders, the FIB, the programs
 	@.ci/fuzz 1m
 
 bench: ## Go benchmarks, for benchstat
-	$(GO) test ./fib -run '^$$' -bench . -cpu 1
+	$(GO) test ./fib ./dataplane/soft -run '^$$' -bench . -cpu 1
 
 bench-fib: ## the FIB beside its peers in one run, as root; FORMAT=table or json
 	@$(GO) run ./test/fibbench -format $(FORMAT)

@@ -198,7 +198,7 @@ func marks(p *api.BGPPath, first bool) string {
 	for _, m := range []struct {
 		on   bool
 		mark byte
-	}{{p.GetValid(), '*'}, {p.GetBest() && first, '>'}, {p.GetBest() && !first, '='}, {p.GetStale(), 'S'}, {p.GetFiltered(), 'F'}, {p.GetInternal(), 'i'}} {
+	}{{p.GetValid() && !p.GetFiltered(), '*'}, {p.GetBest() && first, '>'}, {p.GetBest() && !first, '='}, {p.GetStale(), 'S'}, {p.GetFiltered(), 'F'}, {p.GetInternal(), 'i'}} {
 		if m.on {
 			b.WriteByte(m.mark)
 		}

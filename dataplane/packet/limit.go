@@ -7,7 +7,7 @@ import (
 )
 
 // Limits are how many ICMP errors there may be: RFC 1812 4.3.2.8, RFC 4443 2.4 (f). They
-// are those of Linux, under Linux's names.
+// are those of Linux, under Linux's names. The zero value limits nothing.
 type Limits struct {
 	PerSecond, Burst int           // net.ipv4.icmp_msgs_per_sec, icmp_msgs_burst: of both families, to all hosts
 	Interval4        time.Duration // net.ipv4.icmp_ratelimit: between errors to one host; 0: no limit

@@ -227,7 +227,7 @@ func TestHoldsForGateway(t *testing.T) {
 	}
 	a.Complete = true
 	x.must(x.im.SetAdjacency(id, a))
-	x.im.Publish()
+	x.publish()
 	x.run()
 	all := x.received(x.wires[2])
 	if len(all) != 3 || !bytes.Equal(all[0], forwarded(f, 2)) { // one of them in fragments

@@ -2,6 +2,7 @@ package soft
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -32,6 +33,7 @@ type bench struct {
 	in, out *device.Wire // their far ends
 	im      *fib.Image
 	frames  [benchRing]device.Descriptor
+	limit   *limited // port 1's queue
 }
 
 func newBenchImage(b testing.TB) (*fib.Image, fib.Table) {
@@ -78,7 +80,11 @@ func newBench(b testing.TB, im *fib.Image) *bench {
 			b.Fatal(err)
 		}
 		*far = host
-		if err := x.w.Attach(n, port, nil); err != nil {
+		queue := &limited{port, VectorSize}
+		if n == 1 {
+			x.limit = queue
+		}
+		if err := x.w.Attach(n, queue, nil); err != nil {
 			b.Fatal(err)
 		}
 		c.Ports = append(c.Ports, Port{Port: dataplane.Port{Number: n, MAC: dataplane.MAC{2, 0, 0, 0, 0, byte(n)}, IPv4: true, IPv6: true}})
@@ -93,6 +99,14 @@ func newBench(b testing.TB, im *fib.Image) *bench {
 	}
 	return x
 }
+
+// limited is a queue that gives so many packets at a time: a port that is less busy.
+type limited struct {
+	device.Queue
+	n int
+}
+
+func (l *limited) Receive(d []device.Descriptor) int { return l.Queue.Receive(d[:min(len(d), l.n)]) }
 
 // load writes a packet to each frame and puts them into the ring of port 1.
 func (x *bench) load(b testing.TB, write func(i int, f []byte)) {
@@ -225,6 +239,11 @@ func BenchmarkMem(b *testing.B) {
 				if tr.Name == "pfx" {
 					b.Run(tr.Family+"/one/no_lookup", func(b *testing.B) { x.run(b, x.withoutLookup, &tr) })
 					b.Run(tr.Family+"/one/round", func(b *testing.B) { x.run(b, x.w.Round, &tr) })
+					for _, n := range []int{32, 8, 1} {
+						x.limit.n = n
+						b.Run(fmt.Sprintf("%s/one/vectors_of_%d", tr.Family, n), func(b *testing.B) { x.run(b, x.w.Round, &tr) })
+					}
+					x.limit.n = VectorSize
 				}
 			}
 			continue

@@ -101,8 +101,8 @@ func TestOrder(t *testing.T) {
 
 // Stages count what went through them.
 func TestStages(t *testing.T) {
-	x := newWorld(t, nil, nil)
 	start := time.Now()
+	x := newWorld(t, nil, nil)
 	for range 300 {
 		x.send(1, frame(1, "192.0.2.9", "10.2.0.1", 40))
 	}
@@ -119,7 +119,7 @@ func TestStages(t *testing.T) {
 		}
 		took += s.Took
 	}
-	if most := time.Since(start); took <= 0 || took > 2*most {
+	if most := time.Since(start); took <= 0 || took > most {
 		t.Errorf("stages took %v of %v", took, most)
 	}
 }

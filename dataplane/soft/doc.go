@@ -35,7 +35,7 @@
 //     (answer.go, source.go; package packet). Each Worker has limits of its own.
 //   - Fragments of IPv4 packets that may be divided.
 //   - Packets to neighbors that are not known wait, 32 for one neighbor and a quarter of
-//     the Pool for all, while somebody has the kernel resolve it (Asks). When the FIB has
+//     the Pool for all, while the kernel resolves it (Asks, Resolver). When the FIB has
 //     it they go through all stages again, uncounted. After three seconds their sources
 //     are told.
 //   - Checksums that hosts have left to hardware are filled in.
@@ -51,10 +51,28 @@
 // # Speed
 //
 // BenchmarkMem is a packet's way from the receive ring of one port to the transmit ring
-// of another, in memory, 64 bytes, vectors of 256, beside the same without lookup and
-// rewrite, and beside a load that waits for the one before:
+// of another, in memory, 64 bytes, vectors of 256, checksums verified and counters on,
+// beside the same without lookup and rewrite, and beside a load that waits for the one
+// before:
 //
 //	go test ./dataplane/soft -run '^$' -bench Mem -cpu 1
+//
+// On the development machine (2 shared cores of an AMD Zen 4, kernel 6.18), ns a packet,
+// the fastest 4,096 packets of a run and all of them; no allocations. pfx: a random prefix
+// of the Internet table for each packet, and a random address in it.
+//
+//	                        IPv4           IPv6
+//	no lookup, no rewrite    8.7 /  9.1     7.6 /  8.1
+//	one route               13.9 / 14.8    12.3 / 12.8
+//	  vectors of 32         18.3 / 19.1    17.9 / 19.1
+//	  vectors of 8          29.5 / 30.9    33.4 / 34.6
+//	  alone                  135 /  139     175 /  180
+//	full table, zipf        22.5 / 24.8    28.6 / 33.0
+//	full table, pfx         25.0 / 28.5    30.5 / 36.4
+//	full table, uniform     43.2 / 46.0
+//	floor: one random load in 16 MiB    130 to 164
+//
+// Other guests of the machine make figures two to six times as large at times.
 //
 // Two things make it fast. A vector is a set of arrays, so that a stage touches few lines
 // and the processor has the loads of several packets under way at once: that is why the

@@ -13,7 +13,7 @@ const (
 	FateUnanswered              // one may not be sent: RFC 1812 4.3.2.7, RFC 4443 2.4 (e); or there is no way back
 	FateLimited                 // one was to be sent, and the limits do not allow more
 	FateDivided                 // into fragments
-	FateFilled                  // its checksum was filled in, and it was forwarded
+	FateFilled                  // its checksum was to be filled in, which was done if it left
 	FateHeld                    // until its neighbor is known
 	FateReleased                // the neighbor is known: it went on
 	FateUnreachable             // the neighbor did not answer

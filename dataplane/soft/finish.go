@@ -80,7 +80,7 @@ func (w *Worker) punt(i uint8) {
 		d.Length += uint32(n) * packet.TagLen
 		packet.PushTags(w.mem.Packet(d), v.tag[i][:n])
 	}
-	l.punted[l.up%VectorSize] = d
+	l.punted[uint8(l.up)] = d
 	l.up++
 }
 

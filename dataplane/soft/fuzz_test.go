@@ -106,14 +106,12 @@ func wantSendable(t testing.TB, s Sent) {
 	if packet.EtherType(b) == packet.Type8021Q {
 		b = b[packet.TagLen:]
 	}
-	r, length := dataplane.Forwarded, 0
+	r, length := dataplane.NonIP, 0
 	switch packet.EtherType(b) {
 	case packet.TypeIPv4:
 		r, length = packet.CheckIPv4(b)
 	case packet.TypeIPv6:
 		r, length = packet.CheckIPv6(b)
-	default:
-		r = dataplane.NonIP
 	}
 	if r != dataplane.Forwarded || length != len(b) || packet.IsGroup(s.Frame) {
 		t.Fatalf("sent by port %d, and is wrong for %s: %x", s.Port, r, s.Frame)

@@ -12,11 +12,12 @@ import (
 const (
 	holdSets  = 64
 	holdWays  = 4
-	holdMost  = 32              // packets for one neighbor (Linux: 208 KiB of them, net.ipv4.neigh.*.unres_qlen_bytes)
-	holdShare = 4               // at most a quarter of the pool
-	holdAsk   = time.Second     // between questions to the kernel
-	holdEnd   = 3 * time.Second // as long as Linux asks: mcast_solicit times retrans_time_ms
-	holdLook  = 10 * time.Millisecond
+	holdMost  = 32                    // packets for one neighbor (Linux: 208 KiB of them, net.ipv4.neigh.*.unres_qlen_bytes)
+	holdShare = 4                     // at most a quarter of the pool
+	holdAsk   = time.Second           // between questions to the kernel
+	holdEnd   = 3 * time.Second       // as long as Linux asks: mcast_solicit times retrans_time_ms
+	holdSoon  = time.Millisecond      // before it is looked at again, when the FIB has changed
+	holdLook  = 10 * time.Millisecond // and when it has not
 )
 
 // holds are packets that wait until the kernel knows their neighbors.
@@ -144,7 +145,7 @@ func (w *Worker) ask(h *hold) {
 func (w *Worker) lookAfter(s *state) {
 	h, now := &w.holds, w.now()
 	generation := s.image.Generation()
-	if generation == h.generation && now-h.looked < holdLook {
+	if passed := now - h.looked; passed < holdSoon || generation == h.generation && passed < holdLook {
 		return
 	}
 	h.generation, h.looked = generation, now

@@ -93,6 +93,6 @@ const maxOut = 2 * VectorSize
 
 // add puts a packet before the port's queue.
 func (l *link) add(d device.Descriptor) {
-	l.out[l.n%maxOut] = d
+	l.out[uint32(l.n)%maxOut] = d
 	l.n++
 }

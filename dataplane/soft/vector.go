@@ -84,7 +84,7 @@ func (v *vector) begin(n int) {
 // end ends a packet's way for a reason that is not Forwarded.
 func (v *vector) end(i uint8, r dataplane.Reason) {
 	v.reason[i] = r
-	v.exceptions[v.ended%VectorSize] = i
+	v.exceptions[uint8(v.ended)] = i
 	v.ended++
 }
 
@@ -93,7 +93,7 @@ func (f *family4) add(i uint8, p *port, dst, ttl uint32) {
 	if f.nRuns == 0 || p.vrf != f.vrf {
 		f.begin(p)
 	}
-	k := f.n % VectorSize
+	k := uint8(f.n)
 	f.index[k], f.dst[k], f.ttl[k] = i, dst, ttl
 	f.n++
 }
@@ -111,7 +111,7 @@ func (f *family6) add(i uint8, p *port, dst fib.Addr6) {
 	if f.nRuns == 0 || p.vrf != f.vrf {
 		f.begin(p)
 	}
-	k := f.n % VectorSize
+	k := uint8(f.n)
 	f.index[k], f.dst[k] = i, dst
 	f.n++
 }

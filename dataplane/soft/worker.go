@@ -187,6 +187,7 @@ func (w *Worker) Round() int {
 		w.process(s, t)
 	} else {
 		w.stages.publish()
+		w.reclaim()
 	}
 	if w.holds.n > 0 {
 		w.lookAfter(s)
@@ -268,6 +269,18 @@ func (w *Worker) transmit() {
 		if l.up > 0 {
 			w.send(l.kernel, l.punted[:l.up], &l.refused)
 			l.up = 0
+		}
+	}
+}
+
+// reclaim takes back what queues have sent to which nothing more is sent now.
+func (w *Worker) reclaim() {
+	for _, l := range w.queues {
+		if l.queue.Pending() > 0 {
+			l.queue.Flush()
+		}
+		if l.kernel != nil && l.kernel.Pending() > 0 {
+			l.kernel.Flush()
 		}
 	}
 }

@@ -129,6 +129,33 @@ func TestQueueFull(t *testing.T) {
 	x.wantCounted(2, dataplane.LocalRoute, 0)
 }
 
+// Frames that a queue has sent come back also when no more are sent to it.
+func TestReclaims(t *testing.T) {
+	x := newWorld(t, nil, nil)
+	memory, err := x.mem.NewPool(x.mem.Frames() - worldFrames)
+	x.must(err)
+	host, port, err := device.NewWire(x.mem, [2]uint32{0, 2}, [2]*device.Pool{memory, x.pool}, 16)
+	x.must(err)
+	x.must(x.w.Detach(2))
+	x.must(x.w.Attach(2, port, nil))
+	for range 10 {
+		x.send(1, frame(1, "192.0.2.9", "10.2.0.1", 40))
+	}
+	x.run()
+	if port.Pending() != 10 {
+		t.Fatalf("%d frames are the queue's", port.Pending())
+	}
+	got := make([]device.Descriptor, 16)
+	if n := host.Receive(got); n != 10 {
+		t.Fatalf("%d packets came out", n)
+	}
+	x.run()
+	if port.Pending() != 0 {
+		t.Errorf("%d frames are the queue's still", port.Pending())
+	}
+	x.wantConserved(10)
+}
+
 // A port that is busy does not keep others waiting.
 func TestFairness(t *testing.T) {
 	x := newWorld(t, nil, nil)

@@ -38,7 +38,10 @@ type world struct {
 	neighbor map[uint32]fib.AdjacencyID // host 9 behind each port
 }
 
-const worldFrames = 4 * VectorSize
+const (
+	worldFrames = 4*VectorSize - 64 // some of the memory are others'
+	worldWire   = 4 * VectorSize
+)
 
 func newWorld(t testing.TB, grace fib.Grace, reader *fib.Reader) *world {
 	t.Helper()
@@ -108,7 +111,7 @@ func (x *world) addPort(n uint32) {
 
 // wire makes one, and keeps its far end.
 func (x *world) wire(n uint32, far map[uint32]*device.Wire) device.Queue {
-	host, port, err := device.NewWire(x.mem, [2]uint32{0, n}, [2]*device.Pool{x.pool, x.pool}, worldFrames)
+	host, port, err := device.NewWire(x.mem, [2]uint32{0, n}, [2]*device.Pool{x.pool, x.pool}, worldWire)
 	x.must(err)
 	far[n] = host
 	return port
@@ -139,7 +142,13 @@ func (x *world) to(ids ...fib.AdjacencyID) fib.GroupID {
 func (x *world) route(prefix string, g fib.GroupID) {
 	x.Helper()
 	x.must(x.table.Insert(mustPrefix(prefix), g))
+	x.publish()
+}
+
+// publish tells the Worker that the FIB has changed, and lets it see that.
+func (x *world) publish() {
 	x.im.Publish()
+	x.now += holdSoon
 }
 
 // routes: hosts 9 are neighbors; 10.n/16 and 2001:db8:n00::/48 are behind port n.

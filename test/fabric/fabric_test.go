@@ -56,9 +56,20 @@ func prove(t *testing.T, routing lab.Routing) *fabric {
 	f.awaitRoutes(before)
 	record("all daemons of a spine killed, and started again", sent, 0)
 
-	lost := f.loses("spine1 loses its power", func() {
+	lost := f.loses("the link from leaf4 to spine1 goes down", func() {
+		f.setLink("leaf4", "to-spine1", "down")
+		f.awaitPaths(1, "leaf1", "10.4.0.0/24", "2001:db8:4::/64")
+	})
+	record(fmt.Sprintf("a link from a leaf to a spine goes down: as if nothing had arrived for %.1f ms", ms(lost.blocked())), lost.sent, len(lost.times))
+	sent = f.keeps("the link comes back", func() {
+		f.setLink("leaf4", "to-spine1", "up")
+		f.awaitRoutes(before)
+	})
+	record("the link comes back", sent, 0)
+
+	lost = f.loses("spine1 loses its power", func() {
 		f.weft("lab", "kill", "spine1")
-		f.awaitPaths(1)
+		f.awaitAllPaths(1)
 	})
 	record(fmt.Sprintf("a spine loses its power: as if nothing had arrived for %.1f ms", ms(lost.blocked())), lost.sent, len(lost.times))
 

@@ -142,6 +142,16 @@ func (s *stream) send(ctx context.Context) error {
 	return nil
 }
 
+// settle waits until so many packets have arrived, or no more do.
+func (s *stream) settle(want uint64) {
+	s.Helper()
+	for last, since := uint64(0), time.Now(); s.arrived() < want && time.Since(since) < 300*time.Millisecond; time.Sleep(5 * time.Millisecond) {
+		if now := s.arrived(); now != last {
+			last, since = now, time.Now()
+		}
+	}
+}
+
 func (s *stream) arrived() (n uint64) {
 	s.Helper()
 	for _, sink := range s.sinks {
@@ -168,11 +178,7 @@ func (s *stream) stop() (l loss) {
 		s.Fatal(err)
 	}
 	l.sent = uint64(len(s.at) * len(families))
-	for last, since := uint64(0), time.Now(); s.arrived() < l.sent && time.Since(since) < 300*time.Millisecond; time.Sleep(5 * time.Millisecond) {
-		if now := s.arrived(); now != last {
-			last, since = now, time.Now()
-		}
-	}
+	s.settle(l.sent)
 	for host, sink := range s.sinks {
 		c, err := sink.Counts()
 		if err != nil {
@@ -239,7 +245,8 @@ func (l *loss) blocked() time.Duration { return time.Duration(len(l.times)) * pa
 // flows is how many the generator makes: as many as it has source ports.
 const flows = 1 << 14
 
-// sharesFlows asserts that flows go through both spines, half each, and all by XDP.
+// sharesFlows asserts that flows go through both spines, half each, and all by XDP. Of so many packets at once, h1 may
+// not have been able to send all: its veth's queue is short.
 func (f *fabric) sharesFlows(family int) {
 	f.Helper()
 	s := f.stream()
@@ -249,17 +256,20 @@ func (f *fabric) sharesFlows(family int) {
 		_, err := s.made[family].Send(flows)
 		return err
 	})
-	f.until("all flows have arrived", func() bool { return s.arrived() >= flows })
-	after := f.forwarded()
-	for _, spine := range spines {
-		share := float64(after[spine]-before[spine]) / flows
-		f.Logf("IPv%d: %.1f %% of %d flows through %s", family, 100*share, flows, spine)
-		if want := 1 / float64(len(spines)); share < want-0.03 || share > want+0.03 {
-			f.Errorf("IPv%d: %d of %d flows through %s, want half", family, after[spine]-before[spine], flows, spine)
-		}
+	s.settle(flows)
+	arrived, after := s.arrived(), f.forwarded()
+	if arrived < flows*9/10 {
+		f.Errorf("IPv%d: %d of %d packets have arrived", family, arrived, flows)
 	}
-	if n := after["leaf1"] - before["leaf1"]; n < flows {
-		f.Errorf("IPv%d: leaf1 has forwarded %d packets by XDP, want %d", family, n, flows)
+	if n := after["leaf1"] - before["leaf1"]; n < arrived {
+		f.Errorf("IPv%d: leaf1 has forwarded %d packets by XDP, want %d", family, n, arrived)
+	}
+	for _, spine := range spines {
+		share := float64(after[spine]-before[spine]) / float64(arrived)
+		f.Logf("IPv%d: %.1f %% of %d flows through %s", family, 100*share, arrived, spine)
+		if want := 1 / float64(len(spines)); share < want-0.03 || share > want+0.03 {
+			f.Errorf("IPv%d: %d of %d flows through %s, want half", family, after[spine]-before[spine], arrived, spine)
+		}
 	}
 }
 

@@ -179,13 +179,15 @@ func (f *fault) cut(s *star.Stream, name string) (took time.Duration, lost uint6
 	}()
 	f.Until("packets flow", func() bool { return s.Arrived() > 4*flows })
 	before := dropped.Load()
+	// Looked at while the command runs, too: it returns when the kernel has dropped all
+	// routes over the link, long after weft has stopped sending there.
+	changed, until := make(chan time.Time, 1), make(chan struct{})
+	go func() { changed <- lastChange(dropped, until) }()
 	f.IP("r1", "link set "+name+" down")
-	at, last := <-told, time.Time{}
-	for n, until := before, time.Now().Add(500*time.Millisecond); time.Now().Before(until); time.Sleep(100 * time.Microsecond) {
-		if now := dropped.Load(); now != n {
-			n, last = now, time.Now()
-		}
-	}
+	at := <-told
+	time.Sleep(500 * time.Millisecond) // no packet goes there any more
+	close(until)
+	last := <-changed
 	enough.Store(true)
 	if err := <-sent; err != nil {
 		f.Fatal(err)
@@ -196,6 +198,20 @@ func (f *fault) cut(s *star.Stream, name string) (took time.Duration, lost uint6
 		took = last.Sub(at)
 	}
 	return took, dropped.Load() - before
+}
+
+// lastChange returns when a counter was last seen to have changed.
+func lastChange(counter *atomic.Uint64, until <-chan struct{}) (last time.Time) {
+	for n := counter.Load(); ; time.Sleep(100 * time.Microsecond) {
+		if now := counter.Load(); now != n {
+			n, last = now, time.Now()
+		}
+		select {
+		case <-until:
+			return last
+		default:
+		}
+	}
 }
 
 // dropped returns the counter of frames that a port did not take.

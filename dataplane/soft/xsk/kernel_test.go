@@ -13,13 +13,15 @@ import (
 	"weft/dataplane/soft/device"
 	"weft/dataplane/soft/internal/steertest"
 	"weft/dataplane/soft/internal/vethtest"
+	"weft/dataplane/soft/xsk"
 	"weft/test/proof"
 	"weft/test/traffic"
 )
 
 // TestKernel has a kernel beside the loop: it answers for itself, and forwards when the loop is away.
 func TestKernel(t *testing.T) {
-	ports, peers, sockets := twoPorts(t)
+	two := newTwoPorts(t, 4096, xsk.Options{Ring: 512})
+	ports, peers, sockets := two.ports, two.peers, two.sockets
 	vethtest.SetMAC(t, "one", steertest.OurMAC)
 	vethtest.Address(t, "one", "10.0.0.1/16", "10.0.0.5", steertest.HostMAC)
 	vethtest.Address(t, "two", "10.1.0.1/16", "10.1.0.5", steertest.HostMAC)
@@ -82,7 +84,8 @@ func TestKernel(t *testing.T) {
 // and what was handed over has arrived.
 func TestConservation(t *testing.T) {
 	const packets = 1 << 17
-	ports, peers, sockets := twoPorts(t)
+	two := newTwoPorts(t, 4096, xsk.Options{Ring: 512})
+	ports, peers, sockets := two.ports, two.peers, two.sockets
 	vethtest.SetMAC(t, "one", steertest.OurMAC)
 	s := steertest.New(t, ports[0].Index, ports[1].Index, 0)
 	s.LoadXSK(steertest.NewFIB(t, false), 1<<16, bpf.Features{})

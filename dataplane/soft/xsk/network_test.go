@@ -56,15 +56,24 @@ func open(t testing.TB, u *xsk.UMEM, p *device.Pool, w xsk.Where, o xsk.Options)
 	return s
 }
 
-// twoPorts makes the interfaces of a router, with a socket for each.
-func twoPorts(t testing.TB) (ports, peers [2]net.Interface, sockets [2]*xsk.Socket) {
+// twoPorts are two interfaces, with a socket for each on one memory.
+type twoPorts struct {
+	mem          *device.Memory
+	pool         *device.Pool
+	umem         *xsk.UMEM
+	ports, peers [2]net.Interface
+	sockets      [2]*xsk.Socket
+}
+
+func newTwoPorts(t testing.TB, frames int, o xsk.Options) *twoPorts {
 	t.Helper()
 	vethtest.Enter(t)
-	m, p := vethtest.NewMemory(t, 4096)
-	u := xsk.NewUMEM(m)
+	p := new(twoPorts)
+	p.mem, p.pool = vethtest.NewMemory(t, frames)
+	p.umem = xsk.NewUMEM(p.mem)
 	for i, name := range []string{"one", "two"} {
-		ports[i], peers[i] = vethtest.Pair(t, name, 1)
-		sockets[i] = open(t, u, p, xsk.Where{Port: uint32(i + 1), Ifindex: ports[i].Index}, xsk.Options{Ring: 512})
+		p.ports[i], p.peers[i] = vethtest.Pair(t, name, 1)
+		p.sockets[i] = open(t, p.umem, p.pool, xsk.Where{Port: uint32(i + 1), Ifindex: p.ports[i].Index}, o)
 	}
-	return ports, peers, sockets
+	return p
 }

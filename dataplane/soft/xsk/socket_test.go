@@ -39,17 +39,13 @@ type worker struct {
 
 func newWorker(t testing.TB, frames int, o xsk.Options) *worker {
 	t.Helper()
-	vethtest.Enter(t)
-	w := new(worker)
-	w.mem, w.pool = vethtest.NewMemory(t, frames)
-	w.umem = xsk.NewUMEM(w.mem)
-	for i, name := range []string{"one", "two"} {
-		here, there := vethtest.Pair(t, name, 1)
-		s := open(t, w.umem, w.pool, xsk.Where{Port: uint32(i + 1), Ifindex: here.Index}, o)
-		if err := s.Register(redirectAll(t, here.Index), 0); err != nil {
+	two := newTwoPorts(t, frames, o)
+	w := &worker{mem: two.mem, pool: two.pool, umem: two.umem}
+	for i, s := range two.sockets {
+		if err := s.Register(redirectAll(t, two.ports[i].Index), 0); err != nil {
 			t.Fatal(err)
 		}
-		w.ports[i] = port{s, vethtest.NewWire(t, there.Index), here.Index}
+		w.ports[i] = port{s, vethtest.NewWire(t, two.peers[i].Index), two.ports[i].Index}
 	}
 	return w
 }

@@ -13,6 +13,7 @@ import (
 	"weft/bpf"
 	"weft/dataplane"
 	"weft/dataplane/soft/internal/steertest"
+	"weft/dataplane/soft/xsk"
 )
 
 // Actions of a program (enum xdp_action).
@@ -58,7 +59,8 @@ func TestAgrees(t *testing.T) {
 }
 
 func agrees(t *testing.T, random *rand.Rand, chunked bool, f bpf.Features) {
-	ports, _, sockets := twoPorts(t)
+	two := newTwoPorts(t, 4096, xsk.Options{Ring: 512})
+	ports, sockets := two.ports, two.sockets
 	image := steertest.NewFIB(t, chunked)
 	flags := uint16(0)
 	if f.Partial {
@@ -179,7 +181,8 @@ func randomFrame(r *rand.Rand) []byte {
 // TestWithoutSocket asserts that the kernel gets what no loop takes: by a queue without a socket, by a port that the map
 // has no room for, and frames that are longer than the loop's memory has room for.
 func TestWithoutSocket(t *testing.T) {
-	ports, _, sockets := twoPorts(t)
+	two := newTwoPorts(t, 4096, xsk.Options{Ring: 512})
+	ports, sockets := two.ports, two.sockets
 	image := steertest.NewFIB(t, false)
 	s := steertest.New(t, ports[0].Index, ports[1].Index, 0)
 	const longest = 200

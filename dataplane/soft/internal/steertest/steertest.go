@@ -135,7 +135,7 @@ func (s *Steering) One(bytes int) (port int, reason dataplane.Reason) {
 	return port, reason
 }
 
-// NewFIB makes an image that has a route of each kind.
+// NewFIB makes an image that has a route of each kind: 10.1.0.0/16 and 2001:db8:1::/48 to HostMAC by PortTwo.
 func NewFIB(t testing.TB, chunked bool) *bpf.Image {
 	t.Helper()
 	create := func() (*bpf.Image, error) { return bpf.NewImage(1 << 20) }
@@ -157,6 +157,8 @@ func NewFIB(t testing.TB, chunked bool) *bpf.Image {
 	}
 	adjacency := func(port uint32, complete bool) fib.AdjacencyID {
 		a := fib.Adjacency{Port: port, MTU: 1500, Complete: complete, RewriteLen: 14}
+		copy(a.Rewrite[:], HostMAC[:])
+		copy(a.Rewrite[6:], OurMAC[:])
 		id, err := im.AddAdjacency(a)
 		if err != nil {
 			t.Fatal(err)
