@@ -78,7 +78,7 @@ func (r *RIB) ChosenAt(k Key) (Chosen, bool) {
 
 // CountOf returns how many prefixes a source has routes to. It looks at all routes.
 func (r *RIB) CountOf(s Source) (n int) {
-	for k := range r.routes {
+	for k := range r.routes.all() {
 		if _, has := r.best(k, func(c *candidate) bool { return c.rank == ranks[s] }); has {
 			n++
 		}
