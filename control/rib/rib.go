@@ -33,6 +33,7 @@ type RIB struct {
 	others  others            // the further ones
 	merged  map[key]uint32    // groups of routes that are several candidates
 	lengths map[lengthKey]int // prefixes of each length
+	tally   tally             // of them, by source
 	hosts   []host            // usable neighbors, sorted
 	derived map[key]uint32    // host routes that follow from them
 

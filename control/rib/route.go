@@ -146,6 +146,7 @@ func (r *RIB) refreshed(k key, best, c *candidate, how Change) bool {
 func (r *RIB) first(k key, c candidate) {
 	r.routes[k] = c
 	r.counts.Candidates++
+	r.tally[familyIndex(k.family)][c.rank]++
 	r.lengths[lengthKey{k.vrf, k.family, k.bits}]++
 	r.touch(k)
 	r.install(k)
@@ -279,8 +280,10 @@ func (r *RIB) candidates(k key) []candidate {
 
 // put sets the candidates of a prefix.
 func (r *RIB) put(k key, list []candidate) {
-	before := len(r.candidates(k))
-	r.counts.Candidates += len(list) - before
+	old := r.candidates(k)
+	r.counts.Candidates += len(list) - len(old)
+	r.tally.count(k, old, -1)
+	r.tally.count(k, list, 1)
 	n := lengthKey{k.vrf, k.family, k.bits}
 	switch {
 	case len(list) == 0:
@@ -288,7 +291,7 @@ func (r *RIB) put(k key, list []candidate) {
 		delete(r.routes, k)
 		r.lengths[n]--
 	default:
-		if before == 0 {
+		if len(old) == 0 {
 			r.lengths[n]++
 		}
 		r.routes[k] = list[0]
