@@ -2,7 +2,6 @@ package rib
 
 import (
 	"net/netip"
-	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -84,13 +83,26 @@ func (r *RIB) ChosenAt(k Key) (Chosen, bool) {
 // tally counts prefixes by family and by whose candidates they have.
 type tally [2][rankBGP + 1]int
 
-// count adds a prefix with these candidates, or takes it away.
-func (t *tally) count(k key, list []candidate, by int) {
-	of := &t[familyIndex(k.family)]
+// rankSet has a bit for each rank.
+type rankSet uint8
+
+func (s *rankSet) add(r rank) { *s |= 1 << r }
+
+func ranksOf(list []candidate) (s rankSet) {
 	for i := range list {
-		if !slices.ContainsFunc(list[:i], func(o candidate) bool { return o.rank == list[i].rank }) {
-			of[list[i].rank] += by
-		}
+		s.add(list[i].rank)
+	}
+	return s
+}
+
+// change takes note of whose candidates a prefix had, and has now.
+func (t *tally) change(k key, old, now rankSet) {
+	if old == now {
+		return
+	}
+	of := &t[familyIndex(k.family)]
+	for r := range of {
+		of[r] += int(now>>r&1) - int(old>>r&1)
 	}
 }
 
@@ -113,7 +125,7 @@ func (r *RIB) PrefixesOf(s Source, ipv4 bool) []netip.Prefix {
 		return nil
 	}
 	all := make([]netip.Prefix, 0, n)
-	for k := range r.routes {
+	for k := range r.routes.all() {
 		if _, has := r.best(k, func(c *candidate) bool { return c.rank == ranks[s] }); has && k.family == family {
 			all = append(all, k.prefix())
 		}
