@@ -34,6 +34,7 @@ type RIB struct {
 	others  others              // the further ones
 	merged  byPrefix[uint32]    // groups of routes that are several candidates
 	lengths lengths
+	tally   tally          // of prefixes, by source
 	hosts   []host         // usable neighbors, sorted
 	derived map[key]uint32 // host routes that follow from them
 

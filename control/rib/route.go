@@ -140,6 +140,7 @@ func (r *RIB) refreshed(k key, best, c *candidate, how Change) bool {
 func (r *RIB) first(k key, c candidate) {
 	r.routes.set(k, c)
 	r.counts.Candidates++
+	r.tally[familyIndex(k.family)][c.rank]++
 	r.lengths.add(k, 1)
 	r.touch(k)
 	r.install(k)
@@ -277,11 +278,13 @@ func (r *RIB) appendOthers(list []candidate, k key) []candidate {
 
 // put sets the candidates of a prefix.
 func (r *RIB) put(k key, list []candidate) {
-	before := 0
-	for range r.inOrder(k) {
+	before, old := 0, rankSet(0)
+	for c := range r.inOrder(k) {
 		before++
+		old.add(c.rank)
 	}
 	r.counts.Candidates += len(list) - before
+	r.tally.change(k, old, ranksOf(list))
 	switch {
 	case len(list) == 0:
 		r.others.set(k, nil)
