@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,10 +61,13 @@ func (e *env) labUp(ctx context.Context, args []string, o labOptions) error {
 	if err != nil {
 		return labFailure(err)
 	}
-	if err := e.labDaemons(ctx, l, !o.kernel, l.Routers()...); err != nil {
+	var converged error
+	if err = e.labDaemons(ctx, l, !o.kernel, l.Routers()...); err == nil {
+		converged = e.labConverge(ctx, l)
+	}
+	if err = cmp.Or(ctx.Err(), err); err != nil {
 		return errors.Join(err, e.labDown(context.WithoutCancel(ctx), o.prefix)) // all or nothing
 	}
-	converged := e.labConverge(ctx, l)
 	checked := e.labCheck(ctx, l)
 	fmt.Fprintln(e.stderr, "weft: try")
 	for _, line := range l.Try() {

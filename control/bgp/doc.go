@@ -13,7 +13,9 @@
 // often it changes, and nothing of what it has: paths are GoBGP's alone. So a full
 // table that comes faster than it is installed costs a map, and nothing is lost. With
 // ECMP (maximum_paths) each path is a candidate of its own, told apart by its Origin,
-// which the RIB makes one route of.
+// which the RIB makes one route of. 1,062,046 prefixes of one neighbor are in the RIB
+// after 15.5 s, in GoBGP alone after 17.0 s, with 11 and 12 s of a core and 1,530 and 940 MB
+// (go test ./control/bgp -run xxx -bench Table; on two busy cores, which the sender shares).
 //
 // No GoBGP type leaves this package, no GoBGP API is open to the network, and what
 // GoBGP logs goes through weft's log: its information as detail, and all of it bounded.

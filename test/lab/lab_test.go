@@ -129,7 +129,9 @@ func TestCheckFindsWhatIsBroken(t *testing.T) {
 	if err := l.In("r1", func() error { return setSysctls([][2]string{{"net.ipv4.ip_forward", "0"}}) }); err != nil {
 		t.Fatal(err)
 	}
-	reaches, err := l.Check(t.Context())
+	ctx, cancel := context.WithTimeout(t.Context(), checkFor/3)
+	defer cancel()
+	reaches, err := l.Check(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -81,6 +81,24 @@ func TestExpected(t *testing.T) {
 	}
 }
 
+func TestTryRouting(t *testing.T) {
+	for routing, want := range map[Routing][]string{
+		BGP: {"weft -n weft-x-leaf1 bgp routes", "weft lab kill spine1 --prefix weft-x-", "weft lab start spine1 --prefix weft-x-", "weft lab down --prefix weft-x-"},
+		FRR: {"vtysh --vty_socket /run/weft-x-state/leaf1 -c 'show bgp summary'", "weft lab kill spine1 --prefix weft-x-"},
+	} {
+		l := &Lab{mustParse(t, "leaf-spine 2 2").Unnumbered(routing), "weft-x-"}
+		for _, w := range want {
+			if lines := l.Try(); !slices.Contains(lines, w) {
+				t.Errorf("%s: %q is not in\n%s", routing, w, strings.Join(lines, "\n"))
+			}
+		}
+	}
+	l := &Lab{mustParse(t, "leaf-spine 2 1").Unnumbered(BGP), DefaultPrefix}
+	if lines := strings.Join(l.Try(), "\n"); strings.Contains(lines, "kill") {
+		t.Errorf("the only spine is to be killed:\n%s", lines)
+	}
+}
+
 // What static routes bring is what BGP is waited for.
 func TestConverge(t *testing.T) {
 	l := up(t, mustParse(t, "leaf-spine 2 2"))

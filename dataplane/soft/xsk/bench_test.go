@@ -3,11 +3,7 @@ package xsk_test
 import (
 	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"runtime"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -31,26 +27,22 @@ func pin(b *testing.B, cpu int) {
 
 // BenchmarkForward measures the ceiling of any loop over AF_XDP on veth, in copy mode: packets come in by one port
 // and leave by another, and nobody looks at them. Worker and sink are on one CPU, the generator on another; there the
-// kernel receives, too, as veth does, but in rows named same_cpu: there it does on the worker's. Rows named loop are
-// forwarded by package soft, with steering, one route and checks.
+// kernel receives, too, as veth does. In the row loop package soft forwards them, with steering, checks and one route.
 //
-// It needs a quiet machine: Mpps is of the wall clock. cpu-ns/pkt is the worker's thread alone.
+// It needs a quiet machine, or chrt -f: Mpps is of the wall clock. cpu-ns/pkt is the worker's thread alone.
 func BenchmarkForward(b *testing.B) {
 	for _, batch := range []int{16, 32, 64, 128, 256} {
-		b.Run(fmt.Sprintf("veth/64/batch=%d", batch), func(b *testing.B) { forward(b, batch, false, xsk.Options{}) })
+		b.Run(fmt.Sprintf("veth/64/batch=%d", batch), func(b *testing.B) { forward(b, batch, xsk.Options{}) })
 	}
-	b.Run("veth/64/ring=512", func(b *testing.B) { forward(b, 256, false, xsk.Options{Ring: 512}) })
-	b.Run("veth/64/ring=8192", func(b *testing.B) { forward(b, 256, false, xsk.Options{Ring: 8192}) })
+	b.Run("veth/64/ring=512", func(b *testing.B) { forward(b, 256, xsk.Options{Ring: 512}) })
+	b.Run("veth/64/ring=8192", func(b *testing.B) { forward(b, 256, xsk.Options{Ring: 8192}) })
 	busy := xsk.Options{BusyPoll: 20 * time.Microsecond}
-	b.Run("veth/64/busypoll", func(b *testing.B) { forward(b, 256, false, busy) })
-	b.Run("veth/64/same_cpu", func(b *testing.B) { forward(b, 256, true, xsk.Options{}) })
-	b.Run("veth/64/same_cpu/busypoll", func(b *testing.B) { forward(b, 256, true, busy) })
-	b.Run("veth/64/loop", func(b *testing.B) { loop(b, false) })
-	b.Run("veth/64/loop/same_cpu", func(b *testing.B) { loop(b, true) })
+	b.Run("veth/64/busypoll", func(b *testing.B) { forward(b, 256, busy) })
+	b.Run("veth/64/loop", loop)
 }
 
 // forward moves packets from one socket to the other.
-func forward(b *testing.B, batch int, sameCPU bool, o xsk.Options) {
+func forward(b *testing.B, batch int, o xsk.Options) {
 	pin(b, 1)
 	p := newTwoPorts(b, 4*max(o.Ring, xsk.DefaultRing), o)
 	in, out := p.sockets[0], p.sockets[1]
@@ -58,7 +50,7 @@ func forward(b *testing.B, batch int, sameCPU bool, o xsk.Options) {
 		b.Fatal(err)
 	}
 	d := make([]device.Descriptor, batch)
-	measure(b, p, sameCPU, func() int {
+	measure(b, p, func() int {
 		n := in.Receive(d)
 		for _, late := range d[out.Transmit(d[:n]):n] {
 			p.pool.Put(late.Address)
@@ -71,53 +63,16 @@ func forward(b *testing.B, batch int, sameCPU bool, o xsk.Options) {
 }
 
 // loop has a worker of package soft do it.
-func loop(b *testing.B, sameCPU bool) {
+func loop(b *testing.B) {
 	pin(b, 1)
 	e := newEngine(b, 4*xsk.DefaultRing, xsk.Options{})
-	measure(b, e.twoPorts, sameCPU, e.Round)
-}
-
-// receiveOn has the kernel receive the packets of an interface in a thread of its own, on one CPU.
-func receiveOn(b *testing.B, name string, cpu int) {
-	dir := b.TempDir()
-	err := unix.Unshare(unix.CLONE_NEWNS) // the thread ends with the benchmark, and the mount with it
-	if err == nil {
-		err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
-	}
-	if err == nil {
-		err = unix.Mount("sysfs", dir, "sysfs", 0, "")
-	}
-	if err == nil {
-		err = os.WriteFile(dir+"/class/net/"+name+"/threaded", []byte("1"), 0)
-	}
-	if err == nil {
-		err = unix.Unmount(dir, 0)
-	}
-	if err != nil {
-		b.Fatal(err)
-	}
-	comms, _ := filepath.Glob("/proc/[0-9]*/comm")
-	var set unix.CPUSet
-	set.Set(cpu)
-	found := false
-	for _, path := range comms {
-		if comm, err := os.ReadFile(path); err == nil && strings.HasPrefix(string(comm), "napi/"+name+"-") {
-			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-			found = unix.SchedSetaffinity(pid, &set) == nil || found
-		}
-	}
-	if !found {
-		b.Fatal("the kernel has made no thread for " + name)
-	}
+	measure(b, e.twoPorts, e.Round)
 }
 
 // measure sends packets through what round forwards them by.
-func measure(b *testing.B, p *twoPorts, sameCPU bool, round func() int) {
+func measure(b *testing.B, p *twoPorts, round func() int) {
 	if runtime.NumCPU() < 2 {
 		b.Skip("needs 2 CPUs")
-	}
-	if sameCPU {
-		receiveOn(b, p.ports[0].Name, 1)
 	}
 	sink, err := traffic.NewSink(p.peers[1].Index, traffic.SinkOptions{})
 	if err != nil {
