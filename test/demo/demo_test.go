@@ -98,10 +98,7 @@ func start(t *testing.T) *demo {
 func (d *demo) await(t *testing.T, text string) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
-		var st unix.Stat_t
-		if unix.Stat("/run/netns/"+d.prefix+"r1", &st) == nil {
-			d.inode = st.Ino
-		}
+		d.look(t)
 		over := false
 		select {
 		case <-d.ended:
@@ -120,6 +117,26 @@ func (d *demo) await(t *testing.T, text string) {
 		}
 	}
 	t.Fatalf("after a minute, still not: %q\n%s", text, d.screen.String())
+}
+
+// look keeps the router's namespace, if it is there. It stays open, lest another one gets its
+// number while it is looked what is left of it.
+func (d *demo) look(t *testing.T) {
+	t.Helper()
+	f, err := os.Open("/run/netns/" + d.prefix + "r1")
+	if err != nil {
+		return
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		t.Fatal(err)
+	}
+	if st.Ino == d.inode {
+		f.Close()
+		return
+	}
+	d.inode = st.Ino
+	t.Cleanup(func() { f.Close() })
 }
 
 // left is what there is of a demo: namespaces, state, pins, sockets.
