@@ -49,7 +49,8 @@ type verification struct {
 	IPv4        uint64       `json:"ipv4"`
 	IPv6        uint64       `json:"ipv6"`
 	Checked     uint64       `json:"checked"`
-	Count       uint64       `json:"count"` // of differences; the first are listed
+	Changing    uint64       `json:"changing,omitempty"` // at each look: nothing can be said of them
+	Count       uint64       `json:"count"`              // of differences; the first are listed
 	Differences []difference `json:"differences"`
 }
 
@@ -75,7 +76,7 @@ func (e *env) verify(ctx context.Context) error {
 			v.Checked = m.GetChecked()
 			progress.show(m.GetChecked(), m.GetTotal())
 			if m.GetDone() {
-				done, v.IPv4, v.IPv6 = true, m.GetIpv4(), m.GetIpv6()
+				done, v.IPv4, v.IPv6, v.Changing = true, m.GetIpv4(), m.GetIpv6(), m.GetChanging()
 			}
 		}
 		return ended(err)
@@ -116,6 +117,9 @@ func (e *env) verified(v *verification) error {
 	result := "no difference"
 	if v.Count > 0 {
 		result = count(v.Count, "difference")
+	}
+	if v.Changing > 0 {
+		result += fmt.Sprintf(", %d were changing", v.Changing)
 	}
 	_, err := fmt.Fprintf(e.stdout, "%d IPv4 and %d IPv6 prefixes compared: %s\n", v.IPv4, v.IPv6, result)
 	return err

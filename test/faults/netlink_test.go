@@ -175,6 +175,11 @@ func (r *route) String() string {
 func wantKernelsRoutes(n *star.Network) {
 	n.Helper()
 	n.CatchUp()
+	// Changes are followed before all is read again: where that was put off, it is still to come.
+	n.Until("weft verify finds nothing, and nothing is changing", func() bool {
+		var v struct{ Count, Changing int }
+		return n.Try(&v, "verify") && v.Count+v.Changing == 0
+	})
 	read := func(what, text string) map[string]int {
 		var list []route
 		if err := json.Unmarshal([]byte(text), &list); err != nil {
