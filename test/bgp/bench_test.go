@@ -33,7 +33,7 @@ router bgp 65001
  exit-address-family
 `)
 	return &peer{
-		Network: n, pid: f.Daemon("bgpd").Pid, has: func() int { return kernelRoutes(n) },
+		Network: n, pid: f.Daemon("bgpd").Pid, has: func() int { return n.KernelRoutes() },
 		stop: func() { f.Daemon("bgpd").Stop(); f.Daemon("zebra").Stop() },
 	}
 }
@@ -48,34 +48,7 @@ protocol kernel { ipv6 { import none; export all; }; }
 protocol bgp four { local as 65001; neighbor 10.2.0.2 as 65002; passive; ipv4 { import all; export none; }; }
 protocol bgp six { local as 65001; neighbor 2001:db8:2::2 as 65002; passive; ipv6 { import all; export none; }; }
 `)
-	return &peer{Network: n, pid: b.Pid, has: func() int { return kernelRoutes(n) }, stop: b.Stop}
-}
-
-// kernelRoutes counts what the router's kernel has, of both families.
-func kernelRoutes(n *star.Network) (routes int) {
-	n.Helper()
-	err := n.Lab.In("r1", func() error {
-		v4, err := os.ReadFile("/proc/thread-self/net/fib_triestat")
-		if err != nil {
-			return err
-		}
-		_, of4, _ := strings.Cut(string(v4), "Prefixes:")
-		if _, err = fmt.Sscan(of4, &routes); err != nil {
-			return err
-		}
-		v6, err := os.ReadFile("/proc/thread-self/net/rt6_stats")
-		if err != nil {
-			return err
-		}
-		var skip, of6 int
-		_, err = fmt.Sscanf(string(v6), "%x %x %x %x", &skip, &skip, &skip, &of6)
-		routes += of6
-		return err
-	})
-	if err != nil {
-		n.Fatal(err)
-	}
-	return routes
+	return &peer{Network: n, pid: b.Pid, has: func() int { return n.KernelRoutes() }, stop: b.Stop}
 }
 
 // connected reports whether a BGP session of the router's has a connection.
@@ -133,7 +106,7 @@ func BenchmarkFullTable(b *testing.B) {
 			var sum time.Duration
 			for range b.N {
 				b.StopTimer()
-				before := kernelRoutes(n)
+				before := n.KernelRoutes()
 				p := c.start(n)
 				first, want := p.has(), f.v4+f.v6
 				f.up()
@@ -146,7 +119,7 @@ func BenchmarkFullTable(b *testing.B) {
 				b.ReportMetric(memory(b, p.pid()), "MiB")
 				f.down()
 				p.stop()
-				n.Until("the kernel has what it had", func() bool { return kernelRoutes(n) <= before })
+				n.Until("the kernel has what it had", func() bool { return n.KernelRoutes() <= before })
 			}
 			took := sum / time.Duration(b.N)
 			if c.name == "gobgp_alone" {

@@ -28,7 +28,7 @@ func TestFullTable(t *testing.T) {
 		return s.FIB.IPv4Routes + s.FIB.IPv6Routes - s.FIB.NotInstalled
 	}
 	want := f.v4 + f.v6
-	before, kernelBefore := size(), kernelRoutes(n.Network)
+	before, kernelBefore := size(), n.KernelRoutes()
 	n.apply(`
   neighbors:
     - {address: 10.2.0.2, remote_as: 65002, passive: true, families: [ipv4-unicast]}
@@ -36,12 +36,12 @@ func TestFullTable(t *testing.T) {
 `)
 	f.up()
 	n.Until("the table is in the FIB", func() bool { return size() == before+want })
-	n.Until("the table is in the kernel", func() bool { return kernelRoutes(n.Network) == kernelBefore+want })
+	n.Until("the table is in the kernel", func() bool { return n.KernelRoutes() == kernelBefore+want })
 	n.WantForward(f.first.Addr().Next().String(), "to-h2", "10.2.0.2")
 	n.WantVerified()
 	f.down()
 	n.Until("the table has gone", func() bool { return size() == before })
-	n.Until("the table has gone from the kernel", func() bool { return kernelRoutes(n.Network) == kernelBefore })
+	n.Until("the table has gone from the kernel", func() bool { return n.KernelRoutes() == kernelBefore })
 	sent := stable.Finish()
 	proof.Record(t, proof.Result{
 		Kind: proof.Fault, Name: "R18", What: fmt.Sprintf("a table of %d prefixes from BIRD by BGP, in and out, and stable prefixes beside it", want), Count: uint64(2 * want), Packets: sent,

@@ -126,7 +126,7 @@ func median(of []float64) float64 {
 // begin starts a system and waits until it has all routes by both neighbors.
 func (w *world) begin(s system) {
 	w.Helper()
-	w.before, w.weft, w.speakers = kernelRoutes(w.Network), s.weft, nil
+	w.before, w.weft, w.speakers = w.KernelRoutes(), s.weft, nil
 	switch {
 	case s.start == nil:
 		w.Run("--config", configuration(w.Network))
@@ -152,7 +152,7 @@ func (w *world) end() {
 	}
 	w.IP("r1", "route flush proto bgp")
 	w.IP("r1", "route flush proto bird")
-	w.Until("the kernel has what it had", func() bool { return kernelRoutes(w.Network) <= w.before })
+	w.Until("the kernel has what it had", func() bool { return w.KernelRoutes() <= w.before })
 }
 
 // settle waits until all routes are there, packets go both ways, and what speaks BGP has
@@ -160,7 +160,7 @@ func (w *world) end() {
 func (w *world) settle() {
 	w.Helper()
 	w.Until("all routes are there", func() bool {
-		if kernelRoutes(w.Network)-w.before < w.want {
+		if w.KernelRoutes()-w.before < w.want {
 			return false
 		}
 		return !w.weft || w.Status().FIB.IPv4Routes >= w.want

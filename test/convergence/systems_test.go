@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"weft/test/daemons"
 	"weft/test/star"
@@ -92,26 +91,4 @@ protocol static one { ipv4; route %[2]s blackhole; }
 %[3]s
 protocol bgp upstream { local as 65002; neighbor 10.%[1]d.0.1 as 65001; %[4]s ipv4 { import none; export all; next hop self; }; }
 `, host, prefix, file, quick))
-}
-
-// kernelRoutes counts the IPv4 routes of the router's kernel.
-func kernelRoutes(n *star.Network) (routes int) {
-	n.Helper()
-	err := n.Lab.In("r1", func() error {
-		text, err := os.ReadFile("/proc/thread-self/net/fib_triestat")
-		if err != nil {
-			return err
-		}
-		for line := range strings.Lines(string(text)) {
-			var of int
-			if _, err := fmt.Sscanf(strings.TrimSpace(line), "Prefixes: %d", &of); err == nil {
-				routes += of
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		n.Fatal(err)
-	}
-	return routes
 }

@@ -12,14 +12,13 @@ import (
 
 	"weft/test/daemons"
 	"weft/test/lab"
+	"weft/test/root"
 )
 
 // line makes routers in a row: rN and rN+1 have 10.0.N.1 and 10.0.N.2.
 func line(t *testing.T, routers int) *lab.Lab {
 	t.Helper()
-	if os.Geteuid() != 0 && os.Getenv("CI") == "" {
-		t.Skip("this test makes network namespaces: run it as root")
-	}
+	root.Require(t)
 	topology := lab.Topology{Name: "daemons"}
 	for i := 1; i <= routers; i++ {
 		topology.Nodes = append(topology.Nodes, lab.Node{Name: fmt.Sprint("r", i), Router: true})

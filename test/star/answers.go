@@ -2,6 +2,8 @@ package star
 
 import (
 	"encoding/json"
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -181,4 +183,31 @@ func (o Outcome) LastLine() Outcome {
 	lines := strings.SplitAfter(o.Stderr, "\n")
 	o.Stderr = lines[max(0, len(lines)-2)]
 	return o
+}
+
+// KernelRoutes counts what the router's kernel has, of both families.
+func (n *Network) KernelRoutes() (routes int) {
+	n.Helper()
+	err := n.Lab.In("r1", func() error {
+		v4, err := os.ReadFile("/proc/thread-self/net/fib_triestat")
+		if err != nil {
+			return err
+		}
+		_, of4, _ := strings.Cut(string(v4), "Prefixes:")
+		if _, err = fmt.Sscan(of4, &routes); err != nil {
+			return err
+		}
+		v6, err := os.ReadFile("/proc/thread-self/net/rt6_stats")
+		if err != nil {
+			return err
+		}
+		var skip, of6 int
+		_, err = fmt.Sscanf(string(v6), "%x %x %x %x", &skip, &skip, &skip, &of6)
+		routes += of6
+		return err
+	})
+	if err != nil {
+		n.Fatal(err)
+	}
+	return routes
 }
