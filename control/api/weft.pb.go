@@ -968,6 +968,7 @@ type Port struct {
 	Up             bool                   `protobuf:"varint,16,opt,name=up,proto3" json:"up,omitempty"`                                              // set up and with carrier
 	IngressWhy     string                 `protobuf:"bytes,17,opt,name=ingress_why,json=ingressWhy,proto3" json:"ingress_why,omitempty"`             // why packets punt for checksum_partial, and what mends it
 	Unaccounted    uint64                 `protobuf:"varint,18,opt,name=unaccounted,proto3" json:"unaccounted,omitempty"`                            // packets that came in by Linux's count, and that no counter has: 0 unless something is wrong
+	Engine         string                 `protobuf:"bytes,20,opt,name=engine,proto3" json:"engine,omitempty"`                                       // "xdp", "soft"
 	UnaccountedWhy string                 `protobuf:"bytes,19,opt,name=unaccounted_why,json=unaccountedWhy,proto3" json:"unaccounted_why,omitempty"` // what let them by, and what mends it; with 0: why it is not known
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -1127,6 +1128,13 @@ func (x *Port) GetUnaccounted() uint64 {
 		return x.Unaccounted
 	}
 	return 0
+}
+
+func (x *Port) GetEngine() string {
+	if x != nil {
+		return x.Engine
+	}
+	return ""
 }
 
 func (x *Port) GetUnaccountedWhy() string {
@@ -5449,7 +5457,7 @@ const file_weft_proto_rawDesc = "" +
 	"\fPortsRequest\"X\n" +
 	"\x05Ports\x12#\n" +
 	"\x05ports\x18\x01 \x03(\v2\r.weft.v1.PortR\x05ports\x12*\n" +
-	"\arefused\x18\x02 \x03(\v2\x10.weft.v1.RefusedR\arefused\"\xee\x03\n" +
+	"\arefused\x18\x02 \x03(\v2\x10.weft.v1.RefusedR\arefused\"\x86\x04\n" +
 	"\x04Port\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x10\n" +
 	"\x03dev\x18\x02 \x01(\tR\x03dev\x12\x18\n" +
@@ -5471,7 +5479,8 @@ const file_weft_proto_rawDesc = "" +
 	"\x02up\x18\x10 \x01(\bR\x02up\x12\x1f\n" +
 	"\vingress_why\x18\x11 \x01(\tR\n" +
 	"ingressWhy\x12 \n" +
-	"\vunaccounted\x18\x12 \x01(\x04R\vunaccounted\x12'\n" +
+	"\vunaccounted\x18\x12 \x01(\x04R\vunaccounted\x12\x16\n" +
+	"\x06engine\x18\x14 \x01(\tR\x06engine\x12'\n" +
 	"\x0funaccounted_why\x18\x13 \x01(\tR\x0eunaccountedWhy\"\x88\x01\n" +
 	"\aCounter\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
