@@ -15,11 +15,11 @@ import (
 func newPortsCommand(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use: "ports [DEV]", Short: "List the ports: how packets come in and leave, and what became of them",
-		Long: `Lists the interfaces that weft forwards on. ENGINE is what forwards what comes in by a port: xdp, or soft, the
-loop in weft's own process. MODE is how it takes packets from a
-port: native (XDP in the driver), generic (XDP behind it: slower) or tc. EGRESS
-is how frames leave: native, or kernel where XDP would lose them. The counters
-are of packets that came in by the port; ERRORS are frames that its driver
+		Long: `Lists the interfaces that weft forwards on. ENGINE is what forwards what comes
+in by a port: xdp, or soft, the loop in weft's own process. MODE is how it takes
+packets from a port: native (XDP in the driver), generic (XDP behind it: slower)
+or tc. EGRESS is how frames leave: native, or kernel where XDP would lose them.
+The counters are of packets that came in by the port; ERRORS are frames that its driver
 refused to send. UNACCOUNTED is packets that came in by Linux's own count and
 that weft has counted nowhere: 0, unless another program takes them first.
 
