@@ -138,6 +138,14 @@ type Result struct {
 	Took      time.Duration // by the engine's clock, with caches as they were; 0: not measured
 }
 
+// Stage is what one step of a loop has had to do, of those that vectors of packets go through.
+type Stage struct {
+	Name    string
+	Calls   uint64 // one for each vector that had packets for it
+	Packets uint64
+	Took    time.Duration
+}
+
 // Engine forwards packets between ports. Any goroutine may call its methods.
 type Engine interface {
 	// SetPort makes a port one of the engine's, or changes it.

@@ -408,13 +408,16 @@ func (e *Engine) Check() error {
 }
 
 // Stages reads what each stage of the loop has had to do; nil: there is no loop.
-func (e *Engine) Stages() []StageStats {
+func (e *Engine) Stages() (all []dataplane.Stage) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.loop == nil {
 		return nil
 	}
-	return e.loop.Stages()
+	for _, s := range e.loop.Stages() {
+		all = append(all, dataplane.Stage{Name: s.Stage.String(), Calls: s.Calls, Packets: s.Packets, Took: s.Took})
+	}
+	return all
 }
 
 // Close implements dataplane.Engine: ports of the loop are the XDP engine's from then on.

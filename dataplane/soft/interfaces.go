@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -96,5 +97,38 @@ func readLimits() packet.Limits {
 	number("ipv4/icmp_ratelimit", ms(&l.Interval4))
 	number("ipv4/icmp_ratemask", func(n uint64) { l.Mask4 = n })
 	number("ipv6/icmp/ratelimit", ms(&l.Interval6))
+	if routeErrorsAreFree() {
+		l.ErrorCost = 0
+	}
 	return l
+}
+
+// routeErrorsAreFree tells whether net.ipv4.route.error_cost is 0. It is one for the whole machine, in jiffies, and seen
+// in its first network namespace only.
+func routeErrorsAreFree() (free bool) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		own, err := os.Open("/proc/thread-self/ns/net")
+		if err != nil {
+			return
+		}
+		defer own.Close()
+		first, err := os.Open("/proc/1/ns/net")
+		if err != nil {
+			return
+		}
+		defer first.Close()
+		if unix.Setns(int(first.Fd()), unix.CLONE_NEWNET) != nil {
+			return
+		}
+		text, err := os.ReadFile("/proc/sys/net/ipv4/route/error_cost")
+		free = err == nil && strings.TrimSpace(string(text)) == "0"
+		if unix.Setns(int(own.Fd()), unix.CLONE_NEWNET) == nil {
+			runtime.UnlockOSThread() // else the thread ends with the goroutine
+		}
+	}()
+	<-done
+	return free
 }

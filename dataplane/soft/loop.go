@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	loopFrames    = 16 << 10
+	loopFrames    = 32 << 10 // 64 MiB
 	loopFrameSize = device.MinFrameSize
 
 	// patience is how many rounds in a row may find nothing before the loop sleeps: some µs. A core that has

@@ -36,6 +36,9 @@ func (n *Network) Run(args ...string) {
 func (n *Network) Start(args ...string) {
 	n.Helper()
 	var err error
+	if engine := os.Getenv("WEFT_TEST_ENGINE"); engine != "" {
+		args = append([]string{"--engine", engine}, args...)
+	}
 	if n.Daemon, err = n.Lab.Start("r1", append([]string{Weft, "run"}, args...)...); err != nil {
 		n.Fatal(err)
 	}
