@@ -96,6 +96,7 @@ func (f *fake) ListPorts(context.Context, *api.PortsRequest) (*api.Ports, error)
 				IngressWhy: "the host leaves checksums to hardware: 'ethtool -K eth0 tx off' in it makes them go by XDP",
 				Counters:   []*api.Counter{{Reason: "checksum_partial", Verdict: "punt", Packets: 3 * n, Bytes: 300 * n, LastSeen: began.UnixNano()}, {Reason: "ttl_value_is_too_small", Verdict: "punt", Packets: 5 * n, Bytes: 500 * n, LastSeen: began.UnixNano()}}},
 		},
+		Stages:  []*api.Stage{{Name: "receive", Calls: 10 * n, Packets: 640 * n, Nanoseconds: 5120 * n}, {Name: "features"}},
 		Refused: []*api.Refused{{Dev: "eth9", Error: "port has an XDP program that is not weft's: id 77 (xdp_filter)"}},
 	}
 	if f.unaccounted {

@@ -33,11 +33,21 @@ func (s *Server) ListPorts(ctx context.Context, _ *PortsRequest) (*Ports, error)
 			Mtu: l.MTU, Up: l.IsUp() && l.HasCarrier(), Counters: s.seen.counters(p.Number, &counters),
 		})
 	}
+	if staged, ok := s.config.Engine.(Staged); ok {
+		for _, one := range staged.Stages() {
+			reply.Stages = append(reply.Stages, &Stage{
+				Name: one.Name, Calls: one.Calls, Packets: one.Packets, Nanoseconds: uint64(one.Took.Nanoseconds()),
+			})
+		}
+	}
 	for _, r := range s.config.Ports.Refused() {
 		reply.Refused = append(reply.Refused, &Refused{Dev: validUTF8(r.Name), Error: validUTF8(r.Err.Error())})
 	}
 	return reply, nil
 }
+
+// Staged is an Engine that can say what each step of its loop has had to do.
+type Staged interface{ Stages() []dataplane.Stage }
 
 // seen remembers when each counter last counted.
 type seen struct {
