@@ -5,7 +5,7 @@ FORMAT ?= table
 LINT = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 .DEFAULT_GOAL := help
-.PHONY: run lookups help all deps build man generate test soak soak-packets soak-faults race fuzz bench bench-fib bench-forward bench-designs lint fmt clean
+.PHONY: run lookups help all deps build man generate test soak soak-packets soak-faults race fuzz bench bench-fib bench-forward bench-routes bench-designs lint fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ bench-fib: ## the FIB beside its peers in one run, as root; FORMAT=table or json
 
 bench-forward: ## forwarding beside Linux's and other XDP programs' in one run, as root; FORMAT=table or json
 	@$(GO) run ./test/forwardbench -format $(FORMAT)
+
+bench-routes: ## routes by BGP and FPM beside FRR, BIRD and GoBGP: the Internet's table, and how soon packets follow; as root
+	$(GO) test ./control/export ./test/bgp ./test/fpm ./test/convergence -run '^$$' -bench 'Export|FullTable|Convergence' -benchtime 1x -p 1 -timeout 2h
 
 bench-designs: ## the designs that the FIB was chosen from, as root; FORMAT=table or json
 	@$(GO) run ./test/fibbench -designs -format $(FORMAT) -only '^bpf/.*/(weft|weft_compact|floor|design_.*)$$'

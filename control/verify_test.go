@@ -322,7 +322,7 @@ func TestVerifyDuringChanges(t *testing.T) {
 	t.Logf("seed %d", seed)
 	stop := churn(t, seed)
 	var changing int
-	for n := range 20 {
+	for n := range 8 {
 		wrong := map[netip.Addr]fib.GroupID{}
 		if n%4 == 0 {
 			wrong[netip.MustParseAddr("10.12.0.0")] = 999    // does not change

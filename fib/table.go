@@ -46,22 +46,22 @@ func (t Table) route(p netip.Prefix, g GroupID) (route, error) {
 	return route{k, p.Bits(), uint32(g), uint16(t.vrf), f}, err
 }
 
-// paint gives r's addresses an answer; when memory does not suffice they have
-// the old one.
-func (t Table) paint(r, answer, old *route) error {
+// paint gives r's addresses an answer; when memory does not suffice some of them have
+// it, and unpaint is to follow.
+func (t Table) paint(r, answer *route) error {
 	im := t.im
 	p := paint{
 		im: im, b: im.builder(t.trie(r.family).routes),
 		key: r.key, len: r.len, value: answer.group, owner: uint8(answer.len),
 	}
-	err := p.slot(t.root(r.family), 0, false)
-	if err != nil {
-		p.value, p.owner = old.group, uint8(old.len)
-		if undo := p.slot(t.root(r.family), 0, false); undo != nil {
-			panic(undo) // it needs no memory
-		}
+	return p.slot(t.root(r.family), 0, false)
+}
+
+// unpaint gives r's addresses their old answer again.
+func (t Table) unpaint(r, old *route) {
+	if err := t.paint(r, old); err != nil {
+		panic(err) // it needs no memory
 	}
-	return err
 }
 
 // Insert installs a route, or gives an installed one another group. A reader
@@ -97,9 +97,12 @@ func (t Table) insert(r *route) error {
 		if err := im.routes.reserve(); err != nil {
 			return err
 		}
-		old = im.routes.parent(r, t.lengths(r.family))
 	}
-	if err := t.paint(r, r, &old); err != nil {
+	if err := t.paint(r, r); err != nil {
+		if !replace {
+			old = im.routes.parent(r, t.lengths(r.family))
+		}
+		t.unpaint(r, &old)
 		return err
 	}
 	// gofail: var fibInsertPainted struct{}
@@ -140,7 +143,8 @@ func (t Table) delete(r *route) error {
 	}
 	old, _ := im.routes.read(record)
 	answer := im.routes.parent(r, t.lengths(r.family))
-	if err := t.paint(r, &answer, &old); err != nil {
+	if err := t.paint(r, &answer); err != nil {
+		t.unpaint(r, &old)
 		return err
 	}
 	// gofail: var fibDeletePainted struct{}

@@ -32,7 +32,8 @@ BGP is part of the configuration ('weft config --help'). What others call it:
   gobgp  neighbor N adj-in               weft bgp routes received N
 
 With --json the keys are those of FRR's 'show bgp summary json'; besides them:
-pathCount, pfxAccepted, lastError, waitsFor.`
+pathCount, pfxReceived (pfxRcd is what the import policies leave of it), lastError,
+waitsFor. With more than some 100,000 paths the counts may be of some seconds ago.`
 
 func newBGPCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
@@ -134,8 +135,8 @@ type bgpPeer struct {
 	Uptime      string  `json:"peerUptime"`
 	UptimeMsec  int64   `json:"peerUptimeMsec"`
 	Epoch       int64   `json:"peerUptimeEstablishedEpoch,omitempty"`
-	Prefixes    uint64  `json:"pfxRcd"`
-	Accepted    uint64  `json:"pfxAccepted"`
+	Accepted    uint64  `json:"pfxRcd"` // behind the import policies, as FRR has it
+	Prefixes    uint64  `json:"pfxReceived"`
 	Advertised  *uint64 `json:"pfxSnt,omitempty"` // nil: not asked for
 	State       string  `json:"state"`
 	PeerState   string  `json:"peerState"`

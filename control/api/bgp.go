@@ -54,12 +54,14 @@ func (s *Server) bgpStatus() (*BGPStatus, error) {
 // ListBGPNeighbors implements RouterServer.
 func (s *Server) ListBGPNeighbors(_ context.Context, q *BGPNeighborsRequest) (*BGPNeighbors, error) {
 	reply := &BGPNeighbors{}
-	var err error
-	if reply.Bgp, err = s.bgpStatus(); err != nil {
-		return nil, bgpError(err)
+	if s.config.BGP == nil {
+		return nil, bgpError(bgp.ErrNoBGP)
 	}
 	all, err := s.config.BGP.Neighbors(q.GetAdvertised())
 	if err != nil {
+		return nil, bgpError(err)
+	}
+	if reply.Bgp, err = s.bgpStatus(); err != nil { // behind Neighbors, which counts paths
 		return nil, bgpError(err)
 	}
 	configured := s.bgpConfigs()

@@ -13,7 +13,8 @@ import (
 // cost no answer.
 func validUTF8(name string) string { return strings.ToValidUTF8(name, "\uFFFD") }
 
-// Names are those of iproute2: what it has none for is a number.
+// Names are those of iproute2, and of the file that FRR gives it (frr.conf of rt_protos.d,
+// by which the routes of staticd are of 196): what they have none for is a number.
 
 func protocolName(p uint8) string { return nameOr(protocols[p], int(p)) }
 
@@ -23,7 +24,7 @@ var protocols = map[uint8]string{
 	unix.RTPROT_ZEBRA: "zebra", unix.RTPROT_BIRD: "bird", unix.RTPROT_DNROUTED: "dnrouted", unix.RTPROT_XORP: "xorp",
 	unix.RTPROT_NTK: "ntk", unix.RTPROT_DHCP: "dhcp", unix.RTPROT_KEEPALIVED: "keepalived", unix.RTPROT_BABEL: "babel",
 	99: "openr", unix.RTPROT_BGP: "bgp", unix.RTPROT_ISIS: "isis", unix.RTPROT_OSPF: "ospf", unix.RTPROT_RIP: "rip",
-	unix.RTPROT_EIGRP: "eigrp",
+	190: "ripng", 191: "nhrp", unix.RTPROT_EIGRP: "eigrp", 193: "ldp", 194: "sharp", 195: "pbr", 196: "static", 197: "openfabric",
 }
 
 func scopeName(s uint8) string { return nameOr(scopes[s], int(s)) }

@@ -56,3 +56,12 @@ func TestOddName(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Protocols have the names that 'ip route' shows where FRR is installed.
+func TestProtocolNames(t *testing.T) {
+	for p, want := range map[uint8]string{4: "static", 11: "zebra", 186: "bgp", 188: "ospf", 190: "ripng", 191: "nhrp", 195: "pbr", 196: "static", 197: "openfabric", 119: "119"} {
+		if got := protocolName(p); got != want {
+			t.Errorf("protocol %d is %s, want %s", p, got, want)
+		}
+	}
+}

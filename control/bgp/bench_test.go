@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,7 +63,7 @@ func beAlone() error {
 }
 
 // usage returns how much memory the process has, kB, and how much time of a core it has
-// used, ms.
+// used, ms; peak is the most it had since the question before.
 func usage() map[string]uint64 {
 	var u unix.Rusage
 	unix.Getrusage(unix.RUSAGE_SELF, &u) //nolint:errcheck // then it is 0
@@ -70,7 +71,13 @@ func usage() map[string]uint64 {
 	var size, resident uint64
 	fmt.Sscan(string(b), &size, &resident) //nolint:errcheck // likewise
 	spent := u.Utime.Nano() + u.Stime.Nano()
-	return map[string]uint64{"kB": resident * 4, "ms": uint64(spent / 1e6)}
+	b, _ = os.ReadFile("/proc/self/status")
+	var peak uint64
+	if _, text, ok := strings.Cut(string(b), "VmHWM:"); ok {
+		fmt.Sscan(text, &peak) //nolint:errcheck // likewise
+	}
+	os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) //nolint:errcheck // likewise
+	return map[string]uint64{"peak": peak, "kB": resident * 4, "ms": uint64(spent / 1e6)}
 }
 
 // BenchmarkTable is how long a table takes that a neighbor sends, from the session on:
@@ -89,14 +96,20 @@ func BenchmarkTable(b *testing.B) {
 	}
 }
 
-func benchmarkTable(b *testing.B, n int, how string) {
-	b.StopTimer()
+// benchmarkPair makes two neighbors, of which the first is shut down.
+func benchmarkPair(b *testing.B, how string) (from, to *router) {
 	na, nb := newNamespace(b), newNamespace(b)
 	wire(b, na, nb, "toB", "toA")
 	ip(b, "-n "+na+" addr add 192.0.2.1/24 dev toB")
 	ip(b, "-n "+nb+" addr add 192.0.2.2/24 dev toA")
-	from, to := newRouter(b, na), start(b, nb, how)
+	from, to = newRouter(b, na), start(b, nb, how)
 	from.apply("  as: 65001\n  neighbors: [{address: 192.0.2.2, remote_as: 65002, shutdown: true}]")
+	return from, to
+}
+
+func benchmarkTable(b *testing.B, n int, how string) {
+	b.StopTimer()
+	from, to := benchmarkPair(b, how)
 	from.must(request{Inject: n})
 	if how != "alone" {
 		to.apply("  as: 65002\n  neighbors: [{address: 192.0.2.1, remote_as: 65001}]")
@@ -117,4 +130,63 @@ func benchmarkTable(b *testing.B, n int, how string) {
 	b.ReportMetric(float64(after["ms"]-before)/1000, "core-s")
 	to.end()
 	from.end()
+}
+
+// BenchmarkShow is how long it takes to tell of a full table, and how much memory that takes besides: the
+// status, neighbors when paths are counted and when they were just now, all paths, and the first
+// of them.
+//
+//	go test ./control/bgp -run xxx -bench Show -benchtime 1x
+func BenchmarkShow(b *testing.B) {
+	const n = 1_000_000
+	from, to := benchmarkPair(b, "fresh")
+	to.apply("  as: 65002\n  neighbors: [{address: 192.0.2.1, remote_as: 65001}]")
+	from.must(request{Inject: n})
+	from.apply("  as: 65001\n  neighbors: [{address: 192.0.2.2, remote_as: 65002}]")
+	for to.must(request{Count: true}).Status.Installed < n {
+		time.Sleep(200 * time.Millisecond)
+	}
+	for _, what := range []string{"status", "neighbors", "neighbors again", "paths", "paths again", "longer", "adj-rib-in"} {
+		b.Run(what, func(b *testing.B) {
+			before, took := to.must(request{Count: true}).Status.Paths, uint64(0)
+			for range b.N {
+				took += to.must(request{Measure: what}).Status.Paths["us"]
+			}
+			after := to.must(request{Count: true}).Status.Paths
+			b.ReportMetric(float64(took)/1000/float64(b.N), "ms/op")
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(float64(after["peak"])/1024-float64(before["kB"])/1024, "peak-MB-more")
+		})
+	}
+	to.end()
+	from.end()
+}
+
+// measure returns how long a question takes, us.
+func measure(s *Server, what string) (map[string]uint64, error) {
+	began := time.Now()
+	var err error
+	count, want := 0, 0
+	filter := Filter{}
+	switch what {
+	case "status":
+		_, err = s.Status()
+	case "neighbors", "neighbors again":
+		_, err = s.Neighbors(false)
+	case "longer":
+		filter, want = Filter{Prefix: netip.MustParsePrefix("20.1.0.0/16"), Longer: true}, 256
+	case "adj-rib-in":
+		filter, want = Filter{Table: AdjIn, Neighbor: "192.0.2.1"}, 1_000_000
+	default:
+		want = 1_000_000
+	}
+	if want > 0 {
+		for _, failed := range s.Paths(filter) {
+			count, err = count+1, failed
+		}
+		if err == nil && count != want {
+			err = fmt.Errorf("%s: %d paths, want %d", what, count, want)
+		}
+	}
+	return map[string]uint64{"us": uint64(time.Since(began).Microseconds())}, err
 }

@@ -25,16 +25,29 @@
 // They are resolved by the RIB, recursively, and tracked there: a link or a route that goes
 // reroutes without GoBGP. GoBGP does not learn of it: a path whose next hop leads nowhere
 // stays the best one there, and is advertised on; the RIB does not install it, and takes
-// the route of another source, but not the next best path of BGP. With ECMP the paths that
-// lead somewhere are used. That is so for next hops of internal neighbors only: sessions
-// with attached external neighbors end with their interface (failover.go), and their
-// paths with them.
+// the route of another source, but not the next best path of BGP. With ECMP (maximum_paths)
+// the paths that lead somewhere are used, but of those that are as good as the best only.
+// That matters for next hops that are not the neighbor's own address, of internal and multihop
+// neighbors: sessions with attached external neighbors end with their interface
+// (failover.go), and their paths with them. GoBGP 4.8 marks next hops as
+// unreachable by what zebra tells it only, and tells who listens of best paths, not of those
+// behind them.
 //
 // A link-local next hop is on the link of the neighbor that tells it, and so is that of an
 // external unnumbered neighbor, whatever it tells. IPv4 prefixes may
 // have IPv6 next hops (RFC 8950): GoBGP offers that to all neighbors. IPv6 prefixes have
 // our IPv6 address towards a neighbor when the session is over IPv4; where there is
 // none, they are not advertised.
+//
+// # What is shown
+//
+// Status costs microseconds whatever there is: prefixes are counted as they come. Paths
+// are not, and GoBGP does not tell how many of a neighbor's are behind the import policies
+// (what it calls accepted is before them). So Neighbors looks at all paths, unless that
+// was done of late (census.go). Paths, and that count, ask GoBGP for 512 prefixes at a time, whose names
+// come from the RIB: with 1,000,000 the status takes 0.01 ms, a count 7 s, neighbors with a count of
+// late 0.24 s, all paths in order 6 to 9 s and 70 MB more, those a neighbor has sent 15 s and 360 MB more,
+// which GoBGP copies (go test ./control/bgp -run xxx -bench Show -benchtime 1x; on two busy cores).
 //
 // # Unnumbered neighbors
 //

@@ -27,13 +27,15 @@ type feed struct {
 	mu      sync.Mutex
 	life    *speaker // that is listened to
 	pending map[offerKey]offer
-	origins map[pathSource]uint32 // numbers of paths that are used together
+	taken   map[offerKey]offer           // from pending, and on their way; not changed
+	own     [2]map[netip.Prefix]struct{} // IPv4 and IPv6 prefixes whose best path is weft's own
+	origins map[pathSource]uint32        // numbers of paths that are used together
 	wake    chan struct{}
 	busy    int // offers that are on their way
 
 	peers      atomic.Pointer[peers]
 	preference atomic.Pointer[preferences]
-	refused    atomic.Uint64
+	refused    map[offerKey]struct{} // what the RIB does not take; its goroutine's alone
 	complaints int
 }
 
@@ -70,7 +72,8 @@ const onlyOrigin = 1
 
 func newFeed(r RIB, log *slog.Logger) *feed {
 	f := &feed{
-		rib: r, log: log, pending: map[offerKey]offer{}, origins: map[pathSource]uint32{}, wake: make(chan struct{}, 1),
+		rib: r, log: log, pending: map[offerKey]offer{}, refused: map[offerKey]struct{}{}, origins: map[pathSource]uint32{}, wake: make(chan struct{}, 1),
+		own: [2]map[netip.Prefix]struct{}{{}, {}},
 	}
 	f.peers.Store(&peers{})
 	return f
@@ -99,11 +102,24 @@ func (f *feed) take(sp *speaker, paths []*apiutil.Path) {
 	}
 	for _, p := range paths {
 		if nlri, ok := p.Nlri.(*bgp.IPAddrPrefix); ok {
+			f.noteOwn(nlri.Prefix, p)
 			f.pending[offerKey{nlri.Prefix, f.origin(p)}] = f.offerOf(p)
 		}
 	}
 	f.mu.Unlock()
 	f.rouse()
+}
+
+// noteOwn takes note of whether the best path is weft's own. Without ECMP
+// each change says so.
+func (f *feed) noteOwn(prefix netip.Prefix, p *apiutil.Path) {
+	own := f.own[familyIndex(prefix)]
+	switch isOwn := !p.PeerAddress.IsValid(); {
+	case isOwn && !p.Withdrawal:
+		own[prefix] = struct{}{}
+	case isOwn || !f.life.multipath:
+		delete(own, prefix)
+	}
 }
 
 func (f *feed) rouse() {
@@ -179,8 +195,9 @@ func (f *feed) run(ctx context.Context) {
 func (f *feed) flush(ctx context.Context) error {
 	f.mu.Lock()
 	taken := f.pending
-	f.pending, f.busy = map[offerKey]offer{}, len(taken)
+	f.pending, f.taken, f.busy = map[offerKey]offer{}, taken, len(taken)
 	f.mu.Unlock()
+	defer f.settle()
 	batch := make([]change, 0, min(len(taken), feedBatch))
 	for k, o := range taken {
 		if batch = append(batch, change{k, o}); len(batch) == feedBatch {
@@ -191,6 +208,12 @@ func (f *feed) flush(ctx context.Context) error {
 		}
 	}
 	return f.give(ctx, batch)
+}
+
+func (f *feed) settle() {
+	f.mu.Lock()
+	f.taken = nil
+	f.mu.Unlock()
 }
 
 type change struct {
@@ -227,6 +250,7 @@ func linksByName(r *rib.RIB) map[string]int {
 // route of BGP, rather than with an old one.
 func (f *feed) set(r *rib.RIB, c *change, links map[string]int) {
 	route := rib.Route{Prefix: c.prefix, Source: rib.BGP, Origin: c.origin, Protocol: rib.ProtocolWeft}
+	delete(f.refused, c.offerKey)
 	if !c.gateway.IsValid() {
 		r.Unset(&route)
 		return
@@ -241,7 +265,7 @@ func (f *feed) set(r *rib.RIB, c *change, links map[string]int) {
 		route.Preference = p.internal
 	}
 	if err := r.Set(&route); err != nil {
-		f.refused.Add(1)
+		f.refused[c.offerKey] = struct{}{}
 		f.complain(err)
 		r.Unset(&route)
 	}
@@ -269,9 +293,12 @@ func (f *feed) clear(ctx context.Context) error {
 	f.life = nil
 	clear(f.pending)
 	clear(f.origins)
+	clear(f.own[0])
+	clear(f.own[1])
 	f.mu.Unlock()
 	return f.rib.Update(ctx, func(r *rib.RIB) {
 		r.BeginReplay(rib.BGP)
 		r.EndReplay(rib.BGP)
+		clear(f.refused)
 	}, nil)
 }

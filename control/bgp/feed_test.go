@@ -110,8 +110,12 @@ func TestFeedLatest(t *testing.T) {
 	if len(routes) != 1 || routes[0].Hops[0] != "192.0.2.2" || routes[0].Metric != 20 || r.updates != 1 || f.waiting() != 0 {
 		t.Errorf("%+v after %d updates, %d wait", routes, r.updates, f.waiting())
 	}
-	if n := f.refused.Load(); n != 2 {
-		t.Errorf("%d routes were refused, want 2", n)
+	if n := len(f.refused); n != 2 {
+		t.Errorf("%d routes are refused, want 2", n)
+	}
+	f.take(life, []*apiutil.Path{pathOf(t, "10.2.0.0/16", "192.0.2.1", "192.0.2.1"), pathOf(t, "127.0.0.0/8", "192.0.2.1", "")})
+	if err := f.flush(t.Context()); err != nil || len(f.refused) != 0 || len(routesOf(r.RIB)) != 2 {
+		t.Errorf("%v; %d routes are refused after one has become useful, and the other has gone", err, len(f.refused))
 	}
 	if err := f.clear(t.Context()); err != nil || len(routesOf(r.RIB)) != 0 {
 		t.Errorf("%v; %v is left", err, routesOf(r.RIB))

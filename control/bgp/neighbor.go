@@ -19,10 +19,10 @@ type Status struct {
 	Established int
 	Restarting  bool              // it waits for neighbors to send again what they had sent before the restart
 	Prefixes    map[string]uint64 // in the Loc-RIB, by family
-	Paths       map[string]uint64
-	Installed   uint64 // prefixes that the RIB was given
-	Refused     uint64 // prefixes that the RIB does not take
-	Pending     int    // prefixes that the RIB has not been given yet
+	Paths       map[string]uint64 // likewise, when they were counted last
+	Installed   uint64            // prefixes that the RIB was given
+	Refused     uint64            // routes that the RIB does not take
+	Pending     int               // prefixes that the RIB has not been given yet
 }
 
 // State is that of a session, in RFC 4271's words.
@@ -76,7 +76,7 @@ type FamilyState struct {
 	Family     config.Family
 	Negotiated bool
 	Received   uint64 // prefixes
-	Accepted   uint64 // of them, by the import policies
+	Accepted   uint64 // paths in the Loc-RIB: behind the import policies, and without our AS. FRR's PfxRcd
 	Advertised uint64
 	EndOfRIB   bool   // it has sent all that it has
 	Maximum    uint32 // prefixes that it may send; 0: any number

@@ -20,18 +20,19 @@ type destination struct {
 
 // inOrder calls each with the paths of each prefix, in the order of prefixes, until it
 // returns false: GoBGP has none. The prefixes are taken at once, 32 MB for a million;
-// what leads to them a chunk at a time.
+// what leads to them a chunk at a time. Who asks for what a neighbor has sent
+// makes GoBGP copy that once.
 func (sp *speaker) inOrder(r apiutil.ListPathRequest, each func([]*apiutil.Path) bool) error {
 	if r.TableType == api.TableType_TABLE_TYPE_ADJ_OUT { // which GoBGP makes anew for each question
 		_, err := sp.sorted(r, each)
 		return err
 	}
-	var prefixes []netip.Prefix
-	if err := sp.bgp.ListPath(r, func(n bgp.NLRI, _ []*apiutil.Path) { prefixes = append(prefixes, prefixOf(n)) }); err != nil {
+	prefixes, err := sp.named(r)
+	if err != nil {
 		return err
 	}
 	slices.SortFunc(prefixes, netip.Prefix.Compare)
-	for chunk := range slices.Chunk(prefixes, orderChunk) {
+	for chunk := range slices.Chunk(slices.Compact(prefixes), orderChunk) {
 		r.Prefixes = nil
 		for _, p := range chunk {
 			r.Prefixes = append(r.Prefixes, &apiutil.LookupPrefix{Prefix: p.String(), LookupOption: apiutil.LOOKUP_EXACT})
@@ -41,6 +42,23 @@ func (sp *speaker) inOrder(r apiutil.ListPathRequest, each func([]*apiutil.Path)
 		}
 	}
 	return nil
+}
+
+// named returns the prefixes that are asked for, in no order.
+func (sp *speaker) named(r apiutil.ListPathRequest) (prefixes []netip.Prefix, err error) {
+	if r.TableType != api.TableType_TABLE_TYPE_GLOBAL {
+		err = sp.bgp.ListPath(r, func(n bgp.NLRI, _ []*apiutil.Path) { prefixes = append(prefixes, prefixOf(n)) })
+		return prefixes, err
+	}
+	if len(r.Prefixes) == 0 {
+		return sp.prefixes(r.Family)
+	}
+	within, err := netip.ParsePrefix(r.Prefixes[0].Prefix)
+	if err != nil || r.Prefixes[0].LookupOption == apiutil.LOOKUP_EXACT {
+		return []netip.Prefix{within}, err
+	}
+	all, err := sp.prefixes(r.Family)
+	return slices.DeleteFunc(all, func(p netip.Prefix) bool { return p.Bits() < within.Bits() || !within.Contains(p.Addr()) }), err
 }
 
 // sorted is inOrder, all at once.

@@ -30,6 +30,7 @@ type session struct {
 	overLimit bool
 	times     uint64 // Established
 	reached   bool   // an interface leads to it
+	transport apiutil.Transport
 	lastDown  string
 	lastError string
 }
@@ -261,7 +262,9 @@ func (sp *speaker) peerChanged(p *apiutil.Peer, at time.Time) {
 		return
 	}
 	before := s.state
-	s.state = p.State.SessionState
+	if s.state = p.State.SessionState; s.state != before {
+		sp.census.forget()
+	}
 	if p.State.AdminState == api.PeerState_ADMIN_STATE_PFX_CT && s.peer != nil {
 		s.overLimit = true
 		sp.refuse(s, fmt.Sprintf("it sends more prefixes of a family than maximum_prefixes, %d: raise that, and 'weft bgp clear %s'", s.neighbor.MaximumPrefixes, s.neighbor.Name()))
@@ -285,6 +288,7 @@ func (sp *speaker) peerChanged(p *apiutil.Peer, at time.Time) {
 
 func (sp *speaker) established(s *session, p *apiutil.Peer, at time.Time) {
 	s.times++
+	s.transport = p.Transport
 	s.reached = sp.ways[s.neighbor.Name()].up
 	s.since, s.restarts, s.ended, s.lastError = at, map[bgp.Family]bool{}, map[bgp.Family]bool{}, ""
 	for _, c := range p.State.RemoteCap {

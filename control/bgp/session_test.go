@@ -40,8 +40,13 @@ func TestNumbered(t *testing.T) {
 	b.established("192.0.2.1", "2001:db8::1")
 	b.hasRoutes("198.18.0.0/15 via 192.0.2.1 metric 20", "2001:db8:a::/48 via 2001:db8::1 metric 200")
 	if n := b.neighbor("192.0.2.1"); n.AS != 65001 || n.Internal || n.Families[0].Received != 1 || n.Timers.Hold.Seconds() != 90 || n.RouterID.String() != "192.0.2.1" || n.Since.IsZero() ||
-		n.LocalAddress.String() != "192.0.2.2" || n.Established != 1 || n.Received.Update == 0 || n.Received.Open != 1 {
+		n.LocalAddress.String() != "192.0.2.2" || n.Established != 1 || n.Received.Update == 0 || n.Received.Open != 1 ||
+		n.Families[0].Accepted != 1 {
 		t.Errorf("neighbor: %+v", n)
+	}
+	if x, y := a.neighbor("192.0.2.2"), b.neighbor("192.0.2.1"); x.LocalPort == 0 || x.LocalPort != y.RemotePort || x.RemotePort != y.LocalPort ||
+		x.LocalPort != 179 && x.RemotePort != 179 {
+		t.Errorf("ports: %d to %d, and %d to %d", x.LocalPort, x.RemotePort, y.LocalPort, y.RemotePort)
 	}
 	if n := a.neighbor("192.0.2.2"); n.Families[0].Advertised != 1 || n.LocalAS != 65001 {
 		t.Errorf("neighbor: %+v", n)

@@ -24,7 +24,8 @@ func (s *Server) lock() (*speaker, *Config) {
 	return s.speaker, s.config
 }
 
-// Status returns what the Server does as a whole. It looks at all routes.
+// Status returns what the Server does as a whole. It costs the same whatever BGP has:
+// Paths is as Neighbors has counted them last.
 //
 // Errors: ErrNoBGP.
 func (s *Server) Status() (Status, error) {
@@ -32,10 +33,7 @@ func (s *Server) Status() (Status, error) {
 	if c == nil {
 		return Status{}, ErrNoBGP
 	}
-	st := Status{
-		AS: c.AS, Neighbors: len(c.Neighbors), Prefixes: map[string]uint64{}, Paths: map[string]uint64{},
-		Refused: s.feed.refused.Load(), Pending: s.feed.waiting(),
-	}
+	st := Status{AS: c.AS, Neighbors: len(c.Neighbors), Prefixes: map[string]uint64{}, Paths: map[string]uint64{}, Pending: s.feed.waiting()}
 	if sp == nil {
 		return st, nil
 	}
@@ -48,16 +46,17 @@ func (s *Server) Status() (Status, error) {
 		}
 	}
 	sp.mu.Unlock()
-	for name, family := range families {
-		t, err := sp.bgp.GetTable(context.Background(), &api.GetTableRequest{
-			TableType: api.TableType_TABLE_TYPE_GLOBAL, Family: apiutil.ToApiFamily(family.Afi(), family.Safi()),
-		})
-		if err != nil {
-			return st, err
+	last := sp.census.last()
+	err := s.options.RIB.Do(context.Background(), func(r *rib.RIB) {
+		st.Refused = uint64(len(s.feed.refused))
+		prefixes := s.feed.count(r)
+		for name, family := range families {
+			at := indexOf(family)
+			st.Installed += uint64(prefixes[at].installed)
+			st.Prefixes[string(name)] = uint64(prefixes[at].installed + prefixes[at].others)
+			st.Paths[string(name)] = last.paths[at]
 		}
-		st.Prefixes[string(name)], st.Paths[string(name)] = t.NumDestination, t.NumPath
-	}
-	err := s.options.RIB.Do(context.Background(), func(r *rib.RIB) { st.Installed = uint64(r.CountOf(rib.BGP)) })
+	})
 	return st, err
 }
 
@@ -75,7 +74,8 @@ func listens(c *Config) (all []netip.AddrPort) {
 	return all
 }
 
-// Neighbors returns all neighbors, by name. With advertised it counts the prefixes that
+// Neighbors returns all neighbors, by name. It looks at all paths when that was not done
+// of late (census.go). With advertised it counts the prefixes that
 // are advertised to each (FamilyState.Advertised), for which it asks the policies
 // again: with a full table that holds BGP up for seconds.
 //
@@ -85,11 +85,14 @@ func (s *Server) Neighbors(advertised bool) (all []Neighbor, err error) {
 	if c == nil {
 		return nil, ErrNoBGP
 	}
-	known := map[string]*api.Peer{}
+	known, counted := map[string]*api.Peer{}, &counts{}
 	if sp != nil {
 		if err := sp.bgp.ListPeer(context.Background(), &api.ListPeerRequest{EnableAdvertised: advertised}, func(p *api.Peer) {
 			known[p.State.NeighborAddress] = p
 		}); err != nil {
+			return nil, err
+		}
+		if counted, err = sp.census.count(sp); err != nil {
 			return nil, err
 		}
 	}
@@ -97,6 +100,7 @@ func (s *Server) Neighbors(advertised bool) (all []Neighbor, err error) {
 		n := describe(&c.Neighbors[i], c)
 		if sp != nil {
 			sp.describe(&n, known)
+			counted.describe(&n)
 		}
 		all = append(all, n)
 	}
@@ -145,13 +149,16 @@ func (sp *speaker) describe(to *Neighbor, known map[string]*api.Peer) {
 	if s.refused != "" {
 		to.LastError, to.Refused, to.OverLimit = s.refused, true, s.overLimit
 	}
-	ended := s.ended
+	ended, transport := s.ended, s.transport
 	for i := range to.Families {
 		to.Families[i].EndOfRIB = ended[families[to.Families[i].Family]]
 	}
 	sp.mu.Unlock()
 	if p := known[to.Address.String()]; p != nil {
 		describePeer(to, p)
+	}
+	if to.State == Established { // GoBGP's description of a peer has the ports of the configuration
+		to.LocalPort, to.RemotePort = uint16(transport.LocalPort), uint16(transport.RemotePort)
 	}
 }
 
@@ -175,13 +182,12 @@ func describePeer(to *Neighbor, p *api.Peer) {
 	to.AS, to.Internal = p.State.PeerAsn, p.State.PeerAsn == to.LocalAS
 	to.RouterID, _ = netip.ParseAddr(p.State.RouterId)
 	to.LocalAddress, _ = netip.ParseAddr(p.Transport.GetLocalAddress())
-	to.LocalPort, to.RemotePort = uint16(p.Transport.GetLocalPort()), uint16(p.Transport.GetRemotePort())
 	for i := range to.Families {
 		f := &to.Families[i]
 		f.Negotiated = negotiated(to.Capabilities, f.Family)
 		for _, a := range p.AfiSafis {
 			if a.State != nil && apiutil.ToFamily(a.State.Family) == families[f.Family] {
-				f.Received, f.Accepted, f.Advertised = a.State.Received, a.State.Accepted, a.State.Advertised
+				f.Received, f.Advertised = a.State.Received, a.State.Advertised
 			}
 		}
 	}
@@ -275,8 +281,8 @@ func capabilityText(c bgp.ParameterCapabilityInterface) string {
 const restartBit = 8 // of the flags of a graceful restart capability, R
 
 // Paths returns paths, by prefix, the best of it first. What it yields with an error is
-// no path, and the last. It holds the prefixes that are asked for; of AdjOut, pointers
-// to all paths.
+// no path, and the last. It holds the prefixes that are asked for, of which a million are
+// 32 MB; of AdjIn and AdjOut, all paths for a moment.
 //
 // Errors: ErrNoBGP, ErrNoNeighbor.
 func (s *Server) Paths(f Filter) iter.Seq2[Path, error] {

@@ -36,6 +36,7 @@ type speaker struct {
 	via        map[string]netip.Addr // our IPv6 addresses towards numbered neighbors
 	originator *originator
 	finder     *finder
+	census     census
 
 	mu       sync.Mutex
 	sessions map[string]*session // by the neighbor's name
@@ -142,6 +143,7 @@ func (sp *speaker) configure(ctx context.Context, c *Config) error {
 	sp.mu.Lock()
 	sp.config = *c
 	sp.mu.Unlock()
+	defer sp.census.forget()
 	if err := sp.remove(ctx, c); err != nil {
 		return err
 	}

@@ -18,6 +18,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/osrg/gobgp/v4/api"
+	"github.com/osrg/gobgp/v4/pkg/apiutil"
+
 	"weft/control"
 	"weft/control/config"
 	"weft/control/rib"
@@ -49,16 +52,18 @@ func TestMain(m *testing.M) {
 
 // request is what a router is asked.
 type request struct {
-	Apply  *string // the text of a configuration
-	Filter *Filter
-	Clear  *string
-	How    Reset
-	Routes bool // those of BGP in the RIB
-	Synced bool // whether it is
-	State  bool // neighbors, and the status
-	Close  bool
-	Inject int
-	Count  bool // how many prefixes the RIB has of BGP
+	Apply   *string // the text of a configuration
+	Filter  *Filter
+	Clear   *string
+	How     Reset
+	Routes  bool // those of BGP in the RIB
+	Synced  bool // whether it is
+	State   bool // neighbors, and the status
+	Close   bool
+	Inject  int
+	Measure string
+	Count   bool // how many prefixes the RIB has of BGP
+	Table   bool // how much GoBGP has
 }
 
 type answer struct {
@@ -154,18 +159,37 @@ func serve(ctx context.Context, s *Server, f *control.Follower, routes *static.S
 		s.Close()
 	case r.Inject > 0:
 		err = inject(s, r.Inject)
+	case r.Measure != "":
+		a.Status.Paths, err = measure(s, r.Measure)
+	case r.Table:
+		a.Status, err = tables(s)
 	case r.Count:
 		a.Status.Paths = usage()
 		err = f.Do(ctx, func(r *rib.RIB) {
-			if a.Status.Installed = uint64(r.Counts().Candidates); a.Status.Installed < 1000 { // the kernel's count
-				a.Status.Installed = uint64(r.CountOf(rib.BGP))
-			}
+			ipv4, ipv6 := r.CountOf(rib.BGP)
+			a.Status.Installed = uint64(ipv4 + ipv6)
 		})
 	}
 	if err != nil {
 		a.Error = err.Error()
 	}
 	return a
+}
+
+// tables returns what GoBGP says of its tables.
+func tables(s *Server) (st Status, err error) {
+	st.Prefixes, st.Paths = map[string]uint64{}, map[string]uint64{}
+	sp, _ := s.lock()
+	for name, family := range families {
+		t, err := sp.bgp.GetTable(context.Background(), &api.GetTableRequest{
+			TableType: api.TableType_TABLE_TYPE_GLOBAL, Family: apiutil.ToApiFamily(family.Afi(), family.Safi()),
+		})
+		if err != nil {
+			return st, err
+		}
+		st.Prefixes[string(name)], st.Paths[string(name)] = t.NumDestination, t.NumPath
+	}
+	return st, nil
 }
 
 func routesOf(r *rib.RIB) (all []route) {

@@ -9,7 +9,7 @@ import (
 // copies are the routes of protocol 119 that the kernel has: what weft itself has
 // programmed. They are no candidates, with one exception: see adopts.
 type copies struct {
-	first map[key]copied
+	first byPrefix[copied]
 	more  map[key][]copied // rare: while a route changes its metric
 	by    map[uint32]int   // how many name a next-hop object
 }
@@ -22,11 +22,11 @@ type copied struct {
 }
 
 func newCopies() copies {
-	return copies{map[key]copied{}, map[key][]copied{}, map[uint32]int{}}
+	return copies{newByPrefix[copied](), map[key][]copied{}, map[uint32]int{}}
 }
 
 func (c *copies) at(k key) []copied {
-	first, ok := c.first[k]
+	first, ok := c.first.get(k)
 	if !ok {
 		return nil
 	}
@@ -39,13 +39,13 @@ func (c *copies) put(k key, list []copied) {
 			delete(c.by, o.nextHop)
 		}
 	}
-	delete(c.first, k)
+	c.first.delete(k)
 	delete(c.more, k)
 	for _, o := range list {
 		c.by[o.nextHop]++
 	}
 	if len(list) > 0 {
-		c.first[k] = list[0]
+		c.first.set(k, list[0])
 	}
 	if len(list) > 1 {
 		c.more[k] = list[1:]
@@ -97,7 +97,7 @@ func (r *RIB) dropCopy(k key, metric uint32) {
 		return
 	}
 	r.copies.put(k, slices.Delete(list, i, i+1))
-	if told, ok := r.exports.told[k]; ok && told.metric == metric {
+	if told, ok := r.exports.told.get(k); ok && told.metric == metric {
 		r.exports.lost = append(r.exports.lost, Key{k})
 	}
 }
@@ -105,7 +105,7 @@ func (r *RIB) dropCopy(k key, metric uint32) {
 // dropCopiesIf is dropCopy for all that satisfy a condition.
 func (r *RIB) dropCopiesIf(is func(copied) bool) {
 	var keys []key
-	for k, c := range r.copies.first {
+	for k, c := range r.copies.first.all() {
 		if is(c) || slices.ContainsFunc(r.copies.more[k], is) {
 			keys = append(keys, k)
 		}

@@ -40,7 +40,7 @@ type ExportRoute struct {
 // Wanted returns the route of weft's own that the kernel is to have for a prefix,
 // as told with the last publication.
 func (r *RIB) Wanted(k Key) (ExportRoute, bool) {
-	t, ok := r.exports.told[k.key]
+	t, ok := r.exports.told.get(k.key)
 	if !ok {
 		return ExportRoute{}, false
 	}
@@ -49,8 +49,8 @@ func (r *RIB) Wanted(k Key) (ExportRoute, bool) {
 
 // exports is what the receiver of Export knows, and is to be told.
 type exports struct {
-	told   map[key]told
-	keys   map[key]struct{}    // prefixes that may have changed
+	told   byPrefix[told]
+	keys   []key               // prefixes that may have changed, some more than once
 	groups map[*group]struct{} // groups that come to something else
 	lost   []Key
 	last   uint32 // number of a group
@@ -63,13 +63,13 @@ type told struct {
 }
 
 func newExports() exports {
-	return exports{told: map[key]told{}, keys: map[key]struct{}{}, groups: map[*group]struct{}{}}
+	return exports{told: newByPrefix[told](), groups: map[*group]struct{}{}}
 }
 
 // reexport takes note that the routes of weft's own to a prefix may have changed.
 func (r *RIB) reexport(k key) {
 	if r.options.Export != nil {
-		r.exports.keys[k] = struct{}{}
+		r.exports.keys = append(r.exports.keys, k)
 	}
 }
 
@@ -81,7 +81,7 @@ func (r *RIB) tell() {
 	}
 	x := Export{Lost: e.lost}
 	var left []uint32
-	for k := range e.keys {
+	for _, k := range e.keys {
 		r.tellRoute(k, &x, &left)
 	}
 	for g := range e.groups {
@@ -100,7 +100,7 @@ func (r *RIB) tell() {
 		r.dropMerged(at)
 	}
 	e.lost = nil
-	clear(e.keys)
+	e.keys = e.keys[:0]
 	clear(e.groups)
 	if len(x.Groups)+len(x.Routes)+len(x.Gone)+len(x.Lost) > 0 {
 		r.options.Export(&x)
@@ -111,7 +111,7 @@ func (r *RIB) tell() {
 // with.
 func (r *RIB) tellRoute(k key, x *Export, left *[]uint32) {
 	e := &r.exports
-	old, had := e.told[k]
+	old, had := e.told.get(k)
 	now, has := r.export(k)
 	if had == has && now == old {
 		r.unexport(now, has)
@@ -122,7 +122,7 @@ func (r *RIB) tellRoute(k key, x *Export, left *[]uint32) {
 		*left = append(*left, old.group)
 	}
 	if !has {
-		delete(e.told, k)
+		e.told.delete(k)
 		x.Routes = append(x.Routes, ExportRoute{Key: Key{k}, Metric: old.metric, Source: old.source()})
 		return
 	}
@@ -133,7 +133,7 @@ func (r *RIB) tellRoute(k key, x *Export, left *[]uint32) {
 		g.export = e.last
 		e.groups[g] = struct{}{}
 	}
-	e.told[k] = now
+	e.told.set(k, now)
 	x.Routes = append(x.Routes, now.route(Key{k}, g))
 }
 

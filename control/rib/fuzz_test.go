@@ -178,7 +178,7 @@ func checkImage(t testing.TB, r *RIB) {
 			t.Errorf("%s in VRF %d: found group %d, want %d", k.addr(), k.vrf, have, want)
 		}
 	}
-	for k := range r.routes {
+	for k := range r.routes.all() {
 		check(k)
 	}
 	for k := range r.derived {

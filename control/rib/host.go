@@ -89,7 +89,7 @@ func (r *RIB) hostWish(k key) (wish, bool) {
 // cover returns the group of the longest prefix around a host.
 func (r *RIB) cover(k key) (group uint32, ok bool) {
 	for bits := int(k.bits); bits >= 0; bits-- {
-		if r.lengths[lengthKey{k.vrf, k.family, uint8(bits)}] == 0 {
+		if !r.lengths.has(k, uint8(bits)) {
 			continue
 		}
 		if g, ok := r.chosen(k.shortened(uint8(bits))); ok {

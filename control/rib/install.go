@@ -13,14 +13,16 @@ func (r *RIB) answer(k key) (group uint32, ok bool) {
 
 // chosen returns the group of the best candidate of a prefix that is eligible.
 func (r *RIB) chosen(k key) (group uint32, ok bool) {
-	best, ok := r.routes[k]
+	best, ok := r.routes.get(k)
 	switch {
 	case !ok:
 		return 0, false
 	case best.particular() == 1:
 		return r.policy, true
-	case best.isKernels() && (k.family == 4 || best.rank != rankMain || len(r.others.heads) == 0):
+	case best.isKernels() && (k.family == 4 || best.rank != rankMain || r.others.heads.len() == 0):
 		return best.group, true
+	case !r.others.has(k):
+		return best.group, r.eligible(&best)
 	}
 	return r.chosenAmong(k)
 }
@@ -28,7 +30,7 @@ func (r *RIB) chosen(k key) (group uint32, ok bool) {
 // chosenAmong is chosen where there may be several to look at.
 func (r *RIB) chosenAmong(k key) (group uint32, ok bool) {
 	winner, ok := r.best(k, r.eligible)
-	at, several := r.merged[k]
+	at, several := r.merged.get(k)
 	switch {
 	case !ok:
 		return 0, false
@@ -55,7 +57,7 @@ func (r *RIB) isAmbiguous(k key, c *candidate) bool {
 // inOrder yields the candidates of a prefix, best first.
 func (r *RIB) inOrder(k key) func(yield func(*candidate) bool) {
 	return func(yield func(*candidate) bool) {
-		best, ok := r.routes[k]
+		best, ok := r.routes.get(k)
 		if !ok || !yield(&best) {
 			return
 		}
@@ -75,15 +77,14 @@ func (r *RIB) eligible(c *candidate) bool { return c.isKernels() || !r.groups[c.
 // route with all their hops. The returned function lets go of the group that they
 // had before, when the image no longer leads there.
 func (r *RIB) merge(k key) (release func()) {
-	old, had := r.merged[k]
-	best, ok := r.routes[k]
-	if !had && (!ok || best.isKernels()) {
+	old, had := r.merged.get(k)
+	if !had && !r.others.has(k) {
 		return func() {}
 	}
-	delete(r.merged, k)
+	r.merged.delete(k)
 	if first, ok := r.best(k, r.eligible); ok {
 		if hops, several := r.together(k, &first); several {
-			r.merged[k] = r.holdMerged(&first, hops)
+			r.merged.set(k, r.holdMerged(&first, hops))
 		}
 	}
 	return func() {
@@ -98,7 +99,7 @@ func (r *RIB) mergeAll() {
 	if !slices.ContainsFunc(r.groups, func(g *group) bool { return g != nil && g.by != Kernel }) {
 		return
 	}
-	for k := range r.routes {
+	for k := range r.routes.all() {
 		r.merge(k)()
 	}
 }
@@ -129,7 +130,7 @@ func (r *RIB) best(k key, is func(*candidate) bool) (first candidate, ok bool) {
 
 // together returns the hops of all candidates that are one route with first.
 func (r *RIB) together(k key, first *candidate) (hops []hop, several bool) {
-	if first.isKernels() || !r.canMerge(first, first) {
+	if first.isKernels() || !r.others.has(k) || !r.canMerge(first, first) {
 		return nil, false
 	}
 	n := 0

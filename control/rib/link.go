@@ -160,14 +160,7 @@ func (r *RIB) NumberVRFs(before func(link int) (vrf int, ok bool)) {
 	}
 }
 
-func (r *RIB) hasVRF(vrf int) bool {
-	for _, n := range r.vrfs {
-		if int(n) == vrf {
-			return true
-		}
-	}
-	return false
-}
+func (r *RIB) hasVRF(vrf int) bool { return vrf < len(r.numbered) && r.numbered[vrf] }
 
 func (r *RIB) freeVRF() int {
 	vrf := 1
@@ -188,6 +181,8 @@ func (r *RIB) addVRF(table uint32, vrf int) {
 		return
 	}
 	r.vrfs[table] = uint16(vrf)
+	r.numbered = append(r.numbered, make([]bool, max(vrf+1-len(r.numbered), 0))...)
+	r.numbered[vrf] = true
 	r.reserve(uint16(vrf))
 	r.stale = r.stale || !r.loading() // its routes were not taken in
 }

@@ -139,14 +139,14 @@ func (r *RIB) store(k key, group uint32, there bool) error {
 // Where there is none, packets go there anyway.
 func (r *RIB) shield(k key) bool {
 	for bits := int(k.bits) - 1; bits >= 0; bits-- {
-		if r.lengths[lengthKey{k.vrf, k.family, uint8(bits)}] == 0 {
+		if !r.lengths.has(k, uint8(bits)) {
 			continue
 		}
 		cover := k.shortened(uint8(bits))
 		if _, is := r.missing.shields[cover]; is {
 			return true
 		}
-		if _, there := r.routes[cover]; !there || !r.isHeld(cover) {
+		if _, there := r.routes.get(cover); !there || !r.isHeld(cover) {
 			continue
 		}
 		if r.store(cover, r.policy, true) != nil {

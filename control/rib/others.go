@@ -5,9 +5,9 @@ import "iter"
 // others holds the further candidates of prefixes, best first, in chains without
 // pointers: with two sources of the Internet's table there are a million.
 type others struct {
-	heads map[key]uint32 // index of the first node
-	nodes []node         // the first is not used
-	free  uint32         // chain of unused nodes, 0: none
+	heads byPrefix[uint32] // index of the first node
+	nodes []node           // the first is not used
+	free  uint32           // chain of unused nodes, 0: none
 }
 
 type node struct {
@@ -15,15 +15,18 @@ type node struct {
 	next uint32
 }
 
-func newOthers() others { return others{heads: map[key]uint32{}, nodes: make([]node, 1)} }
+func newOthers() others { return others{heads: newByPrefix[uint32](), nodes: make([]node, 1)} }
+
+func (o *others) has(k key) bool { return o.heads.len() > 0 && o.heads.has(k) }
 
 // at returns the candidates of a prefix. They may be changed until the next set.
 func (o *others) at(k key) iter.Seq[*candidate] {
 	return func(yield func(*candidate) bool) {
-		if len(o.heads) == 0 {
+		if o.heads.len() == 0 {
 			return
 		}
-		for i := o.heads[k]; i != 0; i = o.nodes[i].next {
+		head, _ := o.heads.get(k)
+		for i := head; i != 0; i = o.nodes[i].next {
 			if !yield(&o.nodes[i].candidate) {
 				return
 			}
@@ -33,12 +36,12 @@ func (o *others) at(k key) iter.Seq[*candidate] {
 
 // set replaces the candidates of a prefix.
 func (o *others) set(k key, list []candidate) {
-	for i := o.heads[k]; i != 0; {
+	old, had := o.heads.get(k)
+	for i := old; i != 0; {
 		next := o.nodes[i].next
 		o.nodes[i].next, o.free = o.free, i
 		i = next
 	}
-	delete(o.heads, k)
 	head := uint32(0)
 	for i := len(list) - 1; i >= 0; i-- {
 		at := o.free
@@ -51,7 +54,10 @@ func (o *others) set(k key, list []candidate) {
 		o.nodes[at] = node{list[i], head}
 		head = at
 	}
-	if head != 0 {
-		o.heads[k] = head
+	switch {
+	case head != 0:
+		o.heads.set(k, head)
+	case had:
+		o.heads.delete(k)
 	}
 }

@@ -121,7 +121,7 @@ func (w *walk) gateway(gw key) reach {
 	w.inside = append(w.inside, gw)
 	defer func() { w.inside = w.inside[:len(w.inside)-1] }()
 	for bits := int(gw.bits); bits >= 0; bits-- {
-		if w.r.lengths[lengthKey{gw.vrf, gw.family, uint8(bits)}] == 0 {
+		if !w.r.lengths.has(gw, uint8(bits)) {
 			continue
 		}
 		if bits == 0 && !w.r.options.ThroughDefault {

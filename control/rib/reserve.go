@@ -32,7 +32,7 @@ func (r *RIB) reserve(vrf uint16) {
 	for i := range reserved {
 		k := reserved[i].key
 		k.vrf = vrf
-		if _, ok := r.routes[k]; ok {
+		if _, ok := r.routes.get(k); ok {
 			continue
 		}
 		reason := reserved[i].reason(&r.options.Reasons)

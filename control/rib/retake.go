@@ -15,7 +15,7 @@ func (r *RIB) Retake(k Key, dumped, changes func()) {
 	r.sweepPrefix(k.key)
 	changes()
 	r.retaking = false
-	if t, ok := r.exports.told[k.key]; ok && slices.ContainsFunc(r.copies.at(k.key), func(c copied) bool { return c.metric == t.metric }) {
+	if t, ok := r.exports.told.get(k.key); ok && slices.ContainsFunc(r.copies.at(k.key), func(c copied) bool { return c.metric == t.metric }) {
 		r.exports.lost = r.exports.lost[:lost] // it is there
 	}
 	r.install(k.key)

@@ -28,13 +28,15 @@ type RIB struct {
 	nextHops map[uint32]*nextHop          // of the kernel
 	objects  [sources]map[uint32]*nextHop // of each source, the kernel's among them
 	vrfs     map[uint32]uint16            // by table
+	numbered []bool                       // by VRF: there is a table
 
-	routes  map[key]candidate // the first of each prefix
-	others  others            // the further ones
-	merged  map[key]uint32    // groups of routes that are several candidates
-	lengths map[lengthKey]int // prefixes of each length
-	hosts   []host            // usable neighbors, sorted
-	derived map[key]uint32    // host routes that follow from them
+	routes  byPrefix[candidate] // the first of each prefix
+	others  others              // the further ones
+	merged  byPrefix[uint32]    // groups of routes that are several candidates
+	lengths lengths
+	tally   tally          // of prefixes, by source
+	hosts   []host         // usable neighbors, sorted
+	derived map[key]uint32 // host routes that follow from them
 
 	groups      []*group // by index; nil: free
 	free        []uint32 // indexes
@@ -65,6 +67,7 @@ type RIB struct {
 		name  []byte
 		hops  []hop
 		hosts []key
+		list  []candidate
 	}
 	counts Counts
 }
@@ -94,8 +97,8 @@ func New(image *fib.Image, options Options) *RIB {
 	r := &RIB{
 		options: options, image: image,
 		links: map[int]*link{}, addrs: map[addrKey]*addr{}, peers: map[peerKey]*peer{}, nextHops: map[uint32]*nextHop{},
-		vrfs:   map[uint32]uint16{tableMain: 0, tableLocal: 0},
-		routes: map[key]candidate{}, others: newOthers(), merged: map[key]uint32{}, lengths: map[lengthKey]int{}, derived: map[key]uint32{},
+		vrfs: map[uint32]uint16{tableMain: 0, tableLocal: 0}, numbered: []bool{true},
+		routes: newByPrefix[candidate](), others: newOthers(), merged: newByPrefix[uint32](), derived: map[key]uint32{},
 		byName: map[string]uint32{}, adjacencies: map[adjacencyKey]*adjacency{},
 		doomed: map[uint32]bool{}, missing: newMissing(),
 		tracking: newTracking(), copies: newCopies(), exports: newExports(),
@@ -119,7 +122,7 @@ func (r *RIB) Counts() Counts {
 	c := r.counts
 	c.Groups, c.Adjacencies, c.NotInstalled = len(r.byName), len(r.adjacencies), len(r.missing.prefixes)
 	c.Astray = r.missing.astray()
-	c.Exported = len(r.copies.first)
+	c.Exported = r.copies.first.len()
 	for _, g := range r.groups {
 		if g == nil || g.kind != toHops {
 			continue
@@ -200,12 +203,12 @@ func (r *RIB) load() {
 		r.derive(h.key)() // a host on two links is there twice
 	}
 	r.found = nil // all groups have been asked for
-	keys := make([]key, 0, len(r.routes)+len(r.derived))
-	for k := range r.routes {
+	keys := make([]key, 0, r.routes.len()+len(r.derived))
+	for k := range r.routes.all() {
 		keys = append(keys, k)
 	}
 	for k := range r.derived {
-		if _, ok := r.routes[k]; !ok {
+		if _, ok := r.routes.get(k); !ok {
 			keys = append(keys, k)
 		}
 	}

@@ -20,12 +20,6 @@ const (
 	Dumped                // it is there; of several of a metric, the first is told first
 )
 
-// lengthKey names a length of prefixes in a table.
-type lengthKey struct {
-	vrf          uint16
-	family, bits uint8
-}
-
 // candidateOf translates a route and holds its group. ok is false for one that
 // is not for the image.
 func (r *RIB) candidateOf(m *kernel.Route) (k key, c candidate, ok bool) {
@@ -68,7 +62,7 @@ func (r *RIB) SetRoute(m *kernel.Route, how Change) {
 	if how == Replace && c.rank == rankMain && !c.isCopy() {
 		r.dropCopy(k, c.metric)
 	}
-	best, exists := r.routes[k]
+	best, exists := r.routes.get(k)
 	switch {
 	case exists && r.refreshed(k, &best, &c, how): // nothing new: most of a dump
 		r.drop(c.group)
@@ -135,7 +129,7 @@ func (r *RIB) refreshed(k key, best, c *candidate, how Change) bool {
 	switch {
 	case *same == *c:
 	case same == best:
-		r.routes[k] = *c
+		r.routes.set(k, *c)
 	default:
 		*same = *c
 	}
@@ -144,9 +138,10 @@ func (r *RIB) refreshed(k key, best, c *candidate, how Change) bool {
 
 // first puts the only candidate of a prefix in place.
 func (r *RIB) first(k key, c candidate) {
-	r.routes[k] = c
+	r.routes.set(k, c)
 	r.counts.Candidates++
-	r.lengths[lengthKey{k.vrf, k.family, k.bits}]++
+	r.tally[familyIndex(k.family)][c.rank]++
+	r.lengths.add(k, 1)
 	r.touch(k)
 	r.install(k)
 }
@@ -266,11 +261,15 @@ func (r *RIB) DeleteRoute(m *kernel.Route) {
 // candidates returns the candidates of a prefix, best first, to be changed and
 // put back.
 func (r *RIB) candidates(k key) []candidate {
-	best, ok := r.routes[k]
+	best, ok := r.routes.get(k)
 	if !ok {
 		return nil
 	}
-	list := append(make([]candidate, 0, 4), best)
+	return r.appendOthers(append(make([]candidate, 0, 4), best), k)
+}
+
+// appendOthers appends the candidates of a prefix but the first.
+func (r *RIB) appendOthers(list []candidate, k key) []candidate {
 	for o := range r.others.at(k) {
 		list = append(list, *o)
 	}
@@ -279,19 +278,23 @@ func (r *RIB) candidates(k key) []candidate {
 
 // put sets the candidates of a prefix.
 func (r *RIB) put(k key, list []candidate) {
-	before := len(r.candidates(k))
+	before, old := 0, rankSet(0)
+	for c := range r.inOrder(k) {
+		before++
+		old.add(c.rank)
+	}
 	r.counts.Candidates += len(list) - before
-	n := lengthKey{k.vrf, k.family, k.bits}
+	r.tally.change(k, old, ranksOf(list))
 	switch {
 	case len(list) == 0:
 		r.others.set(k, nil)
-		delete(r.routes, k)
-		r.lengths[n]--
+		r.routes.delete(k)
+		r.lengths.add(k, -1)
 	default:
 		if before == 0 {
-			r.lengths[n]++
+			r.lengths.add(k, 1)
 		}
-		r.routes[k] = list[0]
+		r.routes.set(k, list[0])
 		r.others.set(k, list[1:])
 	}
 	r.touch(k)
@@ -323,7 +326,7 @@ func (r *RIB) removeIf(is func(*candidate) bool) (removed int) {
 
 // keysWith returns the prefixes that have a candidate which satisfies a condition.
 func (r *RIB) keysWith(is func(*candidate) bool) (keys []key) {
-	for k, best := range r.routes {
+	for k, best := range r.routes.all() {
 		found := is(&best)
 		for o := range r.others.at(k) {
 			found = found || is(o)

@@ -90,8 +90,8 @@ func (k Key) SameAddr(o Key) bool {
 // condition, nil for all, in no order. A million of them are 24 MB, and take
 // some 50 ms.
 func (r *RIB) Keys(is func(Key) bool) []Key {
-	keys := make([]Key, 0, len(r.routes))
-	for k, c := range r.routes {
+	keys := make([]Key, 0, r.routes.len())
+	for k, c := range r.routes.all() {
 		if c.rank != rankReserved && (is == nil || is(Key{k})) {
 			keys = append(keys, Key{k})
 		}

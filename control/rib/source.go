@@ -95,12 +95,14 @@ func (r *RIB) Set(m *Route) error {
 		group: r.hold(r.wishOfSource(m)), metric: m.Preference, detail: m.Origin, rank: ranks[m.Source],
 		protocol: m.Protocol, kind: m.Kind.number(), generation: r.replays[m.Source],
 	}
-	if _, exists := r.routes[k]; !exists {
+	best, exists := r.routes.get(k)
+	if !exists {
 		r.first(k, c)
 		r.changedBy(k, &c)
 		return nil
 	}
-	list, gone := r.candidates(k), []candidate(nil)
+	list := r.appendOthers(append(r.scratch.list[:0], best), k)
+	gone := make([]candidate, 0, 2)
 	if i := slices.IndexFunc(list, c.sameOrigin); i >= 0 && list[i].metric == c.metric {
 		gone = append(gone, list[i])
 		list[i] = c
@@ -125,6 +127,7 @@ func (r *RIB) Set(m *Route) error {
 	for _, o := range gone {
 		r.drop(o.group)
 	}
+	r.scratch.list = list
 	return nil
 }
 
@@ -141,8 +144,8 @@ func (c candidate) sameOrigin(o candidate) bool { return c.rank == o.rank && c.d
 
 // replaceOne writes over a candidate that differs in nothing that matters.
 func (r *RIB) replaceOne(k key, c candidate) {
-	if best := r.routes[k]; best.sameOrigin(c) {
-		r.routes[k] = c
+	if best, _ := r.routes.get(k); best.sameOrigin(c) {
+		r.routes.set(k, c)
 	}
 	for o := range r.others.at(k) {
 		if o.sameOrigin(c) {
@@ -296,7 +299,7 @@ const (
 // origin. After a publication it is what packets find.
 func (r *RIB) State(vrf uint16, p netip.Prefix, s Source, origin uint32) State {
 	k := newKey(vrf, p)
-	if best, ok := r.routes[k]; ok && best.rank == ranks[s] && best.detail == origin && s != Kernel && r.eligible(&best) && r.complete() {
+	if best, ok := r.routes.get(k); ok && best.rank == ranks[s] && best.detail == origin && s != Kernel && r.eligible(&best) && r.complete() {
 		return Installed
 	}
 	c, ok := r.best(k, func(c *candidate) bool {

@@ -121,7 +121,7 @@ func (r *RIB) settle() {
 		_, is := turned[r.groups[c.group]]
 		return is
 	})
-	for k, at := range r.merged {
+	for k, at := range r.merged.all() {
 		if _, is := turned[r.groups[at]]; is {
 			keys = append(keys, k)
 		}

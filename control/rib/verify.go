@@ -83,7 +83,7 @@ func (r *RIB) CheckExport(k Key) (want, have string, same bool) {
 	if r.options.Export == nil {
 		return "", "", true
 	}
-	t, told := r.exports.told[k.key]
+	t, told := r.exports.told.get(k.key)
 	list := r.copies.at(k.key)
 	if !told {
 		if len(list) == 0 {
@@ -153,7 +153,7 @@ func (r *RIB) Lookup(vrf int, a netip.Addr) fib.GroupID {
 		return r.groups[at].id
 	}
 	for bits := int(k.bits) - 1; bits >= 0; bits-- {
-		if r.lengths[lengthKey{k.vrf, k.family, uint8(bits)}] == 0 {
+		if !r.lengths.has(k, uint8(bits)) {
 			continue
 		}
 		if at, ok := r.wanted(k.shortened(uint8(bits))); ok {
@@ -218,7 +218,7 @@ func (r *RIB) CheckGroups() (differences []string) {
 
 // Len returns how many prefixes the image is to hold for a VRF.
 func (r *RIB) Len(vrf int) (n int) {
-	for k := range r.routes {
+	for k := range r.routes.all() {
 		if _, ok := r.chosen(k); ok && int(k.vrf) == vrf {
 			n++
 		}

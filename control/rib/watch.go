@@ -1,6 +1,10 @@
 package rib
 
-import "golang.org/x/sys/unix"
+import (
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
 
 // watching is what who advertises routes is told: which prefixes may have another
 // route. It costs nothing while nobody watches.
@@ -76,12 +80,55 @@ func (r *RIB) ChosenAt(k Key) (Chosen, bool) {
 	return chosen, true
 }
 
-// CountOf returns how many prefixes a source has routes to. It looks at all routes.
-func (r *RIB) CountOf(s Source) (n int) {
-	for k := range r.routes {
-		if _, has := r.best(k, func(c *candidate) bool { return c.rank == ranks[s] }); has {
-			n++
+// tally counts prefixes by family and by whose candidates they have.
+type tally [2][rankBGP + 1]int
+
+// rankSet has a bit for each rank.
+type rankSet uint8
+
+func (s *rankSet) add(r rank) { *s |= 1 << r }
+
+func ranksOf(list []candidate) (s rankSet) {
+	for i := range list {
+		s.add(list[i].rank)
+	}
+	return s
+}
+
+// change takes note of whose candidates a prefix had, and has now.
+func (t *tally) change(k key, old, now rankSet) {
+	if old == now {
+		return
+	}
+	of := &t[familyIndex(k.family)]
+	for r := range of {
+		of[r] += int(now>>r&1) - int(old>>r&1)
+	}
+}
+
+func familyIndex(family uint8) int { return int(family>>1) & 1 } // 4: 0, 6: 1
+
+// CountOf returns how many prefixes a source has routes to.
+func (r *RIB) CountOf(s Source) (ipv4, ipv6 int) {
+	return r.tally[0][ranks[s]], r.tally[1][ranks[s]]
+}
+
+// PrefixesOf returns the prefixes of a family that a source has routes to, in no order. A
+// million of them are 32 MB.
+func (r *RIB) PrefixesOf(s Source, ipv4 bool) []netip.Prefix {
+	n, n6 := r.CountOf(s)
+	family := uint8(4)
+	if !ipv4 {
+		family, n = 6, n6
+	}
+	if n == 0 {
+		return nil
+	}
+	all := make([]netip.Prefix, 0, n)
+	for k := range r.routes.all() {
+		if _, has := r.best(k, func(c *candidate) bool { return c.rank == ranks[s] }); has && k.family == family {
+			all = append(all, k.prefix())
 		}
 	}
-	return n
+	return all
 }

@@ -87,8 +87,40 @@ func TestChosenAt(t *testing.T) {
 			t.Errorf("%s: %s: %s, want %s", want.do, want.prefix, got, want.chosen)
 		}
 	}
-	if n := b.CountOf(BGP); n != 2 {
-		t.Errorf("%d prefixes of BGP, want 2", n)
+}
+
+// Prefixes are counted by source and family, however many routes of it they have.
+func TestCountOf(t *testing.T) {
+	b := newBench(t, Options{})
+	for _, step := range []struct {
+		do         string
+		ipv4, ipv6 int
+	}{
+		{"kernel unicast 192.0.2.0/24 dev 1", 0, 0},
+		{"bgp:1 10.0.0.0/8 via 192.0.2.1 pref 20", 1, 0},
+		{"bgp:2 10.0.0.0/8 via 192.0.2.2 pref 20", 1, 0},
+		{"bgp:1 10.0.0.0/8 via 192.0.2.3 pref 200", 1, 0},
+		{"static blackhole 10.0.0.0/8 pref 1", 1, 0},
+		{"bgp:1 2001:db8::/32 via 2001:db8:1::1 pref 20", 1, 1},
+		{"-bgp:1 10.0.0.0/8", 1, 1},
+		{"-bgp:2 10.0.0.0/8", 0, 1},
+	} {
+		b.steps(step.do)
+		if ipv4, ipv6 := b.CountOf(BGP); ipv4 != step.ipv4 || ipv6 != step.ipv6 {
+			t.Errorf("%s: %d and %d prefixes of BGP, want %d and %d", step.do, ipv4, ipv6, step.ipv4, step.ipv6)
+		}
+	}
+	b.BeginReplay(BGP)
+	b.EndReplay(BGP)
+	if ipv4, ipv6 := b.CountOf(BGP); ipv4 != 0 || ipv6 != 0 {
+		t.Errorf("%d and %d prefixes are left", ipv4, ipv6)
+	}
+	b.steps("bgp:1 2001:db8::/32 via 2001:db8:1::1 pref 20")
+	if got := fmt.Sprint(b.PrefixesOf(BGP, true), b.PrefixesOf(BGP, false), b.PrefixesOf(Static, true)); got != "[] [2001:db8::/32] [10.0.0.0/8]" {
+		t.Errorf("prefixes: %s", got)
+	}
+	if ipv4, _ := b.CountOf(Static); ipv4 != 1 {
+		t.Errorf("%d static prefixes, want 1", ipv4)
 	}
 }
 

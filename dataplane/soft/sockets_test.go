@@ -3,6 +3,7 @@ package soft
 import (
 	"bytes"
 	"net"
+	"slices"
 	"testing"
 
 	"weft/bpf"
@@ -103,7 +104,7 @@ func (n *socketNetwork) exchange() {
 		}
 		f := p.Bytes()
 		n.wires[0].Send(f)
-		f = append(make([]byte, 12), f[12:]...) // the FIB's MACs
+		f = slices.Concat(steertest.HostMAC[:], steertest.OurMAC[:], f[12:])
 		if f[14]>>4 == 6 {
 			packet.IPv6(f[14:]).Forward()
 		} else {

@@ -27,8 +27,9 @@ type network struct {
 // begin starts weft with a section bgp and other sections.
 func begin(t *testing.T, section string) *network {
 	t.Helper()
+	t.Parallel() // most of the time is waiting for timers
 	n := &network{Network: star.New(t)}
-	n.Wait = 20 * time.Second
+	n.Wait = time.Minute
 	kept := "/run/weft/" + n.Netns() + ".config"
 	t.Cleanup(func() { os.RemoveAll(kept) })
 	n.config = n.write(section)

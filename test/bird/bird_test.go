@@ -24,6 +24,7 @@ type network struct {
 // begin starts weft, then the neighbors, then the router's BIRD.
 func begin(t *testing.T, config string, neighbor func(host int) string, args ...string) *network {
 	t.Helper()
+	t.Parallel() // most of the time is waiting for timers
 	n := &network{Network: star.New(t), neighbors: map[int]*daemons.BIRD{}}
 	n.Run()
 	n.Resolve()

@@ -3,6 +3,7 @@ package daemons
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -108,34 +109,31 @@ func (d *Daemon) Start() {
 	}
 	ended := make(chan struct{})
 	d.process, d.ended = cmd.Process, ended
-	release, err := guard(cmd.Process.Pid)
+	life, err := guard(cmd.Process.Pid)
 	if err != nil {
 		d.t.Fatal(err)
 	}
 	go func() {
 		_ = cmd.Wait()
-		release()
+		_, _ = io.WriteString(life, "released\n")
 		close(ended)
 	}()
 	d.await()
 }
 
-// guard kills a daemon, and what it has started, when this process dies before release is
-// called: nothing else would, of a test that ran out of time.
-func guard(pid int) (release func(), err error) {
-	watch := exec.Command("/bin/sh", "-c", fmt.Sprintf("read -r word; [ -n \"$word\" ] || kill -9 -- -%d", pid))
+// guard kills a daemon, and what it has started, when this process dies before it has
+// released it (life): nothing else would, of a test that ran out of time.
+func guard(pid int) (life io.WriteCloser, err error) {
+	watch := exec.Command("/bin/sh", "-c", fmt.Sprintf("read -r word; [ -n \"$word\" ] || kill -9 -%d", pid))
 	watch.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C ends the test first
-	life, err := watch.StdinPipe()
-	if err == nil {
+	if life, err = watch.StdinPipe(); err == nil {
 		err = watch.Start()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("guard process %d: %w", pid, err)
 	}
-	return func() {
-		_, _ = life.Write([]byte("released\n"))
-		_ = watch.Wait()
-	}, nil
+	go func() { _ = watch.Wait() }()
+	return life, nil
 }
 
 // await waits for the first answer.

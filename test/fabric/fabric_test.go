@@ -32,9 +32,9 @@ func TestFRR(t *testing.T) {
 // prove takes a lab through what can happen to a spine.
 func prove(t *testing.T, routing lab.Routing) *fabric {
 	f := up(t, routing)
-	record := func(what string, sent uint64, lost int) {
+	record := func(what string, l loss) {
 		proof.Record(t, proof.Result{
-			Kind: proof.Fault, Name: "fabric " + string(routing), What: "leaf-spine 4 2: " + what, Packets: sent, Lost: uint64(lost),
+			Kind: proof.Fault, Name: "fabric " + string(routing), What: "leaf-spine 4 2: " + what, Packets: l.sent, Lost: uint64(len(l.times)),
 		})
 	}
 	before := f.routes(leaves...)
@@ -47,35 +47,32 @@ func prove(t *testing.T, routing lab.Routing) *fabric {
 		f.sharesFlows(family)
 	}
 
-	sent := f.keeps("the daemons of spine1 are killed", func() {
+	record("all daemons of a spine killed", f.keeps("the daemons of spine1 are killed", func() {
 		f.killDaemons("spine1")
 		f.awaitSessions(1)
 		f.stays(routing, before)
-	})
-	sent += f.keeps("spine1's daemons come back", func() { f.weft("lab", "start", "spine1") })
+	}))
+	record("the daemons started again", f.keeps("spine1's daemons come back", func() { f.weft("lab", "start", "spine1") }))
 	f.awaitRoutes(before)
-	record("all daemons of a spine killed, and started again", sent, 0)
 
 	lost := f.loses("the link from leaf4 to spine1 goes down", func() {
 		f.setLink("leaf4", "to-spine1", "down")
 		f.awaitPaths(1, "leaf1", "10.4.0.0/24", "2001:db8:4::/64")
 	})
-	record(fmt.Sprintf("a link from a leaf to a spine goes down: as if nothing had arrived for %.1f ms", ms(lost.blocked())), lost.sent, len(lost.times))
-	sent = f.keeps("the link comes back", func() {
+	record(fmt.Sprintf("a link from a leaf to a spine goes down: as if nothing had arrived for %.1f ms", ms(lost.blocked())), lost)
+	record("the link comes back", f.keeps("the link comes back", func() {
 		f.setLink("leaf4", "to-spine1", "up")
 		f.awaitRoutes(before)
-	})
-	record("the link comes back", sent, 0)
+	}))
 
 	lost = f.loses("spine1 loses its power", func() {
 		f.weft("lab", "kill", "spine1")
 		f.awaitAllPaths(1)
 	})
-	record(fmt.Sprintf("a spine loses its power: as if nothing had arrived for %.1f ms", ms(lost.blocked())), lost.sent, len(lost.times))
+	record(fmt.Sprintf("a spine loses its power: as if nothing had arrived for %.1f ms", ms(lost.blocked())), lost)
 
-	sent = f.keeps("spine1 comes back", func() { f.weft("lab", "start", "spine1") })
+	record("the spine comes back", f.keeps("spine1 comes back", func() { f.weft("lab", "start", "spine1") }))
 	f.awaitRoutes(before)
-	record("the spine comes back", sent, 0)
 	f.sharesFlows(4)
 	f.verified()
 	return f

@@ -87,7 +87,8 @@ func (f *fabric) open() {
 	f.remember()
 }
 
-// remember keeps which namespaces there are now.
+// remember keeps which namespaces there are now. They stay open, lest others get their
+// numbers while it is looked what is left of them.
 func (f *fabric) remember() {
 	f.Helper()
 	files, err := filepath.Glob("/run/netns/" + f.prefix + "*")
@@ -95,8 +96,13 @@ func (f *fabric) remember() {
 		f.Fatal(err)
 	}
 	for _, file := range files {
+		open, err := os.Open(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Cleanup(func() { open.Close() })
 		var st unix.Stat_t
-		if err := unix.Stat(file, &st); err != nil {
+		if err := unix.Fstat(int(open.Fd()), &st); err != nil {
 			f.Fatal(err)
 		}
 		f.netns = append(f.netns, fmt.Sprint(st.Ino))

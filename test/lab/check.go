@@ -34,8 +34,8 @@ const (
 
 // Check sends ICMP echo requests from each host to each address of all others and waits for the answers, 8 s at most.
 // The result is in the order of the hosts.
-func (l *Lab) Check(ctx context.Context) ([]Reach, error) {
-	ctx, cancel := context.WithTimeout(ctx, checkFor)
+func (l *Lab) Check(caller context.Context) ([]Reach, error) {
+	ctx, cancel := context.WithTimeout(caller, checkFor)
 	defer cancel()
 	hosts := l.Hosts()
 	result, failed := make([][]Reach, len(hosts)), make([]error, len(hosts))
@@ -55,7 +55,7 @@ func (l *Lab) Check(ctx context.Context) ([]Reach, error) {
 		})
 	}
 	done.Wait()
-	if err := errors.Join(failed...); err != nil {
+	if err := errors.Join(append(failed, caller.Err())...); err != nil {
 		return nil, fmt.Errorf("check lab: %w", err)
 	}
 	var all []Reach

@@ -26,7 +26,11 @@ func TestNextHopStorm(t *testing.T) {
 	s.groupRoutes()
 	stream := s.BeginStable()
 	c := s.newStorm()
+	before := s.Status()
 	lags := c.run(pick(5*time.Second, 30*time.Second))
+	after := s.Status()
+	s.Logf("%d overruns, %d synchronizations; rounds were late by %v at most",
+		after.Netlink.Overruns-before.Netlink.Overruns, after.Netlink.Syncs-before.Netlink.Syncs, c.late)
 	s.proved.Packets, s.proved.Count = stream.Finish(), c.changes.Load()
 	s.CatchUp()
 	s.proved.What += fmt.Sprintf(" %d times a second, %d groups of %d and %d routes behind them: %v", stormRate, groups, members, len(s.table.v4), lags)

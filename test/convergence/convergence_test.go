@@ -1,0 +1,296 @@
+package convergence
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"weft/test/daemons"
+	"weft/test/fulltable"
+	"weft/test/star"
+)
+
+func TestMain(m *testing.M) { star.Main(m) }
+
+const (
+	prefix      = "198.18.7.0/24"
+	destination = "198.18.7.1"
+
+	flows     = 1 << 14 // as many as the generator has source ports
+	perSecond = 10_000
+	rounds    = 3
+	quiet     = time.Second // without a packet lost, or late: it is over
+)
+
+// BenchmarkConvergence tells for each system how long packets went astray.
+func BenchmarkConvergence(b *testing.B) {
+	for _, c := range []struct {
+		name string
+		all  bool
+	}{{"1_prefix", false}, {"900k_prefixes", true}} {
+		b.Run(c.name, func(b *testing.B) { side(b, c.all) })
+	}
+}
+
+// side measures all systems in one network, one after the other.
+func side(b *testing.B, all bool) {
+	var prefixes []netip.Prefix
+	if all {
+		var err error
+		if prefixes, _, err = fulltable.Prefixes(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	w := newWorld(b, prefixes)
+	for _, s := range systems {
+		b.Run(s.name, func(b *testing.B) { w.measure(b, s) })
+	}
+}
+
+// newWorld makes a router whose neighbors announce these prefixes beside the one.
+func newWorld(t testing.TB, prefixes []netip.Prefix) *world {
+	t.Helper()
+	w := &world{Network: star.New(t), want: len(prefixes) + 1}
+	w.Wait = 5 * time.Minute
+	w.Sysctl("r1", "net.ipv4.fib_multipath_hash_policy", "1") // by flow, as weft does
+	file := ""
+	if len(prefixes) > 0 {
+		file = routes(t, prefixes)
+	}
+	w.two, w.three = neighbor(w.Network, 2, file), neighbor(w.Network, 3, file)
+	return w
+}
+
+// routes writes a table as BIRD reads it.
+func routes(t testing.TB, prefixes []netip.Prefix) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "routes")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := bufio.NewWriter(f)
+	for _, p := range prefixes {
+		fmt.Fprintf(w, "route %s blackhole;\n", p)
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// world is a router between two neighbors that announce the same.
+type world struct {
+	*star.Network
+	two, three *daemons.BIRD
+	want       int // prefixes that they announce
+
+	speakers []*daemons.Daemon
+	weft     bool
+	before   int // routes of the kernel without BGP
+}
+
+func (w *world) measure(b *testing.B, s system) {
+	outer := w.TB
+	w.TB = b
+	defer func() { w.TB = outer }()
+	w.begin(s)
+	defer w.end()
+	var link, withdraw []float64
+	for range rounds {
+		link = append(link, w.link())
+		withdraw = append(withdraw, w.withdraw())
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(median(link), "ms-link")
+	b.ReportMetric(median(withdraw), "ms-withdraw")
+	b.ReportMetric(slices.Max(link), "ms-link-max")
+	b.ReportMetric(slices.Max(withdraw), "ms-withdraw-max")
+}
+
+func median(of []float64) float64 {
+	s := slices.Sorted(slices.Values(of))
+	return s[len(s)/2]
+}
+
+// begin starts a system and waits until it has all routes by both neighbors.
+func (w *world) begin(s system) {
+	w.Helper()
+	w.before, w.weft, w.speakers = kernelRoutes(w.Network), s.weft, nil
+	switch {
+	case s.start == nil:
+		w.Run("--config", configuration(w.Network))
+	case s.weft:
+		w.Run()
+	}
+	if s.start != nil {
+		w.speakers = s.start(w.Network)
+	}
+	w.settle()
+}
+
+func (w *world) end() {
+	w.Helper()
+	for _, d := range w.speakers {
+		d.Stop()
+	}
+	if w.weft {
+		if o := w.Weft("stop"); o.Code != 0 {
+			w.Fatalf("weft stop: %s", o.Stderr)
+		}
+		w.Ended()
+	}
+	w.IP("r1", "route flush proto bgp")
+	w.IP("r1", "route flush proto bird")
+	w.Until("the kernel has what it had", func() bool { return kernelRoutes(w.Network) <= w.before })
+}
+
+// settle waits until all routes are there, packets go both ways, and what speaks BGP has
+// nothing left to do.
+func (w *world) settle() {
+	w.Helper()
+	w.Until("all routes are there", func() bool {
+		if kernelRoutes(w.Network)-w.before < w.want {
+			return false
+		}
+		return !w.weft || w.Status().FIB.IPv4Routes >= w.want
+	})
+	w.Until("packets go to both neighbors", w.shared)
+	pids := make([]int, 0, 3)
+	for _, d := range w.speakers {
+		pids = append(pids, d.Pid())
+	}
+	if w.weft {
+		pids = append(pids, w.Daemon.Pid)
+	}
+	for last := 0; ; time.Sleep(time.Second) {
+		now := ticks(w.Network, pids)
+		if now-last < 5 {
+			return
+		}
+		last = now
+	}
+}
+
+// shared reports whether what arrives of a burst comes to both neighbors, in equal parts.
+func (w *world) shared() bool {
+	w.Helper()
+	s := w.Stream(destination)
+	defer s.Close()
+	s.Burst(flows / 4)
+	two, all := s.Counts("h2").Packets, s.Arrived()
+	return two > all/3 && two < all*2/3
+}
+
+// ticks returns the CPU time that processes have used, in hundredths of a second.
+func ticks(n *star.Network, pids []int) (sum int) {
+	n.Helper()
+	for _, pid := range pids {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			n.Fatal(err)
+		}
+		var user, system int
+		f := strings.Fields(string(text[strings.LastIndexByte(string(text), ')'):]))
+		if _, err := fmt.Sscan(f[12]+" "+f[13], &user, &system); err != nil {
+			n.Fatal(err)
+		}
+		sum += user + system
+	}
+	return sum
+}
+
+// link takes the carrier of the link to h2 and returns the milliseconds in which packets
+// were lost.
+func (w *world) link() float64 {
+	w.Helper()
+	s, stop := w.trickle()
+	perMS := w.rate(s)
+	w.IP("h2", "link set eth0 down")
+	w.over(func() uint64 { return s.Gen.Sent() - s.Arrived() })
+	stop()
+	lost := float64(s.Sent() - s.Arrived())
+	s.Close()
+	w.IP("h2", "link set eth0 up")
+	w.IP("h2", "route replace default via 10.2.0.1")
+	w.settle()
+	return lost / perMS
+}
+
+// withdraw lets h2 withdraw the prefix and returns for how many milliseconds packets went
+// there none the less.
+func (w *world) withdraw() float64 {
+	w.Helper()
+	s, stop := w.trickle()
+	perMS := w.rate(s)
+	came := s.Counts("h2").Packets
+	w.two.Do("disable one")
+	w.over(func() uint64 { return s.Counts("h2").Packets })
+	stop()
+	late := float64(s.Counts("h2").Packets - came)
+	if lost := s.Sent() - s.Arrived(); lost > 0 {
+		w.Logf("%d packets lost while the prefix was withdrawn", lost)
+	}
+	s.Close()
+	w.two.Do("enable one")
+	w.settle()
+	return late / perMS
+}
+
+// trickle begins a stream that is even in time.
+func (w *world) trickle() (s *star.Stream, stop func()) {
+	w.Helper()
+	s = w.Stream(destination)
+	ctx, cancel := context.WithCancel(w.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- w.Lab.In("h1", func() error { return s.Gen.Trickle(ctx, perSecond) })
+	}()
+	w.Until("packets arrive", func() bool { return s.Arrived() > perSecond/20 })
+	return s, func() {
+		w.Helper()
+		cancel()
+		if err := <-ended; err != nil {
+			w.Fatal(err)
+		}
+		s.Await()
+	}
+}
+
+// rate returns how many packets come to h2 in a millisecond.
+func (w *world) rate(s *star.Stream) float64 {
+	w.Helper()
+	begin, two := time.Now(), s.Counts("h2").Packets
+	time.Sleep(200 * time.Millisecond)
+	return float64(s.Counts("h2").Packets-two) / (time.Since(begin).Seconds() * 1e3)
+}
+
+// over waits until a count has not grown for a while; some packets are always on their way.
+func (w *world) over(count func() uint64) {
+	w.Helper()
+	last, since := uint64(0), time.Now()
+	w.Until("it is over", func() bool {
+		if now := count(); now > last+50 {
+			last, since = now, time.Now()
+		}
+		return time.Since(since) > quiet
+	})
+}
+
+// TestConvergence makes sure of the measurement: what is lost, or late, stops to be.
+func TestConvergence(t *testing.T) {
+	w := newWorld(t, nil)
+	w.begin(system{weft: true})
+	defer w.end()
+	t.Logf("%.1f ms without the link, %.1f ms of what was withdrawn", w.link(), w.withdraw())
+}
