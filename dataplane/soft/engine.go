@@ -198,7 +198,7 @@ func (e *Engine) close(number uint32) error {
 	delete(e.sockets, number)
 	err := unregister(e.xsks, number, len(s.queues))
 	e.loop.do(func() {
-		err = errors.Join(err, e.loop.Detach(number), s.queues.Close())
+		err = errors.Join(err, e.loop.Detach(number), s.Close())
 		e.setPolled()
 	})
 	e.account(number).gone += s.Stats().LostNoFrame
