@@ -105,3 +105,18 @@ func TestSwitch(t *testing.T) {
 		})
 	}
 }
+
+// The image grows while the loop reads it: routes are added until it is full, several times.
+func TestGrow(t *testing.T) {
+	n := star.New(t)
+	n.Wait = time.Minute
+	n.Run("--engine", "soft")
+	n.Resolve()
+	s := n.BeginStable()
+	size := n.Status().FIB.Size
+	n.Fill(60000)
+	if grown := n.Status().FIB.Size; grown <= size {
+		t.Errorf("the image has %d bytes, as before", grown)
+	}
+	s.Finish()
+}
