@@ -20,7 +20,8 @@ import (
 )
 
 // Engine is the XDP engine with a loop beside it, which has those ports whose Engine is
-// dataplane.Soft. There is no loop before the first of them. Any goroutine may call its
+// dataplane.Soft. There is no loop before the first of them. It works in the network namespace
+// that all threads of the process are in. Any goroutine may call its
 // methods.
 //
 // Packets leave by all ports, whoever has them: the loop has sockets of those of the XDP
