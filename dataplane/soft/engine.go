@@ -446,10 +446,9 @@ func (e *Engine) Stop() error {
 // end ends the loop, when it has finished what it has.
 func (e *Engine) end() error {
 	if e.loop == nil {
-		if e.xsks == nil {
-			return nil
-		}
-		return e.xsks.Close()
+		err := e.xsks.Close() // nil, too
+		e.xsks = nil
+		return err
 	}
 	var errs []error
 	for n := range maps.Clone(e.sockets) {
