@@ -114,7 +114,7 @@ func (b *builder) build(ivs []interval, d int, low bool) (uint32, uint8, error) 
 		return b.buildWide(ivs, d, low)
 	case end <= d+stepStride:
 		return b.buildNarrow(ivs, d, stepStride)
-	case end <= d+2*stepStride && b.deeper(ivs, d, stepStride) >= b.dense:
+	case end <= d+2*stepStride && (low || d+2*stepStride <= 64) && b.deeper(ivs, d, stepStride) >= b.dense:
 		return b.buildNarrow(ivs, d, 2*stepStride)
 	case len(ivs) <= lineSlots && end <= d+32 && (low || end <= 64):
 		return b.buildLine(ivs, d)

@@ -55,7 +55,11 @@ func (l *Lab) Check(caller context.Context) ([]Reach, error) {
 		})
 	}
 	done.Wait()
-	if err := errors.Join(append(failed, caller.Err())...); err != nil {
+	err := errors.Join(failed...)
+	if errors.Is(caller.Err(), context.Canceled) { // what has not answered might have
+		err = errors.Join(err, caller.Err())
+	}
+	if err != nil {
 		return nil, fmt.Errorf("check lab: %w", err)
 	}
 	var all []Reach
