@@ -115,6 +115,7 @@ const (
 	weftWeftReasonWEFT_IPV6MC_DIP_INTERFACE_LOCAL_SCOPE weftWeftReason = 78
 	weftWeftReasonWEFT_FRAME_CORRUPTED                  weftWeftReason = 79
 	weftWeftReasonWEFT_REWRITE_FAILED                   weftWeftReason = 80
+	weftWeftReasonWEFT_LOOP_OVERRUN                     weftWeftReason = 81
 )
 
 type weftWeftReasonRange uint32

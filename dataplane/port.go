@@ -18,11 +18,29 @@ type Port struct {
 	IPv4    bool   // it forwards packets of the family that come in by it
 	IPv6    bool
 	Want    Mode // how the engine is to take packets from it; "": as it is best
+	Engine  Name // of the engine that has it; "": XDP. A VLAN's is that of the port at its root
 
 	// Of a VLAN on another port: its frames come in and go out by that one, with a tag.
 	Parent uint32 // number of that port, which may be a VLAN itself; 0: this is none
 	VLAN   uint16 // identifier, 1 to 4094
 	TPID   uint16 // protocol of the tag: 0x8100 (802.1Q) or 0x88a8 (802.1ad)
+}
+
+// Name is an engine's.
+type Name string
+
+// Engines.
+const (
+	XDP  Name = ""     // package xdp
+	Soft Name = "soft" // package soft
+)
+
+// String returns the name for people.
+func (n Name) String() string {
+	if n == XDP {
+		return "xdp"
+	}
+	return string(n)
 }
 
 // Mode is how an engine takes packets from a port.
@@ -118,6 +136,14 @@ type Result struct {
 	Adjacency uint32        // 0: none
 	Egress    uint32        // number of the port it leaves by; 0: none
 	Took      time.Duration // by the engine's clock, with caches as they were; 0: not measured
+}
+
+// Stage is what one step of a loop has had to do, of those that vectors of packets go through.
+type Stage struct {
+	Name    string
+	Calls   uint64 // one for each vector that had packets for it
+	Packets uint64
+	Took    time.Duration
 }
 
 // Engine forwards packets between ports. Any goroutine may call its methods.

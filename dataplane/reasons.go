@@ -48,6 +48,7 @@ const (
 	IPv6MCDIPInterfaceLocalScope Reason = 78
 	FrameCorrupted               Reason = 79
 	RewriteFailed                Reason = 80
+	LoopOverrun                  Reason = 81
 )
 
 // reasonNames has gaps where no reason is.
@@ -96,4 +97,5 @@ var reasonNames = [NumReasons]string{
 	IPv6MCDIPInterfaceLocalScope: "ipv6_mc_dip_interface_local_scope",
 	FrameCorrupted:               "frame_corrupted",
 	RewriteFailed:                "rewrite_failed",
+	LoopOverrun:                  "loop_overrun",
 }

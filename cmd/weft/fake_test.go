@@ -84,18 +84,19 @@ func (f *fake) ListPorts(context.Context, *api.PortsRequest) (*api.Ports, error)
 	}
 	reply := &api.Ports{
 		Ports: []*api.Port{
-			{Number: 1, Dev: "eth0", Ifindex: 2, Mac: "02:00:00:00:00:01", Mode: "native", Egress: "native", Ipv4: true, Ipv6: true, Mtu: 1500, Up: true,
+			{Number: 1, Dev: "eth0", Ifindex: 2, Mac: "02:00:00:00:00:01", Engine: "xdp", Mode: "native", Egress: "native", Ipv4: true, Ipv6: true, Mtu: 1500, Up: true,
 				Counters: []*api.Counter{
 					{Reason: "forwarded", Verdict: "forward", Packets: 1000 * n, Bytes: 64000 * n, LastSeen: began.UnixNano()},
 					{Reason: "unresolved_neigh", Verdict: "punt", Packets: 10 * n, Bytes: 640 * n, LastSeen: began.Add(-3 * time.Minute).UnixNano()},
 					{Reason: "blackhole_route", Verdict: "drop", Packets: 7, Bytes: 448},
 				}},
-			{Number: 2, Dev: "eth0.7", Ifindex: 3, Mac: "02:00:00:00:00:01", Mode: "native", Egress: "native", Vrf: 3, Vlan: 7, Parent: 1, Ipv4: true, Mtu: 1496, Up: true},
-			{Number: 3, Dev: "veth1", Ifindex: 4, Mac: "02:00:00:00:00:03", Mode: "generic", Egress: "kernel",
+			{Number: 2, Dev: "eth0.7", Ifindex: 3, Mac: "02:00:00:00:00:01", Engine: "xdp", Mode: "native", Egress: "native", Vrf: 3, Vlan: 7, Parent: 1, Ipv4: true, Mtu: 1496, Up: true},
+			{Number: 3, Dev: "veth1", Ifindex: 4, Mac: "02:00:00:00:00:03", Engine: "soft", Mode: "generic", Egress: "kernel",
 				EgressWhy: "its peer has no NAPI: 'ethtool -K PEER gro on'", EgressErrors: 2 * n, Ipv4: true, Mtu: 1500,
 				IngressWhy: "the host leaves checksums to hardware: 'ethtool -K eth0 tx off' in it makes them go by XDP",
 				Counters:   []*api.Counter{{Reason: "checksum_partial", Verdict: "punt", Packets: 3 * n, Bytes: 300 * n, LastSeen: began.UnixNano()}, {Reason: "ttl_value_is_too_small", Verdict: "punt", Packets: 5 * n, Bytes: 500 * n, LastSeen: began.UnixNano()}}},
 		},
+		Stages:  []*api.Stage{{Name: "receive", Calls: 10 * n, Packets: 640 * n, Nanoseconds: 5120 * n}, {Name: "features"}},
 		Refused: []*api.Refused{{Dev: "eth9", Error: "port has an XDP program that is not weft's: id 77 (xdp_filter)"}},
 	}
 	if f.unaccounted {

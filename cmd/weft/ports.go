@@ -15,10 +15,11 @@ import (
 func newPortsCommand(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use: "ports [DEV]", Short: "List the ports: how packets come in and leave, and what became of them",
-		Long: `Lists the interfaces that weft forwards on. MODE is how it takes packets from a
-port: native (XDP in the driver), generic (XDP behind it: slower) or tc. EGRESS
-is how frames leave: native, or kernel where XDP would lose them. The counters
-are of packets that came in by the port; ERRORS are frames that its driver
+		Long: `Lists the interfaces that weft forwards on. ENGINE is what forwards what comes
+in by a port: xdp, or soft, the loop in weft's own process. MODE is how it takes
+packets from a port: native (XDP in the driver), generic (XDP behind it: slower)
+or tc. EGRESS is how frames leave: native, or kernel where XDP would lose them.
+The counters are of packets that came in by the port; ERRORS are frames that its driver
 refused to send. UNACCOUNTED is packets that came in by Linux's own count and
 that weft has counted nowhere: 0, unless another program takes them first.
 
@@ -61,6 +62,7 @@ type port struct {
 	VRF            uint32    `json:"vrf"`
 	VLAN           uint32    `json:"vlan,omitempty"`
 	Parent         uint32    `json:"parent,omitempty"`
+	Engine         string    `json:"engine"`
 	Mode           string    `json:"mode"`
 	IngressWhy     string    `json:"ingress_why,omitempty"`
 	Egress         string    `json:"egress"`
@@ -143,7 +145,7 @@ func (e *env) newPorts(reply *api.Ports, dev string) *ports {
 func (e *env) newPort(p *api.Port) port {
 	out := port{
 		Number: p.GetNumber(), Ifindex: p.GetIfindex(), Ifname: p.GetDev(), Address: p.GetMac(), MTU: p.GetMtu(), Up: p.GetUp(), VRF: p.GetVrf(),
-		VLAN: p.GetVlan(), Parent: p.GetParent(), Mode: p.GetMode(), IngressWhy: p.GetIngressWhy(), Egress: p.GetEgress(), EgressWhy: p.GetEgressWhy(),
+		VLAN: p.GetVlan(), Parent: p.GetParent(), Engine: p.GetEngine(), Mode: p.GetMode(), IngressWhy: p.GetIngressWhy(), Egress: p.GetEgress(), EgressWhy: p.GetEgressWhy(),
 		EgressErrors: p.GetEgressErrors(), IPv4: p.GetIpv4(), IPv6: p.GetIpv6(), Counters: []counter{},
 		Unaccounted: p.GetUnaccounted(), UnaccountedWhy: p.GetUnaccountedWhy(),
 	}
@@ -171,7 +173,7 @@ func mendRefused(r *api.Refused) string {
 
 func (p *ports) print(w io.Writer) error {
 	t := newTable(w)
-	fmt.Fprintln(t, "DEV\tMODE\tEGRESS\tVRF\tVLAN\tMTU\tSTATE\tFORWARDED\tPUNTED\tDROPPED\tERRORS\tUNACCOUNTED")
+	fmt.Fprintln(t, "DEV\tENGINE\tMODE\tEGRESS\tVRF\tVLAN\tMTU\tSTATE\tFORWARDED\tPUNTED\tDROPPED\tERRORS\tUNACCOUNTED")
 	for _, p := range p.Ports {
 		vlan, state := "-", "up"
 		if p.VLAN != 0 {
@@ -180,8 +182,8 @@ func (p *ports) print(w io.Writer) error {
 		if !p.Up {
 			state = "DOWN"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%d\t%s\t%d\t%d\t%d\t%d\t%s\n",
-			p.Ifname, orDash(p.Mode), orDash(p.Egress), p.VRF, vlan, p.MTU, state, p.Forwarded, p.Punted, p.Dropped, p.EgressErrors, p.unaccounted())
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%d\t%s\t%d\t%d\t%d\t%d\t%s\n",
+			p.Ifname, orDash(p.Engine), orDash(p.Mode), orDash(p.Egress), p.VRF, vlan, p.MTU, state, p.Forwarded, p.Punted, p.Dropped, p.EgressErrors, p.unaccounted())
 	}
 	if err := t.Flush(); err != nil {
 		return err

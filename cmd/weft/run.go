@@ -2,7 +2,9 @@ package main
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -17,6 +19,7 @@ type runOptions struct {
 	detach        bool
 	log           string // path; "": stderr
 	mode          string // "auto", "native", "generic", "tc"
+	engine        string // "xdp", "soft", "soft:GLOB,..."
 	config        string // path; "": the default one
 	fpm           string // address; "": none
 	fpmAddress    netip.AddrPort
@@ -25,7 +28,10 @@ type runOptions struct {
 	fibSize       int // MiB at most; 0: as it comes
 }
 
-var runModes = []string{"auto", "native", "generic", "tc"}
+var (
+	runModes   = []string{"auto", "native", "generic", "tc"}
+	runEngines = []string{"xdp", "soft"}
+)
 
 func newRunCommand(e *env) *cobra.Command {
 	var o runOptions
@@ -40,11 +46,16 @@ A configuration file (--config) adds static routes, BGP and more. It is put into
 if it has changed since it last was; if not, the configuration in force stays, with what
 'weft config' and 'weft routes add' have made of it. See 'weft config --help'.
 
+With --engine soft packets are forwarded by a loop in this process, over AF_XDP, instead
+of in XDP; with --engine soft:GLOB,GLOB those that come in by the ports that match. A port
+changes its engine without loss when the daemon is started again with another one.
+
 If a daemon was killed, what it left forwarding goes on, and run takes it over.`,
 		Example: `  sudo weft run
   sudo weft run --detach --log /var/log/weft.log
   sudo weft run --ports 'eth*' --ports 'veth-*'
   sudo weft run --config router.yaml
+  sudo weft run --engine soft:eth1,eth2
   sudo weft run --fpm 127.0.0.1:2620
   sudo weft -n router1 run`,
 		Annotations:       map[string]string{inFull: "yes"},
@@ -63,6 +74,7 @@ If a daemon was killed, what it left forwarding goes on, and run takes it over.`
 	f.StringVar(&o.log, "log", "", "append the log to `FILE` (default: stderr)")
 	f.StringVar(&o.config, "config", "", "configuration `FILE` (default: /etc/weft/weft.yaml if it is there and -n is not)")
 	f.StringVar(&o.mode, "mode", "auto", "`MODE`, how to take packets from ports: auto, native, generic or tc")
+	f.StringVar(&o.engine, "engine", "xdp", "`ENGINE` that forwards: xdp, soft, or for single ports soft:GLOB,GLOB...")
 	f.IntVar(&o.fibSize, "fib-size", 0, "at most `MIB` for the FIB; Linux forwards what does not fit (default: 512)")
 	f.StringVar(&o.fpm, "fpm", "", "take routes from FRR's zebra (-M dplane_fpm_nl) on `ADDRESS`, like 127.0.0.1:2620")
 	f.BoolVar(&o.fpmAck, "fpm-acknowledge", true, "tell FRR which routes packets find (FRR 8.5 and later listen)")
@@ -71,6 +83,7 @@ If a daemon was killed, what it left forwarding goes on, and run takes it over.`
 		panic(err) // it is defined above
 	}
 	complete(cmd, "mode", choices(runModes...))
+	complete(cmd, "engine", choices(runEngines...))
 	return cmd
 }
 
@@ -78,12 +91,39 @@ func (o *runOptions) check() error {
 	if err := portset.CheckNames(o.ports); err != nil {
 		return usage("--ports "+err.Error(), "want a glob like 'eth*'")
 	}
+	if err := o.checkEngine(); err != nil {
+		return err
+	}
 	for _, m := range runModes {
 		if o.mode == m {
 			return o.checkValues()
 		}
 	}
 	return usage("--mode "+o.mode+": no such mode", meant(o.mode, runModes, "want auto, native, generic or tc"))
+}
+
+// checkEngine holds that the userspace engine is not wanted where it cannot be.
+func (o *runOptions) checkEngine() error {
+	name, globs := o.wantedEngine()
+	if err := portset.CheckNames(globs); err != nil {
+		return usage("--engine "+err.Error(), "want a glob like 'eth*'")
+	}
+	if !slices.Contains(runEngines, name) {
+		return usage("--engine "+name+": no such engine", meant(name, runEngines, "want xdp or soft"))
+	}
+	if name == "soft" && o.mode == "tc" {
+		return usage("--engine soft with --mode tc: its sockets are reached by XDP", "want --mode auto, native or generic")
+	}
+	return nil
+}
+
+// wantedEngine is the engine's name, and the globs of the ports that are to have it: none for all.
+func (o *runOptions) wantedEngine() (name string, globs []string) {
+	name, list, some := strings.Cut(o.engine, ":")
+	if some {
+		globs = strings.Split(list, ",")
+	}
+	return name, globs
 }
 
 func (o *runOptions) checkValues() (err error) {
@@ -111,7 +151,7 @@ func (o *runOptions) wantedMode() string {
 
 // arguments are those of the same run in the foreground.
 func (o *runOptions) arguments(e *env) []string {
-	args := []string{"run", "--mode", o.mode, "--receive-buffer", strconv.Itoa(o.receiveBuffer), "--fib-size", strconv.Itoa(o.fibSize)}
+	args := []string{"run", "--mode", o.mode, "--engine", o.engine, "--receive-buffer", strconv.Itoa(o.receiveBuffer), "--fib-size", strconv.Itoa(o.fibSize)}
 	for _, glob := range o.ports {
 		args = append(args, "--ports", glob)
 	}

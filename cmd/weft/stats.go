@@ -13,6 +13,7 @@ import (
 
 func newStatsCommand(e *env) *cobra.Command {
 	var seconds float64
+	var stages bool
 	var times int
 	cmd := &cobra.Command{
 		Use: "stats", Short: "Print rates, every second",
@@ -21,10 +22,14 @@ of it: forwarded, handed to Linux (punt/s), dropped; the frames that the port
 refused to send (err/s); and the packets that Linux has received and weft has
 counted nowhere (unacc/s). It goes on until it is interrupted.
 
+With --stages it prints what the steps of the soft engine's loop have had to do
+since the daemon started: calls, packets, packets a call, ns a packet.
+
 With --json it prints one object a line.`,
 		Example: `  weft stats
   weft stats -i 0.5 -c 10
-  weft stats --json | jq .total.rx`,
+  weft stats --json | jq .total.rx
+  weft stats --stages`,
 		Annotations:       map[string]string{client: noun},
 		Args:              atMost(0),
 		ValidArgsFunction: completeNothing,
@@ -35,10 +40,14 @@ With --json it prints one object a line.`,
 			case times < 0:
 				return usagef("-c %d: want 0 or more", times)
 			}
+			if stages {
+				return e.stages(cmd.Context())
+			}
 			return interrupted(e.stats(cmd.Context(), time.Duration(seconds*float64(time.Second)), times))
 		},
 	}
 	cmd.Flags().Float64VarP(&seconds, "interval", "i", 1, "`SECONDS` between two lines")
+	cmd.Flags().BoolVar(&stages, "stages", false, "print what the steps of the soft engine have had to do, and end")
 	cmd.Flags().IntVarP(&times, "count", "c", 0, "end after `COUNT` times (default: never)")
 	return cmd
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"weft/control/api"
+	"weft/dataplane"
 )
 
 func newStatusCommand(e *env) *cobra.Command {
@@ -337,7 +338,11 @@ func (p *ports) summary() string {
 	}
 	var names []string
 	for _, one := range p.Ports {
-		name := one.Ifname + " " + one.Mode
+		name := one.Ifname + " "
+		if one.Engine == dataplane.Soft.String() {
+			name += one.Engine + " "
+		}
+		name += one.Mode
 		if !one.Up {
 			name += " DOWN"
 		}

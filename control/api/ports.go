@@ -27,17 +27,27 @@ func (s *Server) ListPorts(ctx context.Context, _ *PortsRequest) (*Ports, error)
 		counters := s.config.Engine.Counters(p.Number)
 		reply.Ports = append(reply.Ports, &Port{
 			Number: p.Number, Dev: validUTF8(p.Name), Ifindex: uint32(p.Ifindex), Mac: net.HardwareAddr(p.MAC[:]).String(),
-			Vrf: uint32(p.VRF), Vlan: uint32(p.VLAN), Parent: p.Parent, Mode: string(p.Mode), Ipv4: p.IPv4, Ipv6: p.IPv6,
+			Vrf: uint32(p.VRF), Vlan: uint32(p.VLAN), Parent: p.Parent, Mode: string(p.Mode), Engine: p.Engine.String(), Ipv4: p.IPv4, Ipv6: p.IPv6,
 			IngressWhy: validUTF8(p.IngressReason), Egress: string(p.Egress), EgressWhy: validUTF8(p.EgressReason), EgressErrors: p.EgressLost,
 			Unaccounted: p.Unaccounted, UnaccountedWhy: validUTF8(p.UnaccountedReason),
 			Mtu: l.MTU, Up: l.IsUp() && l.HasCarrier(), Counters: s.seen.counters(p.Number, &counters),
 		})
+	}
+	if staged, ok := s.config.Engine.(Staged); ok {
+		for _, one := range staged.Stages() {
+			reply.Stages = append(reply.Stages, &Stage{
+				Name: one.Name, Calls: one.Calls, Packets: one.Packets, Nanoseconds: uint64(one.Took.Nanoseconds()),
+			})
+		}
 	}
 	for _, r := range s.config.Ports.Refused() {
 		reply.Refused = append(reply.Refused, &Refused{Dev: validUTF8(r.Name), Error: validUTF8(r.Err.Error())})
 	}
 	return reply, nil
 }
+
+// Staged is an Engine that can say what each step of its loop has had to do.
+type Staged interface{ Stages() []dataplane.Stage }
 
 // seen remembers when each counter last counted.
 type seen struct {

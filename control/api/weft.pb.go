@@ -900,6 +900,7 @@ type Ports struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ports         []*Port                `protobuf:"bytes,1,rep,name=ports,proto3" json:"ports,omitempty"`
 	Refused       []*Refused             `protobuf:"bytes,2,rep,name=refused,proto3" json:"refused,omitempty"`
+	Stages        []*Stage               `protobuf:"bytes,3,rep,name=stages,proto3" json:"stages,omitempty"` // of the soft engine's loop, in the order of a packet; none: it has no port
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -948,6 +949,82 @@ func (x *Ports) GetRefused() []*Refused {
 	return nil
 }
 
+func (x *Ports) GetStages() []*Stage {
+	if x != nil {
+		return x.Stages
+	}
+	return nil
+}
+
+// Stage is what one step of the loop has had to do since the daemon started.
+type Stage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Calls         uint64                 `protobuf:"varint,2,opt,name=calls,proto3" json:"calls,omitempty"` // one for each vector that had packets for it
+	Packets       uint64                 `protobuf:"varint,3,opt,name=packets,proto3" json:"packets,omitempty"`
+	Nanoseconds   uint64                 `protobuf:"varint,4,opt,name=nanoseconds,proto3" json:"nanoseconds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Stage) Reset() {
+	*x = Stage{}
+	mi := &file_weft_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Stage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Stage) ProtoMessage() {}
+
+func (x *Stage) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Stage.ProtoReflect.Descriptor instead.
+func (*Stage) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Stage) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Stage) GetCalls() uint64 {
+	if x != nil {
+		return x.Calls
+	}
+	return 0
+}
+
+func (x *Stage) GetPackets() uint64 {
+	if x != nil {
+		return x.Packets
+	}
+	return 0
+}
+
+func (x *Stage) GetNanoseconds() uint64 {
+	if x != nil {
+		return x.Nanoseconds
+	}
+	return 0
+}
+
 type Port struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Number         uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
@@ -968,6 +1045,7 @@ type Port struct {
 	Up             bool                   `protobuf:"varint,16,opt,name=up,proto3" json:"up,omitempty"`                                              // set up and with carrier
 	IngressWhy     string                 `protobuf:"bytes,17,opt,name=ingress_why,json=ingressWhy,proto3" json:"ingress_why,omitempty"`             // why packets punt for checksum_partial, and what mends it
 	Unaccounted    uint64                 `protobuf:"varint,18,opt,name=unaccounted,proto3" json:"unaccounted,omitempty"`                            // packets that came in by Linux's count, and that no counter has: 0 unless something is wrong
+	Engine         string                 `protobuf:"bytes,20,opt,name=engine,proto3" json:"engine,omitempty"`                                       // "xdp", "soft"
 	UnaccountedWhy string                 `protobuf:"bytes,19,opt,name=unaccounted_why,json=unaccountedWhy,proto3" json:"unaccounted_why,omitempty"` // what let them by, and what mends it; with 0: why it is not known
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -975,7 +1053,7 @@ type Port struct {
 
 func (x *Port) Reset() {
 	*x = Port{}
-	mi := &file_weft_proto_msgTypes[10]
+	mi := &file_weft_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -987,7 +1065,7 @@ func (x *Port) String() string {
 func (*Port) ProtoMessage() {}
 
 func (x *Port) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[10]
+	mi := &file_weft_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1000,7 +1078,7 @@ func (x *Port) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Port.ProtoReflect.Descriptor instead.
 func (*Port) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{10}
+	return file_weft_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Port) GetNumber() uint32 {
@@ -1129,6 +1207,13 @@ func (x *Port) GetUnaccounted() uint64 {
 	return 0
 }
 
+func (x *Port) GetEngine() string {
+	if x != nil {
+		return x.Engine
+	}
+	return ""
+}
+
 func (x *Port) GetUnaccountedWhy() string {
 	if x != nil {
 		return x.UnaccountedWhy
@@ -1149,7 +1234,7 @@ type Counter struct {
 
 func (x *Counter) Reset() {
 	*x = Counter{}
-	mi := &file_weft_proto_msgTypes[11]
+	mi := &file_weft_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1161,7 +1246,7 @@ func (x *Counter) String() string {
 func (*Counter) ProtoMessage() {}
 
 func (x *Counter) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[11]
+	mi := &file_weft_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1174,7 +1259,7 @@ func (x *Counter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counter.ProtoReflect.Descriptor instead.
 func (*Counter) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{11}
+	return file_weft_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Counter) GetReason() string {
@@ -1223,7 +1308,7 @@ type Refused struct {
 
 func (x *Refused) Reset() {
 	*x = Refused{}
-	mi := &file_weft_proto_msgTypes[12]
+	mi := &file_weft_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1235,7 +1320,7 @@ func (x *Refused) String() string {
 func (*Refused) ProtoMessage() {}
 
 func (x *Refused) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[12]
+	mi := &file_weft_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1248,7 +1333,7 @@ func (x *Refused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refused.ProtoReflect.Descriptor instead.
 func (*Refused) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{12}
+	return file_weft_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Refused) GetDev() string {
@@ -1282,7 +1367,7 @@ type RoutesRequest struct {
 
 func (x *RoutesRequest) Reset() {
 	*x = RoutesRequest{}
-	mi := &file_weft_proto_msgTypes[13]
+	mi := &file_weft_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1294,7 +1379,7 @@ func (x *RoutesRequest) String() string {
 func (*RoutesRequest) ProtoMessage() {}
 
 func (x *RoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[13]
+	mi := &file_weft_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1307,7 +1392,7 @@ func (x *RoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoutesRequest.ProtoReflect.Descriptor instead.
 func (*RoutesRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{13}
+	return file_weft_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RoutesRequest) GetFamily() uint32 {
@@ -1382,7 +1467,7 @@ type Routes struct {
 
 func (x *Routes) Reset() {
 	*x = Routes{}
-	mi := &file_weft_proto_msgTypes[14]
+	mi := &file_weft_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1394,7 +1479,7 @@ func (x *Routes) String() string {
 func (*Routes) ProtoMessage() {}
 
 func (x *Routes) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[14]
+	mi := &file_weft_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1407,7 +1492,7 @@ func (x *Routes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Routes.ProtoReflect.Descriptor instead.
 func (*Routes) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{14}
+	return file_weft_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Routes) GetRoutes() []*Route {
@@ -1446,7 +1531,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_weft_proto_msgTypes[15]
+	mi := &file_weft_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1458,7 +1543,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[15]
+	mi := &file_weft_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1471,7 +1556,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{15}
+	return file_weft_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Route) GetDst() string {
@@ -1632,7 +1717,7 @@ type NextHop struct {
 
 func (x *NextHop) Reset() {
 	*x = NextHop{}
-	mi := &file_weft_proto_msgTypes[16]
+	mi := &file_weft_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1644,7 +1729,7 @@ func (x *NextHop) String() string {
 func (*NextHop) ProtoMessage() {}
 
 func (x *NextHop) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[16]
+	mi := &file_weft_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1657,7 +1742,7 @@ func (x *NextHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NextHop.ProtoReflect.Descriptor instead.
 func (*NextHop) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{16}
+	return file_weft_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *NextHop) GetGateway() string {
@@ -1689,7 +1774,7 @@ type NeighborsRequest struct {
 
 func (x *NeighborsRequest) Reset() {
 	*x = NeighborsRequest{}
-	mi := &file_weft_proto_msgTypes[17]
+	mi := &file_weft_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1701,7 +1786,7 @@ func (x *NeighborsRequest) String() string {
 func (*NeighborsRequest) ProtoMessage() {}
 
 func (x *NeighborsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[17]
+	mi := &file_weft_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1714,7 +1799,7 @@ func (x *NeighborsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighborsRequest.ProtoReflect.Descriptor instead.
 func (*NeighborsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{17}
+	return file_weft_proto_rawDescGZIP(), []int{18}
 }
 
 type Neighbors struct {
@@ -1726,7 +1811,7 @@ type Neighbors struct {
 
 func (x *Neighbors) Reset() {
 	*x = Neighbors{}
-	mi := &file_weft_proto_msgTypes[18]
+	mi := &file_weft_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1738,7 +1823,7 @@ func (x *Neighbors) String() string {
 func (*Neighbors) ProtoMessage() {}
 
 func (x *Neighbors) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[18]
+	mi := &file_weft_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1751,7 +1836,7 @@ func (x *Neighbors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Neighbors.ProtoReflect.Descriptor instead.
 func (*Neighbors) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{18}
+	return file_weft_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Neighbors) GetNeighbors() []*Neighbor {
@@ -1774,7 +1859,7 @@ type Neighbor struct {
 
 func (x *Neighbor) Reset() {
 	*x = Neighbor{}
-	mi := &file_weft_proto_msgTypes[19]
+	mi := &file_weft_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1786,7 +1871,7 @@ func (x *Neighbor) String() string {
 func (*Neighbor) ProtoMessage() {}
 
 func (x *Neighbor) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[19]
+	mi := &file_weft_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1799,7 +1884,7 @@ func (x *Neighbor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Neighbor.ProtoReflect.Descriptor instead.
 func (*Neighbor) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{19}
+	return file_weft_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Neighbor) GetDst() string {
@@ -1846,7 +1931,7 @@ type GroupsRequest struct {
 
 func (x *GroupsRequest) Reset() {
 	*x = GroupsRequest{}
-	mi := &file_weft_proto_msgTypes[20]
+	mi := &file_weft_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1858,7 +1943,7 @@ func (x *GroupsRequest) String() string {
 func (*GroupsRequest) ProtoMessage() {}
 
 func (x *GroupsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[20]
+	mi := &file_weft_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1871,7 +1956,7 @@ func (x *GroupsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupsRequest.ProtoReflect.Descriptor instead.
 func (*GroupsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{20}
+	return file_weft_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GroupsRequest) GetId() uint32 {
@@ -1890,7 +1975,7 @@ type Groups struct {
 
 func (x *Groups) Reset() {
 	*x = Groups{}
-	mi := &file_weft_proto_msgTypes[21]
+	mi := &file_weft_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1902,7 +1987,7 @@ func (x *Groups) String() string {
 func (*Groups) ProtoMessage() {}
 
 func (x *Groups) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[21]
+	mi := &file_weft_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1915,7 +2000,7 @@ func (x *Groups) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Groups.ProtoReflect.Descriptor instead.
 func (*Groups) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{21}
+	return file_weft_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Groups) GetGroups() []*Group {
@@ -1940,7 +2025,7 @@ type Group struct {
 
 func (x *Group) Reset() {
 	*x = Group{}
-	mi := &file_weft_proto_msgTypes[22]
+	mi := &file_weft_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1952,7 +2037,7 @@ func (x *Group) String() string {
 func (*Group) ProtoMessage() {}
 
 func (x *Group) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[22]
+	mi := &file_weft_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1965,7 +2050,7 @@ func (x *Group) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Group.ProtoReflect.Descriptor instead.
 func (*Group) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{22}
+	return file_weft_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Group) GetId() uint32 {
@@ -2032,7 +2117,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_weft_proto_msgTypes[23]
+	mi := &file_weft_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2044,7 +2129,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[23]
+	mi := &file_weft_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2057,7 +2142,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{23}
+	return file_weft_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Member) GetAdjacency() uint32 {
@@ -2125,7 +2210,7 @@ type LookupRequest struct {
 
 func (x *LookupRequest) Reset() {
 	*x = LookupRequest{}
-	mi := &file_weft_proto_msgTypes[24]
+	mi := &file_weft_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2137,7 +2222,7 @@ func (x *LookupRequest) String() string {
 func (*LookupRequest) ProtoMessage() {}
 
 func (x *LookupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[24]
+	mi := &file_weft_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2150,7 +2235,7 @@ func (x *LookupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupRequest.ProtoReflect.Descriptor instead.
 func (*LookupRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{24}
+	return file_weft_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *LookupRequest) GetDst() string {
@@ -2240,7 +2325,7 @@ type LookupReply struct {
 
 func (x *LookupReply) Reset() {
 	*x = LookupReply{}
-	mi := &file_weft_proto_msgTypes[25]
+	mi := &file_weft_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2252,7 +2337,7 @@ func (x *LookupReply) String() string {
 func (*LookupReply) ProtoMessage() {}
 
 func (x *LookupReply) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[25]
+	mi := &file_weft_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2265,7 +2350,7 @@ func (x *LookupReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupReply.ProtoReflect.Descriptor instead.
 func (*LookupReply) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{25}
+	return file_weft_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *LookupReply) GetVerdict() string {
@@ -2442,7 +2527,7 @@ type Step struct {
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_weft_proto_msgTypes[26]
+	mi := &file_weft_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2454,7 +2539,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[26]
+	mi := &file_weft_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2467,7 +2552,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{26}
+	return file_weft_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Step) GetNode() string {
@@ -2520,7 +2605,7 @@ type KernelAnswer struct {
 
 func (x *KernelAnswer) Reset() {
 	*x = KernelAnswer{}
-	mi := &file_weft_proto_msgTypes[27]
+	mi := &file_weft_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2532,7 +2617,7 @@ func (x *KernelAnswer) String() string {
 func (*KernelAnswer) ProtoMessage() {}
 
 func (x *KernelAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[27]
+	mi := &file_weft_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2545,7 +2630,7 @@ func (x *KernelAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KernelAnswer.ProtoReflect.Descriptor instead.
 func (*KernelAnswer) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{27}
+	return file_weft_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *KernelAnswer) GetAgrees() bool {
@@ -2599,7 +2684,7 @@ type MonitorRequest struct {
 
 func (x *MonitorRequest) Reset() {
 	*x = MonitorRequest{}
-	mi := &file_weft_proto_msgTypes[28]
+	mi := &file_weft_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2611,7 +2696,7 @@ func (x *MonitorRequest) String() string {
 func (*MonitorRequest) ProtoMessage() {}
 
 func (x *MonitorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[28]
+	mi := &file_weft_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2624,7 +2709,7 @@ func (x *MonitorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonitorRequest.ProtoReflect.Descriptor instead.
 func (*MonitorRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{28}
+	return file_weft_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *MonitorRequest) GetKinds() []string {
@@ -2650,7 +2735,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_weft_proto_msgTypes[29]
+	mi := &file_weft_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2662,7 +2747,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[29]
+	mi := &file_weft_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2675,7 +2760,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{29}
+	return file_weft_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Event) GetTime() int64 {
@@ -2749,7 +2834,7 @@ type Link struct {
 
 func (x *Link) Reset() {
 	*x = Link{}
-	mi := &file_weft_proto_msgTypes[30]
+	mi := &file_weft_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2761,7 +2846,7 @@ func (x *Link) String() string {
 func (*Link) ProtoMessage() {}
 
 func (x *Link) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[30]
+	mi := &file_weft_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2774,7 +2859,7 @@ func (x *Link) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Link.ProtoReflect.Descriptor instead.
 func (*Link) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{30}
+	return file_weft_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Link) GetIfindex() uint32 {
@@ -2834,7 +2919,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_weft_proto_msgTypes[31]
+	mi := &file_weft_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2846,7 +2931,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[31]
+	mi := &file_weft_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2859,7 +2944,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{31}
+	return file_weft_proto_rawDescGZIP(), []int{32}
 }
 
 type VerifyReply struct {
@@ -2877,7 +2962,7 @@ type VerifyReply struct {
 
 func (x *VerifyReply) Reset() {
 	*x = VerifyReply{}
-	mi := &file_weft_proto_msgTypes[32]
+	mi := &file_weft_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2889,7 +2974,7 @@ func (x *VerifyReply) String() string {
 func (*VerifyReply) ProtoMessage() {}
 
 func (x *VerifyReply) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[32]
+	mi := &file_weft_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2902,7 +2987,7 @@ func (x *VerifyReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyReply.ProtoReflect.Descriptor instead.
 func (*VerifyReply) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{32}
+	return file_weft_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *VerifyReply) GetChecked() uint64 {
@@ -2967,7 +3052,7 @@ type Difference struct {
 
 func (x *Difference) Reset() {
 	*x = Difference{}
-	mi := &file_weft_proto_msgTypes[33]
+	mi := &file_weft_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2979,7 +3064,7 @@ func (x *Difference) String() string {
 func (*Difference) ProtoMessage() {}
 
 func (x *Difference) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[33]
+	mi := &file_weft_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2992,7 +3077,7 @@ func (x *Difference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Difference.ProtoReflect.Descriptor instead.
 func (*Difference) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{33}
+	return file_weft_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Difference) GetDst() string {
@@ -3038,7 +3123,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_weft_proto_msgTypes[34]
+	mi := &file_weft_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3050,7 +3135,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[34]
+	mi := &file_weft_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3063,7 +3148,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{34}
+	return file_weft_proto_rawDescGZIP(), []int{35}
 }
 
 type StopReply struct {
@@ -3074,7 +3159,7 @@ type StopReply struct {
 
 func (x *StopReply) Reset() {
 	*x = StopReply{}
-	mi := &file_weft_proto_msgTypes[35]
+	mi := &file_weft_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3086,7 +3171,7 @@ func (x *StopReply) String() string {
 func (*StopReply) ProtoMessage() {}
 
 func (x *StopReply) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[35]
+	mi := &file_weft_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3099,7 +3184,7 @@ func (x *StopReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopReply.ProtoReflect.Descriptor instead.
 func (*StopReply) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{35}
+	return file_weft_proto_rawDescGZIP(), []int{36}
 }
 
 type GetConfigRequest struct {
@@ -3111,7 +3196,7 @@ type GetConfigRequest struct {
 
 func (x *GetConfigRequest) Reset() {
 	*x = GetConfigRequest{}
-	mi := &file_weft_proto_msgTypes[36]
+	mi := &file_weft_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3123,7 +3208,7 @@ func (x *GetConfigRequest) String() string {
 func (*GetConfigRequest) ProtoMessage() {}
 
 func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[36]
+	mi := &file_weft_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3136,7 +3221,7 @@ func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigRequest.ProtoReflect.Descriptor instead.
 func (*GetConfigRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{36}
+	return file_weft_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GetConfigRequest) GetGeneration() uint64 {
@@ -3156,7 +3241,7 @@ type Configuration struct {
 
 func (x *Configuration) Reset() {
 	*x = Configuration{}
-	mi := &file_weft_proto_msgTypes[37]
+	mi := &file_weft_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3168,7 +3253,7 @@ func (x *Configuration) String() string {
 func (*Configuration) ProtoMessage() {}
 
 func (x *Configuration) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[37]
+	mi := &file_weft_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3181,7 +3266,7 @@ func (x *Configuration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Configuration.ProtoReflect.Descriptor instead.
 func (*Configuration) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{37}
+	return file_weft_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Configuration) GetText() string {
@@ -3208,7 +3293,7 @@ type PlanConfigRequest struct {
 
 func (x *PlanConfigRequest) Reset() {
 	*x = PlanConfigRequest{}
-	mi := &file_weft_proto_msgTypes[38]
+	mi := &file_weft_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3220,7 +3305,7 @@ func (x *PlanConfigRequest) String() string {
 func (*PlanConfigRequest) ProtoMessage() {}
 
 func (x *PlanConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[38]
+	mi := &file_weft_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3233,7 +3318,7 @@ func (x *PlanConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanConfigRequest.ProtoReflect.Descriptor instead.
 func (*PlanConfigRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{38}
+	return file_weft_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *PlanConfigRequest) GetText() string {
@@ -3262,7 +3347,7 @@ type ConfigPlan struct {
 
 func (x *ConfigPlan) Reset() {
 	*x = ConfigPlan{}
-	mi := &file_weft_proto_msgTypes[39]
+	mi := &file_weft_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3274,7 +3359,7 @@ func (x *ConfigPlan) String() string {
 func (*ConfigPlan) ProtoMessage() {}
 
 func (x *ConfigPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[39]
+	mi := &file_weft_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3287,7 +3372,7 @@ func (x *ConfigPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigPlan.ProtoReflect.Descriptor instead.
 func (*ConfigPlan) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{39}
+	return file_weft_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ConfigPlan) GetChanges() []*ConfigChange {
@@ -3332,7 +3417,7 @@ type ConfigChange struct {
 
 func (x *ConfigChange) Reset() {
 	*x = ConfigChange{}
-	mi := &file_weft_proto_msgTypes[40]
+	mi := &file_weft_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3344,7 +3429,7 @@ func (x *ConfigChange) String() string {
 func (*ConfigChange) ProtoMessage() {}
 
 func (x *ConfigChange) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[40]
+	mi := &file_weft_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3357,7 +3442,7 @@ func (x *ConfigChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigChange.ProtoReflect.Descriptor instead.
 func (*ConfigChange) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{40}
+	return file_weft_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ConfigChange) GetOp() string {
@@ -3414,7 +3499,7 @@ type ApplyConfigRequest struct {
 
 func (x *ApplyConfigRequest) Reset() {
 	*x = ApplyConfigRequest{}
-	mi := &file_weft_proto_msgTypes[41]
+	mi := &file_weft_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3426,7 +3511,7 @@ func (x *ApplyConfigRequest) String() string {
 func (*ApplyConfigRequest) ProtoMessage() {}
 
 func (x *ApplyConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[41]
+	mi := &file_weft_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3439,7 +3524,7 @@ func (x *ApplyConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyConfigRequest.ProtoReflect.Descriptor instead.
 func (*ApplyConfigRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{41}
+	return file_weft_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ApplyConfigRequest) GetText() string {
@@ -3478,7 +3563,7 @@ type ConfirmConfigRequest struct {
 
 func (x *ConfirmConfigRequest) Reset() {
 	*x = ConfirmConfigRequest{}
-	mi := &file_weft_proto_msgTypes[42]
+	mi := &file_weft_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3490,7 +3575,7 @@ func (x *ConfirmConfigRequest) String() string {
 func (*ConfirmConfigRequest) ProtoMessage() {}
 
 func (x *ConfirmConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[42]
+	mi := &file_weft_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3503,7 +3588,7 @@ func (x *ConfirmConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmConfigRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmConfigRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{42}
+	return file_weft_proto_rawDescGZIP(), []int{43}
 }
 
 type ConfirmConfigReply struct {
@@ -3515,7 +3600,7 @@ type ConfirmConfigReply struct {
 
 func (x *ConfirmConfigReply) Reset() {
 	*x = ConfirmConfigReply{}
-	mi := &file_weft_proto_msgTypes[43]
+	mi := &file_weft_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3527,7 +3612,7 @@ func (x *ConfirmConfigReply) String() string {
 func (*ConfirmConfigReply) ProtoMessage() {}
 
 func (x *ConfirmConfigReply) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[43]
+	mi := &file_weft_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3540,7 +3625,7 @@ func (x *ConfirmConfigReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmConfigReply.ProtoReflect.Descriptor instead.
 func (*ConfirmConfigReply) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{43}
+	return file_weft_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ConfirmConfigReply) GetGeneration() uint64 {
@@ -3559,7 +3644,7 @@ type RollbackConfigRequest struct {
 
 func (x *RollbackConfigRequest) Reset() {
 	*x = RollbackConfigRequest{}
-	mi := &file_weft_proto_msgTypes[44]
+	mi := &file_weft_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3571,7 +3656,7 @@ func (x *RollbackConfigRequest) String() string {
 func (*RollbackConfigRequest) ProtoMessage() {}
 
 func (x *RollbackConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[44]
+	mi := &file_weft_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3584,7 +3669,7 @@ func (x *RollbackConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackConfigRequest.ProtoReflect.Descriptor instead.
 func (*RollbackConfigRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{44}
+	return file_weft_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *RollbackConfigRequest) GetChanges() uint32 {
@@ -3602,7 +3687,7 @@ type GenerationsRequest struct {
 
 func (x *GenerationsRequest) Reset() {
 	*x = GenerationsRequest{}
-	mi := &file_weft_proto_msgTypes[45]
+	mi := &file_weft_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3614,7 +3699,7 @@ func (x *GenerationsRequest) String() string {
 func (*GenerationsRequest) ProtoMessage() {}
 
 func (x *GenerationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[45]
+	mi := &file_weft_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3627,7 +3712,7 @@ func (x *GenerationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenerationsRequest.ProtoReflect.Descriptor instead.
 func (*GenerationsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{45}
+	return file_weft_proto_rawDescGZIP(), []int{46}
 }
 
 type Generations struct {
@@ -3643,7 +3728,7 @@ type Generations struct {
 
 func (x *Generations) Reset() {
 	*x = Generations{}
-	mi := &file_weft_proto_msgTypes[46]
+	mi := &file_weft_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3655,7 +3740,7 @@ func (x *Generations) String() string {
 func (*Generations) ProtoMessage() {}
 
 func (x *Generations) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[46]
+	mi := &file_weft_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3668,7 +3753,7 @@ func (x *Generations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Generations.ProtoReflect.Descriptor instead.
 func (*Generations) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{46}
+	return file_weft_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Generations) GetGenerations() []*Generation {
@@ -3722,7 +3807,7 @@ type Generation struct {
 
 func (x *Generation) Reset() {
 	*x = Generation{}
-	mi := &file_weft_proto_msgTypes[47]
+	mi := &file_weft_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3734,7 +3819,7 @@ func (x *Generation) String() string {
 func (*Generation) ProtoMessage() {}
 
 func (x *Generation) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[47]
+	mi := &file_weft_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3747,7 +3832,7 @@ func (x *Generation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Generation.ProtoReflect.Descriptor instead.
 func (*Generation) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{47}
+	return file_weft_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Generation) GetNumber() uint64 {
@@ -3822,7 +3907,7 @@ type ChangeRouteRequest struct {
 
 func (x *ChangeRouteRequest) Reset() {
 	*x = ChangeRouteRequest{}
-	mi := &file_weft_proto_msgTypes[48]
+	mi := &file_weft_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3834,7 +3919,7 @@ func (x *ChangeRouteRequest) String() string {
 func (*ChangeRouteRequest) ProtoMessage() {}
 
 func (x *ChangeRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[48]
+	mi := &file_weft_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3847,7 +3932,7 @@ func (x *ChangeRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeRouteRequest.ProtoReflect.Descriptor instead.
 func (*ChangeRouteRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{48}
+	return file_weft_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ChangeRouteRequest) GetOp() string {
@@ -3924,7 +4009,7 @@ type BGPStatus struct {
 
 func (x *BGPStatus) Reset() {
 	*x = BGPStatus{}
-	mi := &file_weft_proto_msgTypes[49]
+	mi := &file_weft_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3936,7 +4021,7 @@ func (x *BGPStatus) String() string {
 func (*BGPStatus) ProtoMessage() {}
 
 func (x *BGPStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[49]
+	mi := &file_weft_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3949,7 +4034,7 @@ func (x *BGPStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPStatus.ProtoReflect.Descriptor instead.
 func (*BGPStatus) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{49}
+	return file_weft_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *BGPStatus) GetAs() uint32 {
@@ -4034,7 +4119,7 @@ type BGPTable struct {
 
 func (x *BGPTable) Reset() {
 	*x = BGPTable{}
-	mi := &file_weft_proto_msgTypes[50]
+	mi := &file_weft_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4046,7 +4131,7 @@ func (x *BGPTable) String() string {
 func (*BGPTable) ProtoMessage() {}
 
 func (x *BGPTable) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[50]
+	mi := &file_weft_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4059,7 +4144,7 @@ func (x *BGPTable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPTable.ProtoReflect.Descriptor instead.
 func (*BGPTable) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{50}
+	return file_weft_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *BGPTable) GetFamily() string {
@@ -4093,7 +4178,7 @@ type BGPNeighborsRequest struct {
 
 func (x *BGPNeighborsRequest) Reset() {
 	*x = BGPNeighborsRequest{}
-	mi := &file_weft_proto_msgTypes[51]
+	mi := &file_weft_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4105,7 +4190,7 @@ func (x *BGPNeighborsRequest) String() string {
 func (*BGPNeighborsRequest) ProtoMessage() {}
 
 func (x *BGPNeighborsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[51]
+	mi := &file_weft_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4118,7 +4203,7 @@ func (x *BGPNeighborsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPNeighborsRequest.ProtoReflect.Descriptor instead.
 func (*BGPNeighborsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{51}
+	return file_weft_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *BGPNeighborsRequest) GetNeighbor() string {
@@ -4145,7 +4230,7 @@ type BGPNeighbors struct {
 
 func (x *BGPNeighbors) Reset() {
 	*x = BGPNeighbors{}
-	mi := &file_weft_proto_msgTypes[52]
+	mi := &file_weft_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4157,7 +4242,7 @@ func (x *BGPNeighbors) String() string {
 func (*BGPNeighbors) ProtoMessage() {}
 
 func (x *BGPNeighbors) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[52]
+	mi := &file_weft_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4170,7 +4255,7 @@ func (x *BGPNeighbors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPNeighbors.ProtoReflect.Descriptor instead.
 func (*BGPNeighbors) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{52}
+	return file_weft_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *BGPNeighbors) GetBgp() *BGPStatus {
@@ -4223,7 +4308,7 @@ type BGPNeighbor struct {
 
 func (x *BGPNeighbor) Reset() {
 	*x = BGPNeighbor{}
-	mi := &file_weft_proto_msgTypes[53]
+	mi := &file_weft_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4235,7 +4320,7 @@ func (x *BGPNeighbor) String() string {
 func (*BGPNeighbor) ProtoMessage() {}
 
 func (x *BGPNeighbor) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[53]
+	mi := &file_weft_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4248,7 +4333,7 @@ func (x *BGPNeighbor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPNeighbor.ProtoReflect.Descriptor instead.
 func (*BGPNeighbor) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{53}
+	return file_weft_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *BGPNeighbor) GetName() string {
@@ -4460,7 +4545,7 @@ type BGPCapability struct {
 
 func (x *BGPCapability) Reset() {
 	*x = BGPCapability{}
-	mi := &file_weft_proto_msgTypes[54]
+	mi := &file_weft_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4472,7 +4557,7 @@ func (x *BGPCapability) String() string {
 func (*BGPCapability) ProtoMessage() {}
 
 func (x *BGPCapability) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[54]
+	mi := &file_weft_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4485,7 +4570,7 @@ func (x *BGPCapability) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPCapability.ProtoReflect.Descriptor instead.
 func (*BGPCapability) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{54}
+	return file_weft_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *BGPCapability) GetCode() uint32 {
@@ -4538,7 +4623,7 @@ type BGPFamily struct {
 
 func (x *BGPFamily) Reset() {
 	*x = BGPFamily{}
-	mi := &file_weft_proto_msgTypes[55]
+	mi := &file_weft_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4550,7 +4635,7 @@ func (x *BGPFamily) String() string {
 func (*BGPFamily) ProtoMessage() {}
 
 func (x *BGPFamily) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[55]
+	mi := &file_weft_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4563,7 +4648,7 @@ func (x *BGPFamily) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPFamily.ProtoReflect.Descriptor instead.
 func (*BGPFamily) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{55}
+	return file_weft_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *BGPFamily) GetFamily() string {
@@ -4629,7 +4714,7 @@ type BGPMessages struct {
 
 func (x *BGPMessages) Reset() {
 	*x = BGPMessages{}
-	mi := &file_weft_proto_msgTypes[56]
+	mi := &file_weft_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4641,7 +4726,7 @@ func (x *BGPMessages) String() string {
 func (*BGPMessages) ProtoMessage() {}
 
 func (x *BGPMessages) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[56]
+	mi := &file_weft_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4654,7 +4739,7 @@ func (x *BGPMessages) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPMessages.ProtoReflect.Descriptor instead.
 func (*BGPMessages) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{56}
+	return file_weft_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *BGPMessages) GetOpen() uint64 {
@@ -4713,7 +4798,7 @@ type BGPTimers struct {
 
 func (x *BGPTimers) Reset() {
 	*x = BGPTimers{}
-	mi := &file_weft_proto_msgTypes[57]
+	mi := &file_weft_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4725,7 +4810,7 @@ func (x *BGPTimers) String() string {
 func (*BGPTimers) ProtoMessage() {}
 
 func (x *BGPTimers) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[57]
+	mi := &file_weft_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4738,7 +4823,7 @@ func (x *BGPTimers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPTimers.ProtoReflect.Descriptor instead.
 func (*BGPTimers) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{57}
+	return file_weft_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *BGPTimers) GetHold() int64 {
@@ -4797,7 +4882,7 @@ type BGPNeighborConfig struct {
 
 func (x *BGPNeighborConfig) Reset() {
 	*x = BGPNeighborConfig{}
-	mi := &file_weft_proto_msgTypes[58]
+	mi := &file_weft_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4809,7 +4894,7 @@ func (x *BGPNeighborConfig) String() string {
 func (*BGPNeighborConfig) ProtoMessage() {}
 
 func (x *BGPNeighborConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[58]
+	mi := &file_weft_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4822,7 +4907,7 @@ func (x *BGPNeighborConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPNeighborConfig.ProtoReflect.Descriptor instead.
 func (*BGPNeighborConfig) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{58}
+	return file_weft_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *BGPNeighborConfig) GetImportPolicy() []string {
@@ -4923,7 +5008,7 @@ type BGPPathsRequest struct {
 
 func (x *BGPPathsRequest) Reset() {
 	*x = BGPPathsRequest{}
-	mi := &file_weft_proto_msgTypes[59]
+	mi := &file_weft_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4935,7 +5020,7 @@ func (x *BGPPathsRequest) String() string {
 func (*BGPPathsRequest) ProtoMessage() {}
 
 func (x *BGPPathsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[59]
+	mi := &file_weft_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4948,7 +5033,7 @@ func (x *BGPPathsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPPathsRequest.ProtoReflect.Descriptor instead.
 func (*BGPPathsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{59}
+	return file_weft_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *BGPPathsRequest) GetTable() string {
@@ -5002,7 +5087,7 @@ type BGPPaths struct {
 
 func (x *BGPPaths) Reset() {
 	*x = BGPPaths{}
-	mi := &file_weft_proto_msgTypes[60]
+	mi := &file_weft_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5014,7 +5099,7 @@ func (x *BGPPaths) String() string {
 func (*BGPPaths) ProtoMessage() {}
 
 func (x *BGPPaths) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[60]
+	mi := &file_weft_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5027,7 +5112,7 @@ func (x *BGPPaths) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPPaths.ProtoReflect.Descriptor instead.
 func (*BGPPaths) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{60}
+	return file_weft_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *BGPPaths) GetPaths() []*BGPPath {
@@ -5069,7 +5154,7 @@ type BGPPath struct {
 
 func (x *BGPPath) Reset() {
 	*x = BGPPath{}
-	mi := &file_weft_proto_msgTypes[61]
+	mi := &file_weft_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5081,7 +5166,7 @@ func (x *BGPPath) String() string {
 func (*BGPPath) ProtoMessage() {}
 
 func (x *BGPPath) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[61]
+	mi := &file_weft_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5094,7 +5179,7 @@ func (x *BGPPath) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPPath.ProtoReflect.Descriptor instead.
 func (*BGPPath) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{61}
+	return file_weft_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *BGPPath) GetPrefix() string {
@@ -5275,7 +5360,7 @@ type ClearBGPRequest struct {
 
 func (x *ClearBGPRequest) Reset() {
 	*x = ClearBGPRequest{}
-	mi := &file_weft_proto_msgTypes[62]
+	mi := &file_weft_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5287,7 +5372,7 @@ func (x *ClearBGPRequest) String() string {
 func (*ClearBGPRequest) ProtoMessage() {}
 
 func (x *ClearBGPRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[62]
+	mi := &file_weft_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5300,7 +5385,7 @@ func (x *ClearBGPRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearBGPRequest.ProtoReflect.Descriptor instead.
 func (*ClearBGPRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{62}
+	return file_weft_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ClearBGPRequest) GetNeighbor() string {
@@ -5325,7 +5410,7 @@ type ClearBGPReply struct {
 
 func (x *ClearBGPReply) Reset() {
 	*x = ClearBGPReply{}
-	mi := &file_weft_proto_msgTypes[63]
+	mi := &file_weft_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5337,7 +5422,7 @@ func (x *ClearBGPReply) String() string {
 func (*ClearBGPReply) ProtoMessage() {}
 
 func (x *ClearBGPReply) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[63]
+	mi := &file_weft_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5350,7 +5435,7 @@ func (x *ClearBGPReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearBGPReply.ProtoReflect.Descriptor instead.
 func (*ClearBGPReply) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{63}
+	return file_weft_proto_rawDescGZIP(), []int{64}
 }
 
 var File_weft_proto protoreflect.FileDescriptor
@@ -5446,10 +5531,16 @@ const file_weft_proto_rawDesc = "" +
 	"\vjited_bytes\x18\x04 \x01(\rR\n" +
 	"jitedBytes\x12\x1a\n" +
 	"\bfeatures\x18\x05 \x03(\tR\bfeatures\"\x0e\n" +
-	"\fPortsRequest\"X\n" +
+	"\fPortsRequest\"\x80\x01\n" +
 	"\x05Ports\x12#\n" +
 	"\x05ports\x18\x01 \x03(\v2\r.weft.v1.PortR\x05ports\x12*\n" +
-	"\arefused\x18\x02 \x03(\v2\x10.weft.v1.RefusedR\arefused\"\xee\x03\n" +
+	"\arefused\x18\x02 \x03(\v2\x10.weft.v1.RefusedR\arefused\x12&\n" +
+	"\x06stages\x18\x03 \x03(\v2\x0e.weft.v1.StageR\x06stages\"m\n" +
+	"\x05Stage\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05calls\x18\x02 \x01(\x04R\x05calls\x12\x18\n" +
+	"\apackets\x18\x03 \x01(\x04R\apackets\x12 \n" +
+	"\vnanoseconds\x18\x04 \x01(\x04R\vnanoseconds\"\x86\x04\n" +
 	"\x04Port\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x10\n" +
 	"\x03dev\x18\x02 \x01(\tR\x03dev\x12\x18\n" +
@@ -5471,7 +5562,8 @@ const file_weft_proto_rawDesc = "" +
 	"\x02up\x18\x10 \x01(\bR\x02up\x12\x1f\n" +
 	"\vingress_why\x18\x11 \x01(\tR\n" +
 	"ingressWhy\x12 \n" +
-	"\vunaccounted\x18\x12 \x01(\x04R\vunaccounted\x12'\n" +
+	"\vunaccounted\x18\x12 \x01(\x04R\vunaccounted\x12\x16\n" +
+	"\x06engine\x18\x14 \x01(\tR\x06engine\x12'\n" +
 	"\x0funaccounted_why\x18\x13 \x01(\tR\x0eunaccountedWhy\"\x88\x01\n" +
 	"\aCounter\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
@@ -5898,7 +5990,7 @@ func file_weft_proto_rawDescGZIP() []byte {
 	return file_weft_proto_rawDescData
 }
 
-var file_weft_proto_msgTypes = make([]protoimpl.MessageInfo, 64)
+var file_weft_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
 var file_weft_proto_goTypes = []any{
 	(*StatusRequest)(nil),         // 0: weft.v1.StatusRequest
 	(*Status)(nil),                // 1: weft.v1.Status
@@ -5910,60 +6002,61 @@ var file_weft_proto_goTypes = []any{
 	(*Program)(nil),               // 7: weft.v1.Program
 	(*PortsRequest)(nil),          // 8: weft.v1.PortsRequest
 	(*Ports)(nil),                 // 9: weft.v1.Ports
-	(*Port)(nil),                  // 10: weft.v1.Port
-	(*Counter)(nil),               // 11: weft.v1.Counter
-	(*Refused)(nil),               // 12: weft.v1.Refused
-	(*RoutesRequest)(nil),         // 13: weft.v1.RoutesRequest
-	(*Routes)(nil),                // 14: weft.v1.Routes
-	(*Route)(nil),                 // 15: weft.v1.Route
-	(*NextHop)(nil),               // 16: weft.v1.NextHop
-	(*NeighborsRequest)(nil),      // 17: weft.v1.NeighborsRequest
-	(*Neighbors)(nil),             // 18: weft.v1.Neighbors
-	(*Neighbor)(nil),              // 19: weft.v1.Neighbor
-	(*GroupsRequest)(nil),         // 20: weft.v1.GroupsRequest
-	(*Groups)(nil),                // 21: weft.v1.Groups
-	(*Group)(nil),                 // 22: weft.v1.Group
-	(*Member)(nil),                // 23: weft.v1.Member
-	(*LookupRequest)(nil),         // 24: weft.v1.LookupRequest
-	(*LookupReply)(nil),           // 25: weft.v1.LookupReply
-	(*Step)(nil),                  // 26: weft.v1.Step
-	(*KernelAnswer)(nil),          // 27: weft.v1.KernelAnswer
-	(*MonitorRequest)(nil),        // 28: weft.v1.MonitorRequest
-	(*Event)(nil),                 // 29: weft.v1.Event
-	(*Link)(nil),                  // 30: weft.v1.Link
-	(*VerifyRequest)(nil),         // 31: weft.v1.VerifyRequest
-	(*VerifyReply)(nil),           // 32: weft.v1.VerifyReply
-	(*Difference)(nil),            // 33: weft.v1.Difference
-	(*StopRequest)(nil),           // 34: weft.v1.StopRequest
-	(*StopReply)(nil),             // 35: weft.v1.StopReply
-	(*GetConfigRequest)(nil),      // 36: weft.v1.GetConfigRequest
-	(*Configuration)(nil),         // 37: weft.v1.Configuration
-	(*PlanConfigRequest)(nil),     // 38: weft.v1.PlanConfigRequest
-	(*ConfigPlan)(nil),            // 39: weft.v1.ConfigPlan
-	(*ConfigChange)(nil),          // 40: weft.v1.ConfigChange
-	(*ApplyConfigRequest)(nil),    // 41: weft.v1.ApplyConfigRequest
-	(*ConfirmConfigRequest)(nil),  // 42: weft.v1.ConfirmConfigRequest
-	(*ConfirmConfigReply)(nil),    // 43: weft.v1.ConfirmConfigReply
-	(*RollbackConfigRequest)(nil), // 44: weft.v1.RollbackConfigRequest
-	(*GenerationsRequest)(nil),    // 45: weft.v1.GenerationsRequest
-	(*Generations)(nil),           // 46: weft.v1.Generations
-	(*Generation)(nil),            // 47: weft.v1.Generation
-	(*ChangeRouteRequest)(nil),    // 48: weft.v1.ChangeRouteRequest
-	(*BGPStatus)(nil),             // 49: weft.v1.BGPStatus
-	(*BGPTable)(nil),              // 50: weft.v1.BGPTable
-	(*BGPNeighborsRequest)(nil),   // 51: weft.v1.BGPNeighborsRequest
-	(*BGPNeighbors)(nil),          // 52: weft.v1.BGPNeighbors
-	(*BGPNeighbor)(nil),           // 53: weft.v1.BGPNeighbor
-	(*BGPCapability)(nil),         // 54: weft.v1.BGPCapability
-	(*BGPFamily)(nil),             // 55: weft.v1.BGPFamily
-	(*BGPMessages)(nil),           // 56: weft.v1.BGPMessages
-	(*BGPTimers)(nil),             // 57: weft.v1.BGPTimers
-	(*BGPNeighborConfig)(nil),     // 58: weft.v1.BGPNeighborConfig
-	(*BGPPathsRequest)(nil),       // 59: weft.v1.BGPPathsRequest
-	(*BGPPaths)(nil),              // 60: weft.v1.BGPPaths
-	(*BGPPath)(nil),               // 61: weft.v1.BGPPath
-	(*ClearBGPRequest)(nil),       // 62: weft.v1.ClearBGPRequest
-	(*ClearBGPReply)(nil),         // 63: weft.v1.ClearBGPReply
+	(*Stage)(nil),                 // 10: weft.v1.Stage
+	(*Port)(nil),                  // 11: weft.v1.Port
+	(*Counter)(nil),               // 12: weft.v1.Counter
+	(*Refused)(nil),               // 13: weft.v1.Refused
+	(*RoutesRequest)(nil),         // 14: weft.v1.RoutesRequest
+	(*Routes)(nil),                // 15: weft.v1.Routes
+	(*Route)(nil),                 // 16: weft.v1.Route
+	(*NextHop)(nil),               // 17: weft.v1.NextHop
+	(*NeighborsRequest)(nil),      // 18: weft.v1.NeighborsRequest
+	(*Neighbors)(nil),             // 19: weft.v1.Neighbors
+	(*Neighbor)(nil),              // 20: weft.v1.Neighbor
+	(*GroupsRequest)(nil),         // 21: weft.v1.GroupsRequest
+	(*Groups)(nil),                // 22: weft.v1.Groups
+	(*Group)(nil),                 // 23: weft.v1.Group
+	(*Member)(nil),                // 24: weft.v1.Member
+	(*LookupRequest)(nil),         // 25: weft.v1.LookupRequest
+	(*LookupReply)(nil),           // 26: weft.v1.LookupReply
+	(*Step)(nil),                  // 27: weft.v1.Step
+	(*KernelAnswer)(nil),          // 28: weft.v1.KernelAnswer
+	(*MonitorRequest)(nil),        // 29: weft.v1.MonitorRequest
+	(*Event)(nil),                 // 30: weft.v1.Event
+	(*Link)(nil),                  // 31: weft.v1.Link
+	(*VerifyRequest)(nil),         // 32: weft.v1.VerifyRequest
+	(*VerifyReply)(nil),           // 33: weft.v1.VerifyReply
+	(*Difference)(nil),            // 34: weft.v1.Difference
+	(*StopRequest)(nil),           // 35: weft.v1.StopRequest
+	(*StopReply)(nil),             // 36: weft.v1.StopReply
+	(*GetConfigRequest)(nil),      // 37: weft.v1.GetConfigRequest
+	(*Configuration)(nil),         // 38: weft.v1.Configuration
+	(*PlanConfigRequest)(nil),     // 39: weft.v1.PlanConfigRequest
+	(*ConfigPlan)(nil),            // 40: weft.v1.ConfigPlan
+	(*ConfigChange)(nil),          // 41: weft.v1.ConfigChange
+	(*ApplyConfigRequest)(nil),    // 42: weft.v1.ApplyConfigRequest
+	(*ConfirmConfigRequest)(nil),  // 43: weft.v1.ConfirmConfigRequest
+	(*ConfirmConfigReply)(nil),    // 44: weft.v1.ConfirmConfigReply
+	(*RollbackConfigRequest)(nil), // 45: weft.v1.RollbackConfigRequest
+	(*GenerationsRequest)(nil),    // 46: weft.v1.GenerationsRequest
+	(*Generations)(nil),           // 47: weft.v1.Generations
+	(*Generation)(nil),            // 48: weft.v1.Generation
+	(*ChangeRouteRequest)(nil),    // 49: weft.v1.ChangeRouteRequest
+	(*BGPStatus)(nil),             // 50: weft.v1.BGPStatus
+	(*BGPTable)(nil),              // 51: weft.v1.BGPTable
+	(*BGPNeighborsRequest)(nil),   // 52: weft.v1.BGPNeighborsRequest
+	(*BGPNeighbors)(nil),          // 53: weft.v1.BGPNeighbors
+	(*BGPNeighbor)(nil),           // 54: weft.v1.BGPNeighbor
+	(*BGPCapability)(nil),         // 55: weft.v1.BGPCapability
+	(*BGPFamily)(nil),             // 56: weft.v1.BGPFamily
+	(*BGPMessages)(nil),           // 57: weft.v1.BGPMessages
+	(*BGPTimers)(nil),             // 58: weft.v1.BGPTimers
+	(*BGPNeighborConfig)(nil),     // 59: weft.v1.BGPNeighborConfig
+	(*BGPPathsRequest)(nil),       // 60: weft.v1.BGPPathsRequest
+	(*BGPPaths)(nil),              // 61: weft.v1.BGPPaths
+	(*BGPPath)(nil),               // 62: weft.v1.BGPPath
+	(*ClearBGPRequest)(nil),       // 63: weft.v1.ClearBGPRequest
+	(*ClearBGPReply)(nil),         // 64: weft.v1.ClearBGPReply
 }
 var file_weft_proto_depIdxs = []int32{
 	5,  // 0: weft.v1.Status.fib:type_name -> weft.v1.FIB
@@ -5972,80 +6065,81 @@ var file_weft_proto_depIdxs = []int32{
 	4,  // 3: weft.v1.Status.fpm:type_name -> weft.v1.FPM
 	2,  // 4: weft.v1.Status.export:type_name -> weft.v1.Export
 	3,  // 5: weft.v1.Status.waiting:type_name -> weft.v1.Waiting
-	49, // 6: weft.v1.Status.bgp:type_name -> weft.v1.BGPStatus
-	10, // 7: weft.v1.Ports.ports:type_name -> weft.v1.Port
-	12, // 8: weft.v1.Ports.refused:type_name -> weft.v1.Refused
-	11, // 9: weft.v1.Port.counters:type_name -> weft.v1.Counter
-	15, // 10: weft.v1.Routes.routes:type_name -> weft.v1.Route
-	16, // 11: weft.v1.Route.nexthops:type_name -> weft.v1.NextHop
-	16, // 12: weft.v1.Route.resolved:type_name -> weft.v1.NextHop
-	19, // 13: weft.v1.Neighbors.neighbors:type_name -> weft.v1.Neighbor
-	22, // 14: weft.v1.Groups.groups:type_name -> weft.v1.Group
-	23, // 15: weft.v1.Group.members:type_name -> weft.v1.Member
-	15, // 16: weft.v1.LookupReply.route:type_name -> weft.v1.Route
-	26, // 17: weft.v1.LookupReply.steps:type_name -> weft.v1.Step
-	27, // 18: weft.v1.LookupReply.kernel:type_name -> weft.v1.KernelAnswer
-	15, // 19: weft.v1.LookupReply.candidates:type_name -> weft.v1.Route
-	15, // 20: weft.v1.Event.route:type_name -> weft.v1.Route
-	19, // 21: weft.v1.Event.neighbor:type_name -> weft.v1.Neighbor
-	30, // 22: weft.v1.Event.link:type_name -> weft.v1.Link
-	33, // 23: weft.v1.VerifyReply.differences:type_name -> weft.v1.Difference
-	40, // 24: weft.v1.ConfigPlan.changes:type_name -> weft.v1.ConfigChange
-	47, // 25: weft.v1.Generations.generations:type_name -> weft.v1.Generation
-	16, // 26: weft.v1.ChangeRouteRequest.nexthops:type_name -> weft.v1.NextHop
-	50, // 27: weft.v1.BGPStatus.tables:type_name -> weft.v1.BGPTable
-	49, // 28: weft.v1.BGPNeighbors.bgp:type_name -> weft.v1.BGPStatus
-	53, // 29: weft.v1.BGPNeighbors.neighbors:type_name -> weft.v1.BGPNeighbor
-	54, // 30: weft.v1.BGPNeighbor.capabilities:type_name -> weft.v1.BGPCapability
-	55, // 31: weft.v1.BGPNeighbor.families:type_name -> weft.v1.BGPFamily
-	56, // 32: weft.v1.BGPNeighbor.received:type_name -> weft.v1.BGPMessages
-	56, // 33: weft.v1.BGPNeighbor.sent:type_name -> weft.v1.BGPMessages
-	57, // 34: weft.v1.BGPNeighbor.timers:type_name -> weft.v1.BGPTimers
-	58, // 35: weft.v1.BGPNeighbor.config:type_name -> weft.v1.BGPNeighborConfig
-	61, // 36: weft.v1.BGPPaths.paths:type_name -> weft.v1.BGPPath
-	0,  // 37: weft.v1.Router.GetStatus:input_type -> weft.v1.StatusRequest
-	8,  // 38: weft.v1.Router.ListPorts:input_type -> weft.v1.PortsRequest
-	13, // 39: weft.v1.Router.ListRoutes:input_type -> weft.v1.RoutesRequest
-	17, // 40: weft.v1.Router.ListNeighbors:input_type -> weft.v1.NeighborsRequest
-	20, // 41: weft.v1.Router.ListGroups:input_type -> weft.v1.GroupsRequest
-	24, // 42: weft.v1.Router.Lookup:input_type -> weft.v1.LookupRequest
-	28, // 43: weft.v1.Router.Monitor:input_type -> weft.v1.MonitorRequest
-	31, // 44: weft.v1.Router.Verify:input_type -> weft.v1.VerifyRequest
-	36, // 45: weft.v1.Router.GetConfig:input_type -> weft.v1.GetConfigRequest
-	38, // 46: weft.v1.Router.PlanConfig:input_type -> weft.v1.PlanConfigRequest
-	41, // 47: weft.v1.Router.ApplyConfig:input_type -> weft.v1.ApplyConfigRequest
-	42, // 48: weft.v1.Router.ConfirmConfig:input_type -> weft.v1.ConfirmConfigRequest
-	44, // 49: weft.v1.Router.RollbackConfig:input_type -> weft.v1.RollbackConfigRequest
-	45, // 50: weft.v1.Router.ListGenerations:input_type -> weft.v1.GenerationsRequest
-	48, // 51: weft.v1.Router.ChangeRoute:input_type -> weft.v1.ChangeRouteRequest
-	51, // 52: weft.v1.Router.ListBGPNeighbors:input_type -> weft.v1.BGPNeighborsRequest
-	59, // 53: weft.v1.Router.ListBGPPaths:input_type -> weft.v1.BGPPathsRequest
-	62, // 54: weft.v1.Router.ClearBGP:input_type -> weft.v1.ClearBGPRequest
-	34, // 55: weft.v1.Router.Stop:input_type -> weft.v1.StopRequest
-	1,  // 56: weft.v1.Router.GetStatus:output_type -> weft.v1.Status
-	9,  // 57: weft.v1.Router.ListPorts:output_type -> weft.v1.Ports
-	14, // 58: weft.v1.Router.ListRoutes:output_type -> weft.v1.Routes
-	18, // 59: weft.v1.Router.ListNeighbors:output_type -> weft.v1.Neighbors
-	21, // 60: weft.v1.Router.ListGroups:output_type -> weft.v1.Groups
-	25, // 61: weft.v1.Router.Lookup:output_type -> weft.v1.LookupReply
-	29, // 62: weft.v1.Router.Monitor:output_type -> weft.v1.Event
-	32, // 63: weft.v1.Router.Verify:output_type -> weft.v1.VerifyReply
-	37, // 64: weft.v1.Router.GetConfig:output_type -> weft.v1.Configuration
-	39, // 65: weft.v1.Router.PlanConfig:output_type -> weft.v1.ConfigPlan
-	39, // 66: weft.v1.Router.ApplyConfig:output_type -> weft.v1.ConfigPlan
-	43, // 67: weft.v1.Router.ConfirmConfig:output_type -> weft.v1.ConfirmConfigReply
-	39, // 68: weft.v1.Router.RollbackConfig:output_type -> weft.v1.ConfigPlan
-	46, // 69: weft.v1.Router.ListGenerations:output_type -> weft.v1.Generations
-	39, // 70: weft.v1.Router.ChangeRoute:output_type -> weft.v1.ConfigPlan
-	52, // 71: weft.v1.Router.ListBGPNeighbors:output_type -> weft.v1.BGPNeighbors
-	60, // 72: weft.v1.Router.ListBGPPaths:output_type -> weft.v1.BGPPaths
-	63, // 73: weft.v1.Router.ClearBGP:output_type -> weft.v1.ClearBGPReply
-	35, // 74: weft.v1.Router.Stop:output_type -> weft.v1.StopReply
-	56, // [56:75] is the sub-list for method output_type
-	37, // [37:56] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	50, // 6: weft.v1.Status.bgp:type_name -> weft.v1.BGPStatus
+	11, // 7: weft.v1.Ports.ports:type_name -> weft.v1.Port
+	13, // 8: weft.v1.Ports.refused:type_name -> weft.v1.Refused
+	10, // 9: weft.v1.Ports.stages:type_name -> weft.v1.Stage
+	12, // 10: weft.v1.Port.counters:type_name -> weft.v1.Counter
+	16, // 11: weft.v1.Routes.routes:type_name -> weft.v1.Route
+	17, // 12: weft.v1.Route.nexthops:type_name -> weft.v1.NextHop
+	17, // 13: weft.v1.Route.resolved:type_name -> weft.v1.NextHop
+	20, // 14: weft.v1.Neighbors.neighbors:type_name -> weft.v1.Neighbor
+	23, // 15: weft.v1.Groups.groups:type_name -> weft.v1.Group
+	24, // 16: weft.v1.Group.members:type_name -> weft.v1.Member
+	16, // 17: weft.v1.LookupReply.route:type_name -> weft.v1.Route
+	27, // 18: weft.v1.LookupReply.steps:type_name -> weft.v1.Step
+	28, // 19: weft.v1.LookupReply.kernel:type_name -> weft.v1.KernelAnswer
+	16, // 20: weft.v1.LookupReply.candidates:type_name -> weft.v1.Route
+	16, // 21: weft.v1.Event.route:type_name -> weft.v1.Route
+	20, // 22: weft.v1.Event.neighbor:type_name -> weft.v1.Neighbor
+	31, // 23: weft.v1.Event.link:type_name -> weft.v1.Link
+	34, // 24: weft.v1.VerifyReply.differences:type_name -> weft.v1.Difference
+	41, // 25: weft.v1.ConfigPlan.changes:type_name -> weft.v1.ConfigChange
+	48, // 26: weft.v1.Generations.generations:type_name -> weft.v1.Generation
+	17, // 27: weft.v1.ChangeRouteRequest.nexthops:type_name -> weft.v1.NextHop
+	51, // 28: weft.v1.BGPStatus.tables:type_name -> weft.v1.BGPTable
+	50, // 29: weft.v1.BGPNeighbors.bgp:type_name -> weft.v1.BGPStatus
+	54, // 30: weft.v1.BGPNeighbors.neighbors:type_name -> weft.v1.BGPNeighbor
+	55, // 31: weft.v1.BGPNeighbor.capabilities:type_name -> weft.v1.BGPCapability
+	56, // 32: weft.v1.BGPNeighbor.families:type_name -> weft.v1.BGPFamily
+	57, // 33: weft.v1.BGPNeighbor.received:type_name -> weft.v1.BGPMessages
+	57, // 34: weft.v1.BGPNeighbor.sent:type_name -> weft.v1.BGPMessages
+	58, // 35: weft.v1.BGPNeighbor.timers:type_name -> weft.v1.BGPTimers
+	59, // 36: weft.v1.BGPNeighbor.config:type_name -> weft.v1.BGPNeighborConfig
+	62, // 37: weft.v1.BGPPaths.paths:type_name -> weft.v1.BGPPath
+	0,  // 38: weft.v1.Router.GetStatus:input_type -> weft.v1.StatusRequest
+	8,  // 39: weft.v1.Router.ListPorts:input_type -> weft.v1.PortsRequest
+	14, // 40: weft.v1.Router.ListRoutes:input_type -> weft.v1.RoutesRequest
+	18, // 41: weft.v1.Router.ListNeighbors:input_type -> weft.v1.NeighborsRequest
+	21, // 42: weft.v1.Router.ListGroups:input_type -> weft.v1.GroupsRequest
+	25, // 43: weft.v1.Router.Lookup:input_type -> weft.v1.LookupRequest
+	29, // 44: weft.v1.Router.Monitor:input_type -> weft.v1.MonitorRequest
+	32, // 45: weft.v1.Router.Verify:input_type -> weft.v1.VerifyRequest
+	37, // 46: weft.v1.Router.GetConfig:input_type -> weft.v1.GetConfigRequest
+	39, // 47: weft.v1.Router.PlanConfig:input_type -> weft.v1.PlanConfigRequest
+	42, // 48: weft.v1.Router.ApplyConfig:input_type -> weft.v1.ApplyConfigRequest
+	43, // 49: weft.v1.Router.ConfirmConfig:input_type -> weft.v1.ConfirmConfigRequest
+	45, // 50: weft.v1.Router.RollbackConfig:input_type -> weft.v1.RollbackConfigRequest
+	46, // 51: weft.v1.Router.ListGenerations:input_type -> weft.v1.GenerationsRequest
+	49, // 52: weft.v1.Router.ChangeRoute:input_type -> weft.v1.ChangeRouteRequest
+	52, // 53: weft.v1.Router.ListBGPNeighbors:input_type -> weft.v1.BGPNeighborsRequest
+	60, // 54: weft.v1.Router.ListBGPPaths:input_type -> weft.v1.BGPPathsRequest
+	63, // 55: weft.v1.Router.ClearBGP:input_type -> weft.v1.ClearBGPRequest
+	35, // 56: weft.v1.Router.Stop:input_type -> weft.v1.StopRequest
+	1,  // 57: weft.v1.Router.GetStatus:output_type -> weft.v1.Status
+	9,  // 58: weft.v1.Router.ListPorts:output_type -> weft.v1.Ports
+	15, // 59: weft.v1.Router.ListRoutes:output_type -> weft.v1.Routes
+	19, // 60: weft.v1.Router.ListNeighbors:output_type -> weft.v1.Neighbors
+	22, // 61: weft.v1.Router.ListGroups:output_type -> weft.v1.Groups
+	26, // 62: weft.v1.Router.Lookup:output_type -> weft.v1.LookupReply
+	30, // 63: weft.v1.Router.Monitor:output_type -> weft.v1.Event
+	33, // 64: weft.v1.Router.Verify:output_type -> weft.v1.VerifyReply
+	38, // 65: weft.v1.Router.GetConfig:output_type -> weft.v1.Configuration
+	40, // 66: weft.v1.Router.PlanConfig:output_type -> weft.v1.ConfigPlan
+	40, // 67: weft.v1.Router.ApplyConfig:output_type -> weft.v1.ConfigPlan
+	44, // 68: weft.v1.Router.ConfirmConfig:output_type -> weft.v1.ConfirmConfigReply
+	40, // 69: weft.v1.Router.RollbackConfig:output_type -> weft.v1.ConfigPlan
+	47, // 70: weft.v1.Router.ListGenerations:output_type -> weft.v1.Generations
+	40, // 71: weft.v1.Router.ChangeRoute:output_type -> weft.v1.ConfigPlan
+	53, // 72: weft.v1.Router.ListBGPNeighbors:output_type -> weft.v1.BGPNeighbors
+	61, // 73: weft.v1.Router.ListBGPPaths:output_type -> weft.v1.BGPPaths
+	64, // 74: weft.v1.Router.ClearBGP:output_type -> weft.v1.ClearBGPReply
+	36, // 75: weft.v1.Router.Stop:output_type -> weft.v1.StopReply
+	57, // [57:76] is the sub-list for method output_type
+	38, // [38:57] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_weft_proto_init() }
@@ -6053,16 +6147,16 @@ func file_weft_proto_init() {
 	if File_weft_proto != nil {
 		return
 	}
-	file_weft_proto_msgTypes[13].OneofWrappers = []any{}
-	file_weft_proto_msgTypes[36].OneofWrappers = []any{}
-	file_weft_proto_msgTypes[61].OneofWrappers = []any{}
+	file_weft_proto_msgTypes[14].OneofWrappers = []any{}
+	file_weft_proto_msgTypes[37].OneofWrappers = []any{}
+	file_weft_proto_msgTypes[62].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_weft_proto_rawDesc), len(file_weft_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   64,
+			NumMessages:   65,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -7,5 +7,8 @@
 // bonds, tunnels) when they are named. What the engine cannot take stays with
 // Linux, is reported (Refused), and tried again.
 //
+// Each port has the engine that it is to have: one for all, or for those that are named.
+// A VLAN's is that of the port at its root.
+//
 // A VLAN is a port on another one: it comes after that and goes before it.
 package ports

@@ -25,11 +25,13 @@ type Engine interface {
 
 // Config says how a Set is made.
 type Config struct {
-	Engine Engine
-	Names  []string       // globs (path.Match) of interfaces; none: those that are ports by default
-	Mode   dataplane.Mode // wanted of all; "": what each can do best
-	Hold   bool           // give the engine no port until Start: the FIB is empty
-	Log    *slog.Logger
+	Engine      Engine
+	Names       []string       // globs (path.Match) of interfaces; none: those that are ports by default
+	Mode        dataplane.Mode // wanted of all; "": what each can do best
+	PortEngine  dataplane.Name // of ports that EngineNames match; the others are the XDP engine's
+	EngineNames []string       // globs, as Names; none: all
+	Hold        bool           // give the engine no port until Start: the FIB is empty
+	Log         *slog.Logger
 
 	// Explain, if not nil, gives the log more about why an interface is refused.
 	Explain func(error) slog.Attr
@@ -204,19 +206,31 @@ func (s *Set) wanted(i *control.Interface) bool {
 	if len(s.config.Names) == 0 {
 		return slices.Contains(kinds, i.Kind)
 	}
-	return slices.ContainsFunc(s.config.Names, func(glob string) bool {
-		match, _ := path.Match(glob, i.Name)
+	return matches(s.config.Names, i.Name)
+}
+
+func matches(globs []string, name string) bool {
+	return slices.ContainsFunc(globs, func(glob string) bool {
+		match, _ := path.Match(glob, name)
 		return match
 	})
+}
+
+// engineOf returns the engine of a port that is no VLAN.
+func (c *Config) engineOf(name string) dataplane.Name {
+	if len(c.EngineNames) == 0 || matches(c.EngineNames, name) {
+		return c.PortEngine
+	}
+	return dataplane.XDP
 }
 
 func (s *Set) set(i *control.Interface) {
 	want := dataplane.Port{
 		Number: s.number(i.Index), Ifindex: i.Index, Name: i.Name, MAC: dataplane.MAC(i.MAC), VRF: i.VRF, IPv4: i.IPv4, IPv6: i.IPv6,
-		Want: s.config.Mode,
+		Want: s.config.Mode, Engine: s.config.engineOf(i.Name),
 	}
 	if i.Kind == vlanKind {
-		want.Want = "" // it is taken from as the port below is
+		want.Want, want.Engine = "", dataplane.XDP // it is taken from as the port below is
 		below, ok := s.ports[i.Parent]
 		if !ok {
 			s.refuse(i, fmt.Errorf("VLAN %d: %w", i.VLAN, ErrParent))

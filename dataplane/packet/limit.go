@@ -91,7 +91,7 @@ func (m *Limiter) allow(now time.Duration, p *peer, interval time.Duration) bool
 	if m.credit <= 0 && !m.earn(now) {
 		return false
 	}
-	if !p.take(now, interval, burstFactor*interval) {
+	if interval > 0 && !p.take(now, interval, burstFactor*interval) {
 		return false
 	}
 	// As Linux: 1 on average, so that nobody can count what others are sent (CVE-2020-25705).

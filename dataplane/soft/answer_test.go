@@ -274,11 +274,13 @@ func TestUnreachable(t *testing.T) {
 	x.run()
 	x.now += holdEnd
 	x.run()
+	packet.IPv4(four[14:]).Forward() // Linux quotes it as it was to be sent
 	x.wantError(1, 3, 1, 0, "192.0.2.1", four)
 	x.send(1, six)
 	x.run()
 	x.now += holdEnd
 	x.run()
+	packet.IPv6(six[14:]).Forward()
 	x.wantError(1, 1, 3, 0, "2001:db8:1::1", six)
 	x.wantFates(map[Fate]uint64{FateHeld: 2, FateUnreachable: 2, FateAnswered: 2})
 	if x.w.holds.n != 0 {

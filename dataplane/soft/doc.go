@@ -26,6 +26,35 @@
 // log. What others change it has by one pointer (Set), read once a vector, and by the FIB
 // image, of which it is a fib.Reader: it says once a vector that it holds nothing of it.
 //
+// # The engine
+//
+// Engine is the XDP engine (package xdp), which has programs, links and counters of all ports,
+// with a loop beside it for those ports that are the loop's. A port in steps:
+//
+//	SetPort   the first port that is the loop's starts it: memory, a Worker on a thread
+//	          sockets of AF_XDP for each queue of the port, and of all others, to send by
+//	          the Worker's Config has the port, the map of sockets too
+//	          the XDP engine attaches the program that steers to them, or updates its link
+//	          to it: from then on packets come
+//
+// To the XDP engine a port goes in the reverse order: the program first, and what has come to
+// the sockets by then the loop finishes. Close does that with all ports. A process that is
+// killed leaves the program without sockets: Linux forwards, counted for irif_disabled, until the
+// next one takes over.
+//
+// The loop's thread makes rounds while there are packets, and sleeps in poll(2) when 64 in
+// a row have found none. Then it is no reader of the FIB, and writers do not wait for it. All that
+// others want of it (sockets, Configs, another image) it does itself, between two rounds.
+//
+// The program counts what it gives to the loop as loop_overrun. Counters, and Check, bring what
+// the loop has counted into the counters that are pinned, and take it off there (account). So
+// no packet is counted twice or not at all, whoever dies; of a loop that is killed, what it had not
+// brought there yet (of 200 ms) stays loop_overrun.
+//
+// Addresses and MTUs for ICMP errors it asks the kernel for, at each change of them; limits are read
+// then, too. Packets that only the kernel can finish after all go up by test runs of a program
+// (xdp.Injector): some 80 a second, others are lost.
+//
 // # What is finished here
 //
 // What XDP leaves to the kernel is counted for the same reason, as punted, and then

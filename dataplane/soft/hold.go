@@ -246,9 +246,12 @@ func (w *Worker) giveUp(s *state, one *hold) {
 	}
 	for i := range v.n {
 		i := uint8(i)
-		if w.isIPv4(i) {
+		frame := w.mem.Packet(v.packets[i])
+		if w.isIPv4(i) { // as Linux, which has been about to send it
+			packet.IPv4(frame[at4:]).Forward()
 			w.answer4(s, &view, i, packet.Error{Type: packet.Unreachable4, Code: packet.HostUnreachable}, false)
 		} else {
+			packet.IPv6(frame[at6:]).Forward()
 			w.answer6(s, &view, i, packet.Error{Type: packet.Unreachable6, Code: packet.AddressUnreachable})
 		}
 	}

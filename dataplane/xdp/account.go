@@ -197,7 +197,7 @@ func (e *Engine) whyUnaccounted(p *port) string {
 	if err != nil {
 		return fmt.Sprintf("its program is not to be found: %v: %s", err, again)
 	}
-	if id := programID(e.progs.of(p.Mode)); info.Program != id {
+	if id := programID(e.progs.of(p.Mode, p.Engine)); info.Program != id {
 		return fmt.Sprintf("program %d is there in the place of weft's (%d): %s", info.Program, id, again)
 	}
 	return fmt.Sprintf("something takes packets before weft's program sees them, or its counters were changed: 'bpftool net show dev %s' lists programs", p.Name)

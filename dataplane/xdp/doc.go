@@ -51,6 +51,12 @@
 // So counters never go back, whatever the formats, except for those reasons that an
 // older program does not know.
 //
+// # Ports of a loop
+//
+// A port may be the soft engine's (dataplane.Port.Engine): then its program is the one that hands
+// packets to sockets (Steer), and all else is as with other ports. Open gives all ports
+// this engine's program: they are the loop's again when it has set them.
+//
 // # What a port does not take
 //
 // A frame that is redirected is sent when the program has ended and counted it.

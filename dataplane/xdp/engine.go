@@ -46,6 +46,7 @@ type Engine struct {
 
 	mu        sync.Mutex // guards what follows
 	progs     programs
+	sockets   sockets      // of a loop
 	features  bpf.Features // of progs
 	unfit     error        // why progs are not those that the ports need
 	refit     time.Time    // when that is tried again

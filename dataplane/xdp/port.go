@@ -26,8 +26,7 @@ func (e *Engine) SetPort(p dataplane.Port) error {
 	err := e.check(&p)
 	if err == nil {
 		if old := e.ports[p.Number]; old != nil {
-			old.Port = p
-			if err := e.enter(old); err != nil {
+			if err := e.change(old, p); err != nil {
 				return fmt.Errorf("set port %d (%s): %w", p.Number, p.Name, err)
 			}
 			return nil
@@ -63,6 +62,8 @@ func (e *Engine) check(p *dataplane.Port) error {
 		return fmt.Errorf("%w: mode %q, want one of %v", ErrPort, p.Want, modes)
 	case old != nil && p.Want != "" && old.Mode != p.Want:
 		return fmt.Errorf("%w: mode %s, but the port is attached in mode %s: remove it first", ErrPort, p.Want, old.Mode)
+	case p.Engine == dataplane.Soft && p.Parent == 0 && (p.Want == dataplane.TC || old != nil && old.Mode == dataplane.TC):
+		return fmt.Errorf("%w: mode tc with the soft engine, whose sockets packets reach by XDP: choose mode native or generic, or the xdp engine", ErrPort)
 	case old != nil && (old.Parent != p.Parent || old.VLAN != p.VLAN || old.TPID != p.TPID):
 		return fmt.Errorf("%w: VLAN %d of port %d, but it is VLAN %d of port %d: remove it first", ErrPort, p.VLAN, p.Parent, old.VLAN, old.Parent)
 	}
@@ -140,7 +141,7 @@ func (e *Engine) attach(p *dataplane.Port) (err error) {
 	e.mem.ports.Egress[p.Number] = uint32(p.Ifindex)
 	e.mem.ports.ByIfindex[p.Ifindex] = uint16(p.Number)
 	// gofail: var attachEntered struct{}
-	if err = e.fit(); err == nil {
+	if err = errors.Join(e.fit(), e.needSoft(p.Engine)); err == nil {
 		err = e.attachLink(made)
 	}
 	// gofail: var attachLinked struct{}

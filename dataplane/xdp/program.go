@@ -14,10 +14,11 @@ import (
 	"weft/dataplane"
 )
 
-// programs are one router in two forms: for ports in the modes of XDP, and for
+// programs are one router in its forms: for ports in the modes of XDP, and for
 // those of tc, which is nil until there is such a port.
 type programs struct {
 	xdp, tc *ebpf.Program
+	soft    *ebpf.Program // of ports whose packets a loop has; nil until there is one
 }
 
 func loadPrograms(im *bpf.Image, s *bpf.State, f bpf.Features, tc bool) (_ programs, err error) {
@@ -33,17 +34,20 @@ func loadPrograms(im *bpf.Image, s *bpf.State, f bpf.Features, tc bool) (_ progr
 	return p, nil
 }
 
-// of returns the program for ports in a mode.
-func (p programs) of(m dataplane.Mode) *ebpf.Program {
-	if m == dataplane.TC {
+// of returns the program for ports in a mode, of an engine.
+func (p programs) of(m dataplane.Mode, engine dataplane.Name) *ebpf.Program {
+	switch {
+	case m == dataplane.TC:
 		return p.tc
+	case engine == dataplane.Soft:
+		return p.soft
 	}
 	return p.xdp
 }
 
 func (p programs) close() error {
 	var errs []error
-	for _, prog := range []*ebpf.Program{p.xdp, p.tc} {
+	for _, prog := range []*ebpf.Program{p.xdp, p.tc, p.soft} {
 		if prog != nil {
 			errs = append(errs, prog.Close())
 		}
@@ -55,6 +59,11 @@ func (p programs) close() error {
 // kernel refuses changes nothing. How says what there is to do besides.
 func (e *Engine) swap(im *bpf.Image, f bpf.Features, how func(update func() error) error) error {
 	next, err := loadPrograms(im, e.state, f, e.progs.tc != nil)
+	if err == nil && e.progs.soft != nil {
+		if next.soft, err = e.sockets.load(im, e.state, f); err != nil {
+			err = errors.Join(err, next.close())
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -125,7 +134,7 @@ func (e *Engine) updateLinks(next programs) error {
 }
 
 func (e *Engine) updateLink(p *port, next programs) error {
-	err := p.link.Update(next.of(p.Mode))
+	err := p.link.Update(next.of(p.Mode, p.Engine))
 	if !errors.Is(err, unix.EINVAL) {
 		return err
 	}
@@ -134,7 +143,7 @@ func (e *Engine) updateLink(p *port, next programs) error {
 	if err := e.detach(p); err != nil {
 		return err
 	}
-	if p.link, err = attach(p.Ifindex, p.Mode, next); err != nil {
+	if p.link, err = attach(p.Ifindex, p.Mode, p.Engine, next); err != nil {
 		return err
 	}
 	return e.pins.pinLink(p.Number, p.link)
@@ -156,12 +165,15 @@ var modes = []dataplane.Mode{dataplane.NativeXDP, dataplane.TC, dataplane.Generi
 // attachLink attaches in the first mode that works, or in the one that is wanted.
 func (e *Engine) attachLink(p *port) error {
 	try := modes
+	if p.Engine == dataplane.Soft {
+		try = []dataplane.Mode{dataplane.NativeXDP, dataplane.GenericXDP}
+	}
 	if p.Want != "" {
 		try = []dataplane.Mode{p.Want}
 	}
 	var errs []error
 	for _, m := range try {
-		l, err := e.attachMode(p.Ifindex, m)
+		l, err := e.attachMode(p, m)
 		if err == nil {
 			p.link, p.Mode = l, m
 			return nil
@@ -174,16 +186,16 @@ func (e *Engine) attachLink(p *port) error {
 	return fmt.Errorf("attach program: %w", errors.Join(errs...))
 }
 
-func (e *Engine) attachMode(ifindex int, m dataplane.Mode) (link.Link, error) {
+func (e *Engine) attachMode(p *port, m dataplane.Mode) (link.Link, error) {
 	if m == dataplane.TC {
 		if err := e.needTC(); err != nil {
 			return nil, err
 		}
 	}
-	return attach(ifindex, m, e.progs)
+	return attach(p.Ifindex, m, p.Engine, e.progs)
 }
 
-func attach(ifindex int, m dataplane.Mode, progs programs) (link.Link, error) {
+func attach(ifindex int, m dataplane.Mode, engine dataplane.Name, progs programs) (link.Link, error) {
 	if m == dataplane.TC {
 		return link.AttachTCX(link.TCXOptions{Program: progs.tc, Interface: ifindex, Attach: ebpf.AttachTCXIngress})
 	}
@@ -191,7 +203,7 @@ func attach(ifindex int, m dataplane.Mode, progs programs) (link.Link, error) {
 	if m == dataplane.GenericXDP {
 		flags = link.XDPGenericMode
 	}
-	l, err := link.AttachXDP(link.XDPOptions{Program: progs.xdp, Interface: ifindex, Flags: flags})
+	l, err := link.AttachXDP(link.XDPOptions{Program: progs.of(m, engine), Interface: ifindex, Flags: flags})
 	if errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EEXIST) {
 		err = fmt.Errorf("%w: %w", ErrForeign, err)
 	}

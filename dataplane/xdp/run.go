@@ -119,7 +119,7 @@ func (e *Engine) run(frame []byte, ingress uint32) (r dataplane.Result, err erro
 	p := e.probe
 	clear(p.mem.rows)
 	*p.mem.trace = bpf.Trace{}
-	ran, err := testRun(p.progs.of(mode), frame, make([]byte, len(frame)+growth), runContext(mode, len(frame), ifindex))
+	ran, err := testRun(p.progs.of(mode, dataplane.XDP), frame, make([]byte, len(frame)+growth), runContext(mode, len(frame), ifindex))
 	if err != nil {
 		return r, err
 	}

@@ -22,6 +22,7 @@ var notMet = map[dataplane.Reason]string{
 	dataplane.NoAdjacency:    "no group that the RIB writes names an adjacency that is not there",
 	dataplane.EncapUnknown:   "no adjacency that the RIB writes has a header of a tunnel",
 	dataplane.RewriteFailed:  "there is room for tags in front of every packet",
+	dataplane.LoopOverrun:    "it is of loops that packets come to by sockets",
 }
 
 // TestAgreement: the model, the engine in its variants and Linux do the same with

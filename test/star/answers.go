@@ -35,6 +35,7 @@ type (
 		Number                     uint32
 		Ifindex                    int
 		Ifname, Mode, Egress       string
+		Engine                     string
 		MTU                        int
 		Up, IPv4, IPv6             bool
 		IngressWhy                 string `json:"ingress_why"`

@@ -32,10 +32,17 @@ func (n *Network) Run(args ...string) {
 	n.Before = n.Accounts()
 }
 
+// EngineVariable is the environment's variable that names an engine for all daemons which are not told one: most of
+// package router holds for each.
+const EngineVariable = "WEFT_TEST_ENGINE"
+
 // Start starts weft in the router and waits until the FIB is filled.
 func (n *Network) Start(args ...string) {
 	n.Helper()
 	var err error
+	if engine := os.Getenv(EngineVariable); engine != "" {
+		args = append([]string{"--engine", engine}, args...)
+	}
 	if n.Daemon, err = n.Lab.Start("r1", append([]string{Weft, "run"}, args...)...); err != nil {
 		n.Fatal(err)
 	}

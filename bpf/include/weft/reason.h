@@ -61,6 +61,8 @@ enum weft_reason {
 	WEFT_IPV6_MC_DIP_INTERFACE_LOCAL_SCOPE = 78,
 	WEFT_FRAME_CORRUPTED = 79, /* shorter than an Ethernet header */
 	WEFT_REWRITE_FAILED = 80,  /* no room in front of the packet for its new header */
+	WEFT_LOOP_OVERRUN =
+		81, /* given to the loop in user space, which did not take it in time, or ended before it could */
 };
 
 enum weft_reason_range {

@@ -89,6 +89,12 @@ static __always_inline enum weft_reason ipv6_packet(struct packet *p)
 	return WEFT_FORWARDED;
 }
 
+/* steer_count counts what the loop gets as lost: it is not any more when the loop has counted what became of it. */
+static __always_inline void steer_count(const struct weft_port *port, enum weft_reason r, __u64 bytes)
+{
+	port_count(port, r == WEFT_FORWARDED ? WEFT_LOOP_OVERRUN : r, bytes);
+}
+
 /* steer_tagged is steer for frames with tags: the loop gets them as they came in, by the port at the root. */
 static __always_inline enum weft_reason steer_tagged(struct packet *p, struct vlan *v)
 {
@@ -109,13 +115,13 @@ static __always_inline enum weft_reason steer_tagged(struct packet *p, struct vl
 		p->bytes = bytes;
 		r = steer_send(p, root);
 	}
-	port_count(p->port, r, bytes);
+	steer_count(p->port, r, bytes);
 	return r;
 }
 
 /*
  * steer says what becomes of a packet, and is the one place where it is counted.
- * WEFT_FORWARDED is what the loop gets, which counts it, too, by what it does with it.
+ * WEFT_FORWARDED is what the loop gets: see steer_count.
  */
 static __always_inline enum weft_reason steer(struct packet *p)
 {
@@ -131,7 +137,7 @@ static __always_inline enum weft_reason steer(struct packet *p)
 	r = frame(p);
 	if (likely(r == WEFT_FORWARDED))
 		r = steer_send(p, p->port->number);
-	port_count(p->port, r, packet_bytes(p));
+	steer_count(p->port, r, packet_bytes(p));
 	return r;
 }
 

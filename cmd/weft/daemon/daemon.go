@@ -23,6 +23,7 @@ import (
 	"weft/control/rib"
 	"weft/control/static"
 	"weft/dataplane"
+	"weft/dataplane/soft"
 	"weft/dataplane/xdp"
 	"weft/fib"
 )
@@ -31,6 +32,8 @@ import (
 type Options struct {
 	Ports         []string       // globs of interfaces; none: those that are ports by default
 	Mode          dataplane.Mode // of all ports; "": what each can do best
+	Engine        dataplane.Name // of ports that EnginePorts match
+	EnginePorts   []string       // globs; none: all
 	ReceiveBuffer int            // of the netlink socket, bytes; 0: the default
 	FIBSize       int            // bytes that the image may grow to; 0: fib.MaxSize
 	FPM           FPM            // the server for FRR
@@ -67,11 +70,12 @@ type router struct {
 	netns   string
 	started time.Time
 
-	lock   *os.File
-	bpffs  *os.File
-	grace  *bpf.Grace
-	engine *xdp.Engine
-	mem    *bpf.Image // of the image that is written
+	lock    *os.File
+	bpffs   *os.File
+	grace   *bpf.Grace
+	readers fib.Readers // of the image, in this process
+	engine  *soft.Engine
+	mem     *bpf.Image // of the image that is written
 
 	ports    *ports.Set
 	follower *control.Follower
@@ -151,7 +155,7 @@ func (r *router) open() (err error) {
 
 	// gofail: var daemonImage struct{}
 	r.ports = ports.New(ports.Config{
-		Engine: r.engine, Names: r.options.Ports, Mode: r.options.Mode, Hold: r.held, Log: r.log, Explain: verifierTail,
+		Engine: r.engine, Names: r.options.Ports, Mode: r.options.Mode, PortEngine: r.options.Engine, EngineNames: r.options.EnginePorts, Hold: r.held, Log: r.log, Explain: verifierTail,
 		Changed: func(text string) { r.server.Note(api.EventPort, text) },
 	})
 	before := map[int]int{} // VRFs of ports, by ifindex
@@ -267,7 +271,7 @@ func (r *router) adopt(dir string) (*fib.Image, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%w: %w", errImage, err), engine.Close(), mem.Close())
 	}
-	r.engine, r.mem, r.adopted = engine, mem, true
+	r.engine, r.mem, r.adopted = soft.New(engine, im, &r.readers), mem, true
 	return im, nil
 }
 
@@ -281,8 +285,12 @@ func (r *router) build(engine func() (*xdp.Engine, error)) (_ *fib.Image, err er
 		return nil, err
 	}
 	r.held = true
-	r.engine, err = engine()
-	return im, err
+	made, err := engine()
+	if err != nil {
+		return nil, err
+	}
+	r.engine = soft.New(made, im, &r.readers)
+	return im, nil
 }
 
 // mostReserve bounds what new routes leave of an image for changes of what there
@@ -291,7 +299,7 @@ const mostReserve = 256 << 10
 
 func (r *router) imageOptions(mem *bpf.Image) fib.Options {
 	return fib.Options{
-		Grace: r.grace, HashSeed: uint32(r.started.UnixNano()), Reserve: min(len(mem.Mem())/32, mostReserve),
+		Grace: fib.NewGraces(r.grace, &r.readers), HashSeed: uint32(r.started.UnixNano()), Reserve: min(len(mem.Mem())/32, mostReserve),
 	}
 }
 
@@ -427,7 +435,7 @@ func (r *router) requestStop() {
 
 func (r *router) names() (names []string) {
 	for _, p := range r.engine.Ports() {
-		names = append(names, fmt.Sprintf("%s (%s)", p.Name, p.Mode))
+		names = append(names, fmt.Sprintf("%s (%s %s)", p.Name, p.Engine, p.Mode))
 	}
 	return names
 }

@@ -20,7 +20,7 @@ func (r *router) grow(im *fib.Image, size int) (*fib.Image, error) {
 	larger, err := im.CopyTo(mem.Mem(), r.imageOptions(mem))
 	// gofail: var growCopied struct{}
 	if err == nil {
-		err = r.engine.Replace(mem)
+		err = r.engine.Replace(mem, larger)
 	}
 	if err != nil {
 		return nil, errors.Join(err, mem.Close())

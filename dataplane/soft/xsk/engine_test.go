@@ -71,8 +71,8 @@ func TestEngine(t *testing.T) {
 	}
 	vethtest.Until(t, "all frames come back", func() bool { e.Round(); return e.sockets[1].Pending() == 0 })
 	steered, forwarded := e.steers.Counters(1), e.Counters(1)
-	if steered[dataplane.Forwarded] != forwarded[dataplane.Forwarded] || forwarded[dataplane.Forwarded].Packets != 2 {
-		t.Errorf("the program has counted %+v, the loop %+v", steered[dataplane.Forwarded], forwarded[dataplane.Forwarded])
+	if steered[dataplane.LoopOverrun] != forwarded[dataplane.Forwarded] || forwarded[dataplane.Forwarded].Packets != 2 {
+		t.Errorf("the program has counted %+v, the loop %+v", steered[dataplane.LoopOverrun], forwarded[dataplane.Forwarded])
 	}
 	if want := (device.Stats{Transmitted: 2, Wakeups: 2}); e.sockets[1].Stats() != want {
 		t.Errorf("sent %+v, want %+v", e.sockets[1].Stats(), want)

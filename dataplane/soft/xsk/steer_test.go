@@ -99,7 +99,7 @@ func agrees(t *testing.T, random *rand.Rand, chunked bool, f bpf.Features) {
 				t.Fatalf("frame % x: %s, action %d\n% x", in, gotReason, gotAction, got)
 			}
 		case link == 0 && loops[reason]:
-			if gotReason != dataplane.Forwarded || gotAction != redirect || !bytes.HasPrefix(in, got) || len(got) < 34 {
+			if gotReason != dataplane.LoopOverrun || gotAction != redirect || !bytes.HasPrefix(in, got) || len(got) < 34 {
 				t.Fatalf("frame % x: %s forwarding, but %s steering, action %d\n% x", in, reason, gotReason, gotAction, got)
 			}
 		default:
@@ -108,7 +108,7 @@ func agrees(t *testing.T, random *rand.Rand, chunked bool, f bpf.Features) {
 			}
 		}
 	}
-	for _, r := range []dataplane.Reason{dataplane.Forwarded, dataplane.LocalRoute, dataplane.PuntRoute, dataplane.ARP, dataplane.NotOurMAC,
+	for _, r := range []dataplane.Reason{dataplane.LoopOverrun, dataplane.LocalRoute, dataplane.PuntRoute, dataplane.ARP, dataplane.NotOurMAC,
 		dataplane.UCDIPOverMCDMAC, dataplane.Multicast, dataplane.IPv4ChecksumWrong, dataplane.IPLengthWrong, dataplane.IPv4Options} {
 		if seen[r] == 0 {
 			t.Errorf("no packet for %s: %v", r, seen)
@@ -207,10 +207,10 @@ func TestWithoutSocket(t *testing.T) {
 	if err := sockets[0].Register(s.XSKs, bpf.XSKKey(steertest.PortOne, 0)); err != nil {
 		t.Fatal(err)
 	}
-	want(plain, steertest.PortOne, dataplane.Forwarded, redirect)
-	want(exact, steertest.PortOne, dataplane.Forwarded, redirect)
+	want(plain, steertest.PortOne, dataplane.LoopOverrun, redirect)
+	want(exact, steertest.PortOne, dataplane.LoopOverrun, redirect)
 	want(long, steertest.PortOne, dataplane.MTUValueIsTooSmall, pass)
-	want(tagged, steertest.PortVLAN, dataplane.Forwarded, redirect)
+	want(tagged, steertest.PortVLAN, dataplane.LoopOverrun, redirect)
 	want(longTagged, steertest.PortVLAN, dataplane.MTUValueIsTooSmall, pass)
 	if err := sockets[0].Close(); err != nil {
 		t.Fatal(err)

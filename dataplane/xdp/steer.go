@@ -1,0 +1,88 @@
+package xdp
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/cilium/ebpf"
+
+	"weft/bpf"
+	"weft/dataplane"
+)
+
+// sockets are where the program of ports that are a loop's finds it.
+type sockets struct {
+	all      *ebpf.Map // of AF_XDP sockets: bpf.NewXSKs. It is the loop's
+	frameMax int
+}
+
+// errNoLoop: a port is to be a loop's, and there is none.
+var errNoLoop = errors.New("there is no loop that could have it")
+
+func (s sockets) load(im *bpf.Image, state *bpf.State, f bpf.Features) (*ebpf.Program, error) {
+	if s.all == nil {
+		return nil, errNoLoop
+	}
+	p, err := bpf.LoadXSK(im, state, s.all, s.frameMax, f)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrProgram, err)
+	}
+	return p, nil
+}
+
+// Steer says by which sockets ports are to be reached that are the soft engine's, and how
+// long a frame for them may be, before there is any such port. The map stays the caller's, who
+// keeps it open while the engine is in use.
+func (e *Engine) Steer(all *ebpf.Map, frameMax int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.sockets = sockets{all, frameMax}
+}
+
+// needSoft loads the program of ports that are a loop's if it is not there.
+func (e *Engine) needSoft(engine dataplane.Name) (err error) {
+	if engine == dataplane.Soft && e.progs.soft == nil {
+		e.progs.soft, err = e.sockets.load(e.image, e.state, e.features)
+	}
+	return err
+}
+
+// change makes a known port another: one link update if it goes to another engine, in
+// which no packet is lost.
+func (e *Engine) change(old *port, p dataplane.Port) error {
+	if err := e.needSoft(p.Engine); err != nil {
+		return err
+	}
+	before := old.Engine
+	old.Port = p
+	if before != p.Engine && old.link != nil && e.beside == nil {
+		if err := e.updateLink(old, e.progs); err != nil {
+			old.Engine = before
+			return fmt.Errorf("give it to engine %s: %w", p.Engine, err)
+		}
+	}
+	return e.enter(old)
+}
+
+// Finished says what became of packets that came in by a port and that the program gave to
+// the loop, when they were counted as LoopOverrun. It is one goroutine's.
+func (e *Engine) Finished(number uint32, c *dataplane.Counters) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed || number >= e.mem.limit() {
+		return
+	}
+	row := &e.mem.portRows(number)[e.mem.cpus]
+	for r := range c {
+		if c[r] == (dataplane.Counter{}) {
+			continue
+		}
+		// Sums over rows are what is read: one may be below 0.
+		lost := &row[dataplane.LoopOverrun]
+		atomic.AddUint64(&lost.Packets, -c[r].Packets)
+		atomic.AddUint64(&lost.Bytes, -c[r].Bytes)
+		atomic.AddUint64(&row[r].Packets, c[r].Packets)
+		atomic.AddUint64(&row[r].Bytes, c[r].Bytes)
+	}
+}
