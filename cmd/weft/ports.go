@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,10 +14,11 @@ import (
 )
 
 func newPortsCommand(e *env) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "ports [DEV]", Short: "List the ports: how packets come in and leave, and what became of them",
 		Long: `Lists the interfaces that weft forwards on. ENGINE is what forwards what comes
-in by a port: xdp, or soft, the loop in weft's own process. MODE is how it takes
+in by a port: xdp, or soft, the loop in weft's own process; 'weft ports set' changes
+it, and ports whose engine the configuration says are listed below. MODE is how it takes
 packets from a port: native (XDP in the driver), generic (XDP behind it: slower)
 or tc. EGRESS is how frames leave: native, or kernel where XDP would lose them.
 The counters are of packets that came in by the port; ERRORS are frames that its driver
@@ -44,6 +46,8 @@ leave through Linux, are listed below with the reason and what mends it.`,
 			return e.completePorts(), cobra.ShellCompDirectiveNoFileComp
 		},
 	}
+	cmd.AddCommand(newPortsSetCommand(e))
+	return cmd
 }
 
 // ports is what 'weft ports --json' prints.
@@ -63,6 +67,7 @@ type port struct {
 	VLAN           uint32    `json:"vlan,omitempty"`
 	Parent         uint32    `json:"parent,omitempty"`
 	Engine         string    `json:"engine"`
+	EngineMatch    string    `json:"engine_match,omitempty"` // of the configuration's ports
 	Mode           string    `json:"mode"`
 	IngressWhy     string    `json:"ingress_why,omitempty"`
 	Egress         string    `json:"egress"`
@@ -145,7 +150,7 @@ func (e *env) newPorts(reply *api.Ports, dev string) *ports {
 func (e *env) newPort(p *api.Port) port {
 	out := port{
 		Number: p.GetNumber(), Ifindex: p.GetIfindex(), Ifname: p.GetDev(), Address: p.GetMac(), MTU: p.GetMtu(), Up: p.GetUp(), VRF: p.GetVrf(),
-		VLAN: p.GetVlan(), Parent: p.GetParent(), Engine: p.GetEngine(), Mode: p.GetMode(), IngressWhy: p.GetIngressWhy(), Egress: p.GetEgress(), EgressWhy: p.GetEgressWhy(),
+		VLAN: p.GetVlan(), Parent: p.GetParent(), Engine: p.GetEngine(), EngineMatch: p.GetEngineMatch(), Mode: p.GetMode(), IngressWhy: p.GetIngressWhy(), Egress: p.GetEgress(), EgressWhy: p.GetEgressWhy(),
 		EgressErrors: p.GetEgressErrors(), IPv4: p.GetIpv4(), IPv6: p.GetIpv6(), Counters: []counter{},
 		Unaccounted: p.GetUnaccounted(), UnaccountedWhy: p.GetUnaccountedWhy(),
 	}
@@ -188,7 +193,7 @@ func (p *ports) print(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	for _, line := range append(p.troubles(), p.notes()...) {
+	for _, line := range slices.Concat(p.engines(), p.troubles(), p.notes()) {
 		if _, err := fmt.Fprintln(w, line); err != nil {
 			return err
 		}
@@ -227,6 +232,26 @@ func (p *port) unaccounted() string {
 		return "?"
 	}
 	return fmt.Sprint(p.Unaccounted)
+}
+
+// engines are which ports the configuration says the engine of, and by which of its globs.
+func (p *ports) engines() (lines []string) {
+	var matches []string
+	named := map[string][]string{}
+	for _, one := range p.Ports {
+		if one.EngineMatch == "" {
+			continue
+		}
+		key := fmt.Sprintf("engine %s by the configuration (match %s): ", one.Engine, one.EngineMatch)
+		if named[key] == nil {
+			matches = append(matches, key)
+		}
+		named[key] = append(named[key], one.Ifname)
+	}
+	for _, key := range matches {
+		lines = append(lines, key+strings.Join(named[key], ", "))
+	}
+	return lines
 }
 
 // notes are what is not known of ports, and how it would be.

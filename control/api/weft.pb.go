@@ -1116,6 +1116,7 @@ type Port struct {
 	Unaccounted    uint64                 `protobuf:"varint,18,opt,name=unaccounted,proto3" json:"unaccounted,omitempty"`                            // packets that came in by Linux's count, and that no counter has: 0 unless something is wrong
 	Engine         string                 `protobuf:"bytes,20,opt,name=engine,proto3" json:"engine,omitempty"`                                       // "xdp", "soft"
 	UnaccountedWhy string                 `protobuf:"bytes,19,opt,name=unaccounted_why,json=unaccountedWhy,proto3" json:"unaccounted_why,omitempty"` // what let them by, and what mends it; with 0: why it is not known
+	EngineMatch    string                 `protobuf:"bytes,21,opt,name=engine_match,json=engineMatch,proto3" json:"engine_match,omitempty"`          // glob by which the configuration gives it its engine; "": the daemon's --engine does
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -1286,6 +1287,13 @@ func (x *Port) GetEngine() string {
 func (x *Port) GetUnaccountedWhy() string {
 	if x != nil {
 		return x.UnaccountedWhy
+	}
+	return ""
+}
+
+func (x *Port) GetEngineMatch() string {
+	if x != nil {
+		return x.EngineMatch
 	}
 	return ""
 }
@@ -2388,6 +2396,7 @@ type LookupReply struct {
 	Nanoseconds   int64                  `protobuf:"varint,21,opt,name=nanoseconds,proto3" json:"nanoseconds,omitempty"` // that the program ran, by the kernel's clock
 	Kernel        *KernelAnswer          `protobuf:"bytes,22,opt,name=kernel,proto3" json:"kernel,omitempty"`
 	Candidates    []*Route               `protobuf:"bytes,23,rep,name=candidates,proto3" json:"candidates,omitempty"` // of the matched prefix, best first; route is the chosen one
+	Engine        string                 `protobuf:"bytes,24,opt,name=engine,proto3" json:"engine,omitempty"`         // of the ingress port, which the packet was run through: "xdp", "soft"
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2581,6 +2590,13 @@ func (x *LookupReply) GetCandidates() []*Route {
 		return x.Candidates
 	}
 	return nil
+}
+
+func (x *LookupReply) GetEngine() string {
+	if x != nil {
+		return x.Engine
+	}
+	return ""
 }
 
 type Step struct {
@@ -4068,6 +4084,58 @@ func (x *ChangeRouteRequest) GetTable() uint32 {
 	return 0
 }
 
+type SetPortsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Match         []string               `protobuf:"bytes,1,rep,name=match,proto3" json:"match,omitempty"`   // globs of names
+	Engine        string                 `protobuf:"bytes,2,opt,name=engine,proto3" json:"engine,omitempty"` // "xdp", "soft"; "": the daemon's --engine
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetPortsRequest) Reset() {
+	*x = SetPortsRequest{}
+	mi := &file_weft_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetPortsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetPortsRequest) ProtoMessage() {}
+
+func (x *SetPortsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetPortsRequest.ProtoReflect.Descriptor instead.
+func (*SetPortsRequest) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *SetPortsRequest) GetMatch() []string {
+	if x != nil {
+		return x.Match
+	}
+	return nil
+}
+
+func (x *SetPortsRequest) GetEngine() string {
+	if x != nil {
+		return x.Engine
+	}
+	return ""
+}
+
 type BGPStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	As            uint32                 `protobuf:"varint,1,opt,name=as,proto3" json:"as,omitempty"`
@@ -4086,7 +4154,7 @@ type BGPStatus struct {
 
 func (x *BGPStatus) Reset() {
 	*x = BGPStatus{}
-	mi := &file_weft_proto_msgTypes[51]
+	mi := &file_weft_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4098,7 +4166,7 @@ func (x *BGPStatus) String() string {
 func (*BGPStatus) ProtoMessage() {}
 
 func (x *BGPStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[51]
+	mi := &file_weft_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4111,7 +4179,7 @@ func (x *BGPStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPStatus.ProtoReflect.Descriptor instead.
 func (*BGPStatus) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{51}
+	return file_weft_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *BGPStatus) GetAs() uint32 {
@@ -4196,7 +4264,7 @@ type BGPTable struct {
 
 func (x *BGPTable) Reset() {
 	*x = BGPTable{}
-	mi := &file_weft_proto_msgTypes[52]
+	mi := &file_weft_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4208,7 +4276,7 @@ func (x *BGPTable) String() string {
 func (*BGPTable) ProtoMessage() {}
 
 func (x *BGPTable) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[52]
+	mi := &file_weft_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4221,7 +4289,7 @@ func (x *BGPTable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPTable.ProtoReflect.Descriptor instead.
 func (*BGPTable) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{52}
+	return file_weft_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *BGPTable) GetFamily() string {
@@ -4255,7 +4323,7 @@ type BGPNeighborsRequest struct {
 
 func (x *BGPNeighborsRequest) Reset() {
 	*x = BGPNeighborsRequest{}
-	mi := &file_weft_proto_msgTypes[53]
+	mi := &file_weft_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4267,7 +4335,7 @@ func (x *BGPNeighborsRequest) String() string {
 func (*BGPNeighborsRequest) ProtoMessage() {}
 
 func (x *BGPNeighborsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[53]
+	mi := &file_weft_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4280,7 +4348,7 @@ func (x *BGPNeighborsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPNeighborsRequest.ProtoReflect.Descriptor instead.
 func (*BGPNeighborsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{53}
+	return file_weft_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *BGPNeighborsRequest) GetNeighbor() string {
@@ -4307,7 +4375,7 @@ type BGPNeighbors struct {
 
 func (x *BGPNeighbors) Reset() {
 	*x = BGPNeighbors{}
-	mi := &file_weft_proto_msgTypes[54]
+	mi := &file_weft_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4319,7 +4387,7 @@ func (x *BGPNeighbors) String() string {
 func (*BGPNeighbors) ProtoMessage() {}
 
 func (x *BGPNeighbors) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[54]
+	mi := &file_weft_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4332,7 +4400,7 @@ func (x *BGPNeighbors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPNeighbors.ProtoReflect.Descriptor instead.
 func (*BGPNeighbors) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{54}
+	return file_weft_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *BGPNeighbors) GetBgp() *BGPStatus {
@@ -4385,7 +4453,7 @@ type BGPNeighbor struct {
 
 func (x *BGPNeighbor) Reset() {
 	*x = BGPNeighbor{}
-	mi := &file_weft_proto_msgTypes[55]
+	mi := &file_weft_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4397,7 +4465,7 @@ func (x *BGPNeighbor) String() string {
 func (*BGPNeighbor) ProtoMessage() {}
 
 func (x *BGPNeighbor) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[55]
+	mi := &file_weft_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4410,7 +4478,7 @@ func (x *BGPNeighbor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPNeighbor.ProtoReflect.Descriptor instead.
 func (*BGPNeighbor) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{55}
+	return file_weft_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *BGPNeighbor) GetName() string {
@@ -4622,7 +4690,7 @@ type BGPCapability struct {
 
 func (x *BGPCapability) Reset() {
 	*x = BGPCapability{}
-	mi := &file_weft_proto_msgTypes[56]
+	mi := &file_weft_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4634,7 +4702,7 @@ func (x *BGPCapability) String() string {
 func (*BGPCapability) ProtoMessage() {}
 
 func (x *BGPCapability) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[56]
+	mi := &file_weft_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4647,7 +4715,7 @@ func (x *BGPCapability) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPCapability.ProtoReflect.Descriptor instead.
 func (*BGPCapability) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{56}
+	return file_weft_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *BGPCapability) GetCode() uint32 {
@@ -4700,7 +4768,7 @@ type BGPFamily struct {
 
 func (x *BGPFamily) Reset() {
 	*x = BGPFamily{}
-	mi := &file_weft_proto_msgTypes[57]
+	mi := &file_weft_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4712,7 +4780,7 @@ func (x *BGPFamily) String() string {
 func (*BGPFamily) ProtoMessage() {}
 
 func (x *BGPFamily) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[57]
+	mi := &file_weft_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4725,7 +4793,7 @@ func (x *BGPFamily) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPFamily.ProtoReflect.Descriptor instead.
 func (*BGPFamily) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{57}
+	return file_weft_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *BGPFamily) GetFamily() string {
@@ -4791,7 +4859,7 @@ type BGPMessages struct {
 
 func (x *BGPMessages) Reset() {
 	*x = BGPMessages{}
-	mi := &file_weft_proto_msgTypes[58]
+	mi := &file_weft_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4803,7 +4871,7 @@ func (x *BGPMessages) String() string {
 func (*BGPMessages) ProtoMessage() {}
 
 func (x *BGPMessages) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[58]
+	mi := &file_weft_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4816,7 +4884,7 @@ func (x *BGPMessages) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPMessages.ProtoReflect.Descriptor instead.
 func (*BGPMessages) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{58}
+	return file_weft_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *BGPMessages) GetOpen() uint64 {
@@ -4875,7 +4943,7 @@ type BGPTimers struct {
 
 func (x *BGPTimers) Reset() {
 	*x = BGPTimers{}
-	mi := &file_weft_proto_msgTypes[59]
+	mi := &file_weft_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4887,7 +4955,7 @@ func (x *BGPTimers) String() string {
 func (*BGPTimers) ProtoMessage() {}
 
 func (x *BGPTimers) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[59]
+	mi := &file_weft_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4900,7 +4968,7 @@ func (x *BGPTimers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPTimers.ProtoReflect.Descriptor instead.
 func (*BGPTimers) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{59}
+	return file_weft_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *BGPTimers) GetHold() int64 {
@@ -4959,7 +5027,7 @@ type BGPNeighborConfig struct {
 
 func (x *BGPNeighborConfig) Reset() {
 	*x = BGPNeighborConfig{}
-	mi := &file_weft_proto_msgTypes[60]
+	mi := &file_weft_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4971,7 +5039,7 @@ func (x *BGPNeighborConfig) String() string {
 func (*BGPNeighborConfig) ProtoMessage() {}
 
 func (x *BGPNeighborConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[60]
+	mi := &file_weft_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4984,7 +5052,7 @@ func (x *BGPNeighborConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPNeighborConfig.ProtoReflect.Descriptor instead.
 func (*BGPNeighborConfig) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{60}
+	return file_weft_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *BGPNeighborConfig) GetImportPolicy() []string {
@@ -5085,7 +5153,7 @@ type BGPPathsRequest struct {
 
 func (x *BGPPathsRequest) Reset() {
 	*x = BGPPathsRequest{}
-	mi := &file_weft_proto_msgTypes[61]
+	mi := &file_weft_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5097,7 +5165,7 @@ func (x *BGPPathsRequest) String() string {
 func (*BGPPathsRequest) ProtoMessage() {}
 
 func (x *BGPPathsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[61]
+	mi := &file_weft_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5110,7 +5178,7 @@ func (x *BGPPathsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPPathsRequest.ProtoReflect.Descriptor instead.
 func (*BGPPathsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{61}
+	return file_weft_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *BGPPathsRequest) GetTable() string {
@@ -5164,7 +5232,7 @@ type BGPPaths struct {
 
 func (x *BGPPaths) Reset() {
 	*x = BGPPaths{}
-	mi := &file_weft_proto_msgTypes[62]
+	mi := &file_weft_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5176,7 +5244,7 @@ func (x *BGPPaths) String() string {
 func (*BGPPaths) ProtoMessage() {}
 
 func (x *BGPPaths) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[62]
+	mi := &file_weft_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5189,7 +5257,7 @@ func (x *BGPPaths) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPPaths.ProtoReflect.Descriptor instead.
 func (*BGPPaths) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{62}
+	return file_weft_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *BGPPaths) GetPaths() []*BGPPath {
@@ -5231,7 +5299,7 @@ type BGPPath struct {
 
 func (x *BGPPath) Reset() {
 	*x = BGPPath{}
-	mi := &file_weft_proto_msgTypes[63]
+	mi := &file_weft_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5243,7 +5311,7 @@ func (x *BGPPath) String() string {
 func (*BGPPath) ProtoMessage() {}
 
 func (x *BGPPath) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[63]
+	mi := &file_weft_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5256,7 +5324,7 @@ func (x *BGPPath) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPPath.ProtoReflect.Descriptor instead.
 func (*BGPPath) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{63}
+	return file_weft_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *BGPPath) GetPrefix() string {
@@ -5437,7 +5505,7 @@ type ClearBGPRequest struct {
 
 func (x *ClearBGPRequest) Reset() {
 	*x = ClearBGPRequest{}
-	mi := &file_weft_proto_msgTypes[64]
+	mi := &file_weft_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5449,7 +5517,7 @@ func (x *ClearBGPRequest) String() string {
 func (*ClearBGPRequest) ProtoMessage() {}
 
 func (x *ClearBGPRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[64]
+	mi := &file_weft_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5462,7 +5530,7 @@ func (x *ClearBGPRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearBGPRequest.ProtoReflect.Descriptor instead.
 func (*ClearBGPRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{64}
+	return file_weft_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ClearBGPRequest) GetNeighbor() string {
@@ -5487,7 +5555,7 @@ type ClearBGPReply struct {
 
 func (x *ClearBGPReply) Reset() {
 	*x = ClearBGPReply{}
-	mi := &file_weft_proto_msgTypes[65]
+	mi := &file_weft_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5499,7 +5567,7 @@ func (x *ClearBGPReply) String() string {
 func (*ClearBGPReply) ProtoMessage() {}
 
 func (x *ClearBGPReply) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[65]
+	mi := &file_weft_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5512,7 +5580,7 @@ func (x *ClearBGPReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearBGPReply.ProtoReflect.Descriptor instead.
 func (*ClearBGPReply) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{65}
+	return file_weft_proto_rawDescGZIP(), []int{66}
 }
 
 var File_weft_proto protoreflect.FileDescriptor
@@ -5622,7 +5690,7 @@ const file_weft_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05calls\x18\x02 \x01(\x04R\x05calls\x12\x18\n" +
 	"\apackets\x18\x03 \x01(\x04R\apackets\x12 \n" +
-	"\vnanoseconds\x18\x04 \x01(\x04R\vnanoseconds\"\x86\x04\n" +
+	"\vnanoseconds\x18\x04 \x01(\x04R\vnanoseconds\"\xa9\x04\n" +
 	"\x04Port\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x10\n" +
 	"\x03dev\x18\x02 \x01(\tR\x03dev\x12\x18\n" +
@@ -5646,7 +5714,8 @@ const file_weft_proto_rawDesc = "" +
 	"ingressWhy\x12 \n" +
 	"\vunaccounted\x18\x12 \x01(\x04R\vunaccounted\x12\x16\n" +
 	"\x06engine\x18\x14 \x01(\tR\x06engine\x12'\n" +
-	"\x0funaccounted_why\x18\x13 \x01(\tR\x0eunaccountedWhy\"\x88\x01\n" +
+	"\x0funaccounted_why\x18\x13 \x01(\tR\x0eunaccountedWhy\x12!\n" +
+	"\fengine_match\x18\x15 \x01(\tR\vengineMatch\"\x88\x01\n" +
 	"\aCounter\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
 	"\averdict\x18\x02 \x01(\tR\averdict\x12\x18\n" +
@@ -5733,7 +5802,7 @@ const file_weft_proto_rawDesc = "" +
 	"\x05sport\x18\x05 \x01(\rR\x05sport\x12\x14\n" +
 	"\x05dport\x18\x06 \x01(\rR\x05dport\x12\x10\n" +
 	"\x03ttl\x18\a \x01(\rR\x03ttl\x12\x16\n" +
-	"\x06length\x18\b \x01(\rR\x06length\"\x82\x05\n" +
+	"\x06length\x18\b \x01(\rR\x06length\"\x9a\x05\n" +
 	"\vLookupReply\x12\x18\n" +
 	"\averdict\x18\x01 \x01(\tR\averdict\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x16\n" +
@@ -5763,7 +5832,8 @@ const file_weft_proto_rawDesc = "" +
 	"\x06kernel\x18\x16 \x01(\v2\x15.weft.v1.KernelAnswerR\x06kernel\x12.\n" +
 	"\n" +
 	"candidates\x18\x17 \x03(\v2\x0e.weft.v1.RouteR\n" +
-	"candidates\"v\n" +
+	"candidates\x12\x16\n" +
+	"\x06engine\x18\x18 \x01(\tR\x06engine\"v\n" +
 	"\x04Step\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x14\n" +
 	"\x05depth\x18\x02 \x01(\rR\x05depth\x12\x16\n" +
@@ -5882,7 +5952,10 @@ const file_weft_proto_rawDesc = "" +
 	"preference\x18\x06 \x01(\rR\n" +
 	"preference\x12\x10\n" +
 	"\x03vrf\x18\a \x01(\tR\x03vrf\x12\x14\n" +
-	"\x05table\x18\b \x01(\rR\x05table\"\xad\x02\n" +
+	"\x05table\x18\b \x01(\rR\x05table\"?\n" +
+	"\x0fSetPortsRequest\x12\x14\n" +
+	"\x05match\x18\x01 \x03(\tR\x05match\x12\x16\n" +
+	"\x06engine\x18\x02 \x01(\tR\x06engine\"\xad\x02\n" +
 	"\tBGPStatus\x12\x0e\n" +
 	"\x02as\x18\x01 \x01(\rR\x02as\x12\x1b\n" +
 	"\trouter_id\x18\x02 \x01(\tR\brouterId\x12\x16\n" +
@@ -6036,7 +6109,7 @@ const file_weft_proto_rawDesc = "" +
 	"\x0fClearBGPRequest\x12\x1a\n" +
 	"\bneighbor\x18\x01 \x01(\tR\bneighbor\x12\x10\n" +
 	"\x03how\x18\x02 \x01(\tR\x03how\"\x0f\n" +
-	"\rClearBGPReply2\xa1\t\n" +
+	"\rClearBGPReply2\xdc\t\n" +
 	"\x06Router\x124\n" +
 	"\tGetStatus\x12\x16.weft.v1.StatusRequest\x1a\x0f.weft.v1.Status\x122\n" +
 	"\tListPorts\x12\x15.weft.v1.PortsRequest\x1a\x0e.weft.v1.Ports\x127\n" +
@@ -6055,7 +6128,8 @@ const file_weft_proto_rawDesc = "" +
 	"\rConfirmConfig\x12\x1d.weft.v1.ConfirmConfigRequest\x1a\x1b.weft.v1.ConfirmConfigReply\x12E\n" +
 	"\x0eRollbackConfig\x12\x1e.weft.v1.RollbackConfigRequest\x1a\x13.weft.v1.ConfigPlan\x12D\n" +
 	"\x0fListGenerations\x12\x1b.weft.v1.GenerationsRequest\x1a\x14.weft.v1.Generations\x12?\n" +
-	"\vChangeRoute\x12\x1b.weft.v1.ChangeRouteRequest\x1a\x13.weft.v1.ConfigPlan\x12G\n" +
+	"\vChangeRoute\x12\x1b.weft.v1.ChangeRouteRequest\x1a\x13.weft.v1.ConfigPlan\x129\n" +
+	"\bSetPorts\x12\x18.weft.v1.SetPortsRequest\x1a\x13.weft.v1.ConfigPlan\x12G\n" +
 	"\x10ListBGPNeighbors\x12\x1c.weft.v1.BGPNeighborsRequest\x1a\x15.weft.v1.BGPNeighbors\x12=\n" +
 	"\fListBGPPaths\x12\x18.weft.v1.BGPPathsRequest\x1a\x11.weft.v1.BGPPaths0\x01\x12<\n" +
 	"\bClearBGP\x12\x18.weft.v1.ClearBGPRequest\x1a\x16.weft.v1.ClearBGPReply\x120\n" +
@@ -6073,7 +6147,7 @@ func file_weft_proto_rawDescGZIP() []byte {
 	return file_weft_proto_rawDescData
 }
 
-var file_weft_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
+var file_weft_proto_msgTypes = make([]protoimpl.MessageInfo, 67)
 var file_weft_proto_goTypes = []any{
 	(*StatusRequest)(nil),         // 0: weft.v1.StatusRequest
 	(*Status)(nil),                // 1: weft.v1.Status
@@ -6126,21 +6200,22 @@ var file_weft_proto_goTypes = []any{
 	(*Generations)(nil),           // 48: weft.v1.Generations
 	(*Generation)(nil),            // 49: weft.v1.Generation
 	(*ChangeRouteRequest)(nil),    // 50: weft.v1.ChangeRouteRequest
-	(*BGPStatus)(nil),             // 51: weft.v1.BGPStatus
-	(*BGPTable)(nil),              // 52: weft.v1.BGPTable
-	(*BGPNeighborsRequest)(nil),   // 53: weft.v1.BGPNeighborsRequest
-	(*BGPNeighbors)(nil),          // 54: weft.v1.BGPNeighbors
-	(*BGPNeighbor)(nil),           // 55: weft.v1.BGPNeighbor
-	(*BGPCapability)(nil),         // 56: weft.v1.BGPCapability
-	(*BGPFamily)(nil),             // 57: weft.v1.BGPFamily
-	(*BGPMessages)(nil),           // 58: weft.v1.BGPMessages
-	(*BGPTimers)(nil),             // 59: weft.v1.BGPTimers
-	(*BGPNeighborConfig)(nil),     // 60: weft.v1.BGPNeighborConfig
-	(*BGPPathsRequest)(nil),       // 61: weft.v1.BGPPathsRequest
-	(*BGPPaths)(nil),              // 62: weft.v1.BGPPaths
-	(*BGPPath)(nil),               // 63: weft.v1.BGPPath
-	(*ClearBGPRequest)(nil),       // 64: weft.v1.ClearBGPRequest
-	(*ClearBGPReply)(nil),         // 65: weft.v1.ClearBGPReply
+	(*SetPortsRequest)(nil),       // 51: weft.v1.SetPortsRequest
+	(*BGPStatus)(nil),             // 52: weft.v1.BGPStatus
+	(*BGPTable)(nil),              // 53: weft.v1.BGPTable
+	(*BGPNeighborsRequest)(nil),   // 54: weft.v1.BGPNeighborsRequest
+	(*BGPNeighbors)(nil),          // 55: weft.v1.BGPNeighbors
+	(*BGPNeighbor)(nil),           // 56: weft.v1.BGPNeighbor
+	(*BGPCapability)(nil),         // 57: weft.v1.BGPCapability
+	(*BGPFamily)(nil),             // 58: weft.v1.BGPFamily
+	(*BGPMessages)(nil),           // 59: weft.v1.BGPMessages
+	(*BGPTimers)(nil),             // 60: weft.v1.BGPTimers
+	(*BGPNeighborConfig)(nil),     // 61: weft.v1.BGPNeighborConfig
+	(*BGPPathsRequest)(nil),       // 62: weft.v1.BGPPathsRequest
+	(*BGPPaths)(nil),              // 63: weft.v1.BGPPaths
+	(*BGPPath)(nil),               // 64: weft.v1.BGPPath
+	(*ClearBGPRequest)(nil),       // 65: weft.v1.ClearBGPRequest
+	(*ClearBGPReply)(nil),         // 66: weft.v1.ClearBGPReply
 }
 var file_weft_proto_depIdxs = []int32{
 	5,  // 0: weft.v1.Status.fib:type_name -> weft.v1.FIB
@@ -6149,7 +6224,7 @@ var file_weft_proto_depIdxs = []int32{
 	4,  // 3: weft.v1.Status.fpm:type_name -> weft.v1.FPM
 	2,  // 4: weft.v1.Status.export:type_name -> weft.v1.Export
 	3,  // 5: weft.v1.Status.waiting:type_name -> weft.v1.Waiting
-	51, // 6: weft.v1.Status.bgp:type_name -> weft.v1.BGPStatus
+	52, // 6: weft.v1.Status.bgp:type_name -> weft.v1.BGPStatus
 	7,  // 7: weft.v1.Netlink.rereading:type_name -> weft.v1.Rereading
 	12, // 8: weft.v1.Ports.ports:type_name -> weft.v1.Port
 	14, // 9: weft.v1.Ports.refused:type_name -> weft.v1.Refused
@@ -6173,16 +6248,16 @@ var file_weft_proto_depIdxs = []int32{
 	42, // 27: weft.v1.ConfigPlan.changes:type_name -> weft.v1.ConfigChange
 	49, // 28: weft.v1.Generations.generations:type_name -> weft.v1.Generation
 	18, // 29: weft.v1.ChangeRouteRequest.nexthops:type_name -> weft.v1.NextHop
-	52, // 30: weft.v1.BGPStatus.tables:type_name -> weft.v1.BGPTable
-	51, // 31: weft.v1.BGPNeighbors.bgp:type_name -> weft.v1.BGPStatus
-	55, // 32: weft.v1.BGPNeighbors.neighbors:type_name -> weft.v1.BGPNeighbor
-	56, // 33: weft.v1.BGPNeighbor.capabilities:type_name -> weft.v1.BGPCapability
-	57, // 34: weft.v1.BGPNeighbor.families:type_name -> weft.v1.BGPFamily
-	58, // 35: weft.v1.BGPNeighbor.received:type_name -> weft.v1.BGPMessages
-	58, // 36: weft.v1.BGPNeighbor.sent:type_name -> weft.v1.BGPMessages
-	59, // 37: weft.v1.BGPNeighbor.timers:type_name -> weft.v1.BGPTimers
-	60, // 38: weft.v1.BGPNeighbor.config:type_name -> weft.v1.BGPNeighborConfig
-	63, // 39: weft.v1.BGPPaths.paths:type_name -> weft.v1.BGPPath
+	53, // 30: weft.v1.BGPStatus.tables:type_name -> weft.v1.BGPTable
+	52, // 31: weft.v1.BGPNeighbors.bgp:type_name -> weft.v1.BGPStatus
+	56, // 32: weft.v1.BGPNeighbors.neighbors:type_name -> weft.v1.BGPNeighbor
+	57, // 33: weft.v1.BGPNeighbor.capabilities:type_name -> weft.v1.BGPCapability
+	58, // 34: weft.v1.BGPNeighbor.families:type_name -> weft.v1.BGPFamily
+	59, // 35: weft.v1.BGPNeighbor.received:type_name -> weft.v1.BGPMessages
+	59, // 36: weft.v1.BGPNeighbor.sent:type_name -> weft.v1.BGPMessages
+	60, // 37: weft.v1.BGPNeighbor.timers:type_name -> weft.v1.BGPTimers
+	61, // 38: weft.v1.BGPNeighbor.config:type_name -> weft.v1.BGPNeighborConfig
+	64, // 39: weft.v1.BGPPaths.paths:type_name -> weft.v1.BGPPath
 	0,  // 40: weft.v1.Router.GetStatus:input_type -> weft.v1.StatusRequest
 	9,  // 41: weft.v1.Router.ListPorts:input_type -> weft.v1.PortsRequest
 	15, // 42: weft.v1.Router.ListRoutes:input_type -> weft.v1.RoutesRequest
@@ -6198,31 +6273,33 @@ var file_weft_proto_depIdxs = []int32{
 	46, // 52: weft.v1.Router.RollbackConfig:input_type -> weft.v1.RollbackConfigRequest
 	47, // 53: weft.v1.Router.ListGenerations:input_type -> weft.v1.GenerationsRequest
 	50, // 54: weft.v1.Router.ChangeRoute:input_type -> weft.v1.ChangeRouteRequest
-	53, // 55: weft.v1.Router.ListBGPNeighbors:input_type -> weft.v1.BGPNeighborsRequest
-	61, // 56: weft.v1.Router.ListBGPPaths:input_type -> weft.v1.BGPPathsRequest
-	64, // 57: weft.v1.Router.ClearBGP:input_type -> weft.v1.ClearBGPRequest
-	36, // 58: weft.v1.Router.Stop:input_type -> weft.v1.StopRequest
-	1,  // 59: weft.v1.Router.GetStatus:output_type -> weft.v1.Status
-	10, // 60: weft.v1.Router.ListPorts:output_type -> weft.v1.Ports
-	16, // 61: weft.v1.Router.ListRoutes:output_type -> weft.v1.Routes
-	20, // 62: weft.v1.Router.ListNeighbors:output_type -> weft.v1.Neighbors
-	23, // 63: weft.v1.Router.ListGroups:output_type -> weft.v1.Groups
-	27, // 64: weft.v1.Router.Lookup:output_type -> weft.v1.LookupReply
-	31, // 65: weft.v1.Router.Monitor:output_type -> weft.v1.Event
-	34, // 66: weft.v1.Router.Verify:output_type -> weft.v1.VerifyReply
-	39, // 67: weft.v1.Router.GetConfig:output_type -> weft.v1.Configuration
-	41, // 68: weft.v1.Router.PlanConfig:output_type -> weft.v1.ConfigPlan
-	41, // 69: weft.v1.Router.ApplyConfig:output_type -> weft.v1.ConfigPlan
-	45, // 70: weft.v1.Router.ConfirmConfig:output_type -> weft.v1.ConfirmConfigReply
-	41, // 71: weft.v1.Router.RollbackConfig:output_type -> weft.v1.ConfigPlan
-	48, // 72: weft.v1.Router.ListGenerations:output_type -> weft.v1.Generations
-	41, // 73: weft.v1.Router.ChangeRoute:output_type -> weft.v1.ConfigPlan
-	54, // 74: weft.v1.Router.ListBGPNeighbors:output_type -> weft.v1.BGPNeighbors
-	62, // 75: weft.v1.Router.ListBGPPaths:output_type -> weft.v1.BGPPaths
-	65, // 76: weft.v1.Router.ClearBGP:output_type -> weft.v1.ClearBGPReply
-	37, // 77: weft.v1.Router.Stop:output_type -> weft.v1.StopReply
-	59, // [59:78] is the sub-list for method output_type
-	40, // [40:59] is the sub-list for method input_type
+	51, // 55: weft.v1.Router.SetPorts:input_type -> weft.v1.SetPortsRequest
+	54, // 56: weft.v1.Router.ListBGPNeighbors:input_type -> weft.v1.BGPNeighborsRequest
+	62, // 57: weft.v1.Router.ListBGPPaths:input_type -> weft.v1.BGPPathsRequest
+	65, // 58: weft.v1.Router.ClearBGP:input_type -> weft.v1.ClearBGPRequest
+	36, // 59: weft.v1.Router.Stop:input_type -> weft.v1.StopRequest
+	1,  // 60: weft.v1.Router.GetStatus:output_type -> weft.v1.Status
+	10, // 61: weft.v1.Router.ListPorts:output_type -> weft.v1.Ports
+	16, // 62: weft.v1.Router.ListRoutes:output_type -> weft.v1.Routes
+	20, // 63: weft.v1.Router.ListNeighbors:output_type -> weft.v1.Neighbors
+	23, // 64: weft.v1.Router.ListGroups:output_type -> weft.v1.Groups
+	27, // 65: weft.v1.Router.Lookup:output_type -> weft.v1.LookupReply
+	31, // 66: weft.v1.Router.Monitor:output_type -> weft.v1.Event
+	34, // 67: weft.v1.Router.Verify:output_type -> weft.v1.VerifyReply
+	39, // 68: weft.v1.Router.GetConfig:output_type -> weft.v1.Configuration
+	41, // 69: weft.v1.Router.PlanConfig:output_type -> weft.v1.ConfigPlan
+	41, // 70: weft.v1.Router.ApplyConfig:output_type -> weft.v1.ConfigPlan
+	45, // 71: weft.v1.Router.ConfirmConfig:output_type -> weft.v1.ConfirmConfigReply
+	41, // 72: weft.v1.Router.RollbackConfig:output_type -> weft.v1.ConfigPlan
+	48, // 73: weft.v1.Router.ListGenerations:output_type -> weft.v1.Generations
+	41, // 74: weft.v1.Router.ChangeRoute:output_type -> weft.v1.ConfigPlan
+	41, // 75: weft.v1.Router.SetPorts:output_type -> weft.v1.ConfigPlan
+	55, // 76: weft.v1.Router.ListBGPNeighbors:output_type -> weft.v1.BGPNeighbors
+	63, // 77: weft.v1.Router.ListBGPPaths:output_type -> weft.v1.BGPPaths
+	66, // 78: weft.v1.Router.ClearBGP:output_type -> weft.v1.ClearBGPReply
+	37, // 79: weft.v1.Router.Stop:output_type -> weft.v1.StopReply
+	60, // [60:80] is the sub-list for method output_type
+	40, // [40:60] is the sub-list for method input_type
 	40, // [40:40] is the sub-list for extension type_name
 	40, // [40:40] is the sub-list for extension extendee
 	0,  // [0:40] is the sub-list for field type_name
@@ -6235,14 +6312,14 @@ func file_weft_proto_init() {
 	}
 	file_weft_proto_msgTypes[15].OneofWrappers = []any{}
 	file_weft_proto_msgTypes[38].OneofWrappers = []any{}
-	file_weft_proto_msgTypes[63].OneofWrappers = []any{}
+	file_weft_proto_msgTypes[64].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_weft_proto_rawDesc), len(file_weft_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   66,
+			NumMessages:   67,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -263,8 +263,11 @@ func (e *Engine) setPort(p dataplane.Port) error {
 		}
 		return err
 	}
-	if known {
+	if known { // it stays what it was
 		e.ports[p.Number] = before
+		if before.Engine != dataplane.Soft {
+			err = errors.Join(err, e.steer(p.Number, false))
+		}
 		return err
 	}
 	delete(e.ports, p.Number)

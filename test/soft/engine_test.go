@@ -89,7 +89,7 @@ func TestSwitch(t *testing.T) {
 	n.Run()
 	n.Resolve()
 	s := n.BeginStable()
-	engines := []string{"soft", "xdp", "soft", "soft:to-h2", "soft:to-h1"}
+	engines := []string{"soft", "xdp", "soft:to-h1"}
 	for _, engine := range engines {
 		if code := n.Signal(unix.SIGTERM); code != 0 {
 			t.Errorf("exit code %d", code)
