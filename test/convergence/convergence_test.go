@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"weft/test/daemons"
 	"weft/test/fulltable"
 	"weft/test/star"
@@ -148,9 +150,18 @@ func (w *world) end() {
 		d.Stop()
 	}
 	if w.weft {
-		if o := w.Weft("stop"); o.Code != 0 {
-			w.Fatalf("weft stop: %s", o.Stderr)
+		// 'weft stop' would wait until the kernel has none of weft's own routes: a minute.
+		if err := unix.Kill(w.Daemon.Pid, unix.SIGINT); err != nil {
+			w.Fatal(err)
 		}
+		w.Until("weft has ended", func() bool {
+			select {
+			case <-w.Daemon.Done:
+				return true
+			default:
+				return false
+			}
+		})
 		w.Ended()
 	}
 	w.IP("r1", "route flush proto bgp")

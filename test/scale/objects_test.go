@@ -50,7 +50,7 @@ func TestNextHopsComeAgain(t *testing.T) {
 func (s *scaled) storm(c *churner) string {
 	s.Helper()
 	before := s.Status().Netlink
-	lags := c.run(pick(5*time.Second, 30*time.Second))
+	lags := c.run(pick(3*time.Second, 30*time.Second))
 	after := s.Status().Netlink
 	s.proved.Count = c.changes.Load()
 	s.Logf("%d overruns, %d synchronizations; rounds were late by %v at most", after.Overruns-before.Overruns, after.Syncs-before.Syncs, c.late)
