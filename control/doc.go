@@ -27,8 +27,9 @@
 // Routes are taken when they change, and once more at the end, behind what the dump
 // shows of their prefix (rib.Retake): it may be older or newer. Only when a next-hop
 // object goes meanwhile, with routes of which the kernel says nothing, what comes behind it waits.
-// That end, and the end of the routes of an object, may be a million prefixes: they are worked
-// off some thousands at a time, and changes, sources and those who ask have their turn in between.
+// That end, the end of the routes of an object, and routes of weft's own whose link has gone may
+// be a million prefixes: they are worked off some thousands at a time, and changes, sources and
+// those who ask have their turn in between.
 // Counts.Rereading tells that all is read again, or is about to be, and why.
 //
 // With the Internet table (1,062,046 routes) the image is filled 2.5 s after Open,

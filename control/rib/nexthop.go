@@ -144,7 +144,7 @@ func (r *RIB) flushDoomed() {
 func (r *RIB) isDoomed(c *candidate) bool { return r.groups[c.group].doomed }
 
 // IsBehind reports whether the next publication has something to do though nothing changes.
-func (r *RIB) IsBehind() bool { return len(r.leaving) > 0 }
+func (r *RIB) IsBehind() bool { return len(r.leaving)+len(r.tracking.again) > 0 }
 
 // withoutDoomed parts candidates, which are given away, from those that are about to go.
 func (r *RIB) withoutDoomed(list []candidate) (stay, gone []candidate) {

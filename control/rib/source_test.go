@@ -413,3 +413,60 @@ func TestWhy(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
+
+// A link goes that half of the next hops of many routes lead over: the first publication has
+// all packets go by the other half, though the routes are worked off some at a time.
+func TestManyRoutesLoseALink(t *testing.T) {
+	b := newBench(t, Options{})
+	const routes = 2*sweepAtOnce + 10
+	b.add("unicast 192.0.2.0/24 dev 1")
+	b.add("unicast 198.51.100.0/24 dev 2")
+	prefix := func(i int) netip.Prefix {
+		return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i)}), 24)
+	}
+	for i := range routes {
+		for origin, gateway := range []string{"192.0.2.1", "198.51.100.1"} {
+			if err := b.Set(&Route{
+				Prefix: prefix(i), Source: BGP, Origin: uint32(origin), Protocol: ProtocolWeft, Preference: 20,
+				Hops: []Hop{{Gateway: netip.MustParseAddr(gateway)}},
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	b.Publish()
+	all := func(want string) {
+		t.Helper()
+		has := contents(t, b.RIB, 0)
+		for i := range routes {
+			if has[prefix(i)] != want {
+				t.Fatalf("%s: %q, want %q", prefix(i), has[prefix(i)], want)
+			}
+		}
+	}
+	both, other := "1 192.0.2.1 x1, 2 198.51.100.1 x1", "2 198.51.100.1 x1"
+	all(both)
+	link := testLink(1)
+	link.Flags = unix.IFF_UP
+	for _, c := range []struct {
+		link kernel.Link
+		want string
+	}{{link, other}, {testLink(1), both}} {
+		b.SetLink(c.link)
+		b.Publish()
+		if c.want == other {
+			all(other)
+		}
+		if !b.IsBehind() {
+			t.Errorf("%d routes are done with one publication", routes)
+		}
+		for range routes / sweepAtOnce {
+			b.Publish()
+		}
+		if b.IsBehind() {
+			t.Errorf("there is more to do after %d publications", routes/sweepAtOnce+1)
+		}
+		all(c.want)
+		checkImage(t, b.RIB)
+	}
+}

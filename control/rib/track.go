@@ -16,6 +16,7 @@ type tracking struct {
 	all      bool                   // groups are dirty
 	objects  map[objectKey]struct{} // that have changed: groups that use them are dirty
 	turned   map[*group]struct{}    // that are dead now, or no longer: their prefixes are to be installed again
+	again    []key                  // those prefixes, as far as they are known
 }
 
 type users map[*group]struct{}
@@ -90,7 +91,8 @@ func (r *RIB) disturb() {
 }
 
 // settle expands the groups again that may have changed, and installs the prefixes
-// again whose best candidate may be another one now.
+// again whose best candidate may be another one now, some with each publication: until
+// then their group does what it can without what has gone, or leaves packets to the kernel.
 func (r *RIB) settle() {
 	t := &r.tracking
 	if t.all {
@@ -109,6 +111,21 @@ func (r *RIB) settle() {
 		delete(t.dirty, g)
 		r.update(g)
 	}
+	r.findTurned()
+	n := min(len(t.again), sweepAtOnce)
+	for _, k := range t.again[:n] {
+		r.watching.change(r, k)
+		r.install(k)
+		r.reexport(k)
+	}
+	if t.again = t.again[n:]; len(t.again) == 0 {
+		t.again = nil
+	}
+}
+
+// findTurned looks for the prefixes of groups that have turned: one look at all for all of them.
+func (r *RIB) findTurned() {
+	t := &r.tracking
 	if len(t.turned) == 0 {
 		return
 	}
@@ -126,11 +143,7 @@ func (r *RIB) settle() {
 			keys = append(keys, k)
 		}
 	}
-	for _, k := range keys {
-		r.watching.change(r, k)
-		r.install(k)
-		r.reexport(k)
-	}
+	t.again = append(t.again, keys...)
 }
 
 // forgetGroup drops what is noted of a group that is no longer.
