@@ -1047,6 +1047,8 @@ type Port struct {
 	Unaccounted    uint64                 `protobuf:"varint,18,opt,name=unaccounted,proto3" json:"unaccounted,omitempty"`                            // packets that came in by Linux's count, and that no counter has: 0 unless something is wrong
 	Engine         string                 `protobuf:"bytes,20,opt,name=engine,proto3" json:"engine,omitempty"`                                       // "xdp", "soft"
 	UnaccountedWhy string                 `protobuf:"bytes,19,opt,name=unaccounted_why,json=unaccountedWhy,proto3" json:"unaccounted_why,omitempty"` // what let them by, and what mends it; with 0: why it is not known
+	Sockets        string                 `protobuf:"bytes,22,opt,name=sockets,proto3" json:"sockets,omitempty"`                                     // of the soft engine: "af_xdp", "zero-copy", "af_packet"; "": none
+	SocketsWhy     string                 `protobuf:"bytes,23,opt,name=sockets_why,json=socketsWhy,proto3" json:"sockets_why,omitempty"`             // why they are not of AF_XDP
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -1217,6 +1219,20 @@ func (x *Port) GetEngine() string {
 func (x *Port) GetUnaccountedWhy() string {
 	if x != nil {
 		return x.UnaccountedWhy
+	}
+	return ""
+}
+
+func (x *Port) GetSockets() string {
+	if x != nil {
+		return x.Sockets
+	}
+	return ""
+}
+
+func (x *Port) GetSocketsWhy() string {
+	if x != nil {
+		return x.SocketsWhy
 	}
 	return ""
 }
@@ -5540,7 +5556,7 @@ const file_weft_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05calls\x18\x02 \x01(\x04R\x05calls\x12\x18\n" +
 	"\apackets\x18\x03 \x01(\x04R\apackets\x12 \n" +
-	"\vnanoseconds\x18\x04 \x01(\x04R\vnanoseconds\"\x86\x04\n" +
+	"\vnanoseconds\x18\x04 \x01(\x04R\vnanoseconds\"\xc1\x04\n" +
 	"\x04Port\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x10\n" +
 	"\x03dev\x18\x02 \x01(\tR\x03dev\x12\x18\n" +
@@ -5564,7 +5580,10 @@ const file_weft_proto_rawDesc = "" +
 	"ingressWhy\x12 \n" +
 	"\vunaccounted\x18\x12 \x01(\x04R\vunaccounted\x12\x16\n" +
 	"\x06engine\x18\x14 \x01(\tR\x06engine\x12'\n" +
-	"\x0funaccounted_why\x18\x13 \x01(\tR\x0eunaccountedWhy\"\x88\x01\n" +
+	"\x0funaccounted_why\x18\x13 \x01(\tR\x0eunaccountedWhy\x12\x18\n" +
+	"\asockets\x18\x16 \x01(\tR\asockets\x12\x1f\n" +
+	"\vsockets_why\x18\x17 \x01(\tR\n" +
+	"socketsWhy\"\x88\x01\n" +
 	"\aCounter\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
 	"\averdict\x18\x02 \x01(\tR\averdict\x12\x18\n" +

@@ -189,7 +189,7 @@ func (e *Engine) setPort(p dataplane.Port) error {
 	before, known := e.ports[p.Number]
 	mode := e.mode(p.Number)
 	err := e.take(p, mode, dataplane.AFXDP)
-	if err != nil && wanted && mode == "" && p.Want == "" && !errors.Is(err, xdp.ErrForeign) && !errors.Is(err, xdp.ErrPort) {
+	if wanted && mode == "" && p.Want == "" && isWithoutXDP(err) {
 		err = e.takePackets(p, err)
 	}
 	if err == nil {
@@ -214,6 +214,17 @@ func (e *Engine) mode(number uint32) dataplane.Mode {
 		}
 	}
 	return ""
+}
+
+// attachError is the XDP engine's: the port has its sockets.
+type attachError struct{ error }
+
+func (e *attachError) Unwrap() error { return e.error }
+
+// isWithoutXDP tells whether a port has got no program of XDP, for no reason of another program's or the caller's.
+func isWithoutXDP(err error) bool {
+	var a *attachError
+	return errors.As(err, &a) && !errors.Is(err, xdp.ErrForeign) && !errors.Is(err, xdp.ErrPort) && !errors.Is(err, xdp.ErrProgram)
 }
 
 // takePackets is take for a port that has no program of XDP, and why.
@@ -262,7 +273,7 @@ func (e *Engine) take(p dataplane.Port, mode dataplane.Mode, kind dataplane.Sock
 		set.Want = dataplane.TC
 	}
 	if err := e.Engine.SetPort(set); err != nil {
-		return err
+		return &attachError{err}
 	}
 	e.ports[p.Number] = p
 	if s != nil { // if it is the XDP engine's now, the loop finishes what it has

@@ -195,12 +195,7 @@ func (e *Engine) attachLink(p *port) error {
 }
 
 func (e *Engine) attachMode(p *port, m dataplane.Mode) (link.Link, error) {
-	if m == dataplane.TC && p.Engine != dataplane.Soft {
-		if err := e.needTC(); err != nil {
-			return nil, err
-		}
-	}
-	if err := e.needSoft(m, p.Engine); err != nil {
+	if err := e.need(m, p.Engine); err != nil {
 		return nil, err
 	}
 	return attach(p.Ifindex, m, p.Engine, e.progs)

@@ -53,9 +53,11 @@ func (e *Engine) Steer(all *ebpf.Map, frameMax, tapMax int) {
 	e.sockets = sockets{all, frameMax, tapMax}
 }
 
-// needSoft loads the program of ports in a mode that are a loop's if it is not there.
-func (e *Engine) needSoft(m dataplane.Mode, engine dataplane.Name) (err error) {
+// need loads the program of ports in a mode, of an engine, if it is not there.
+func (e *Engine) need(m dataplane.Mode, engine dataplane.Name) (err error) {
 	switch {
+	case engine != dataplane.Soft && m == dataplane.TC:
+		return e.needTC()
 	case engine != dataplane.Soft:
 	case m == dataplane.TC && e.progs.tap == nil:
 		e.progs.tap, err = e.sockets.loadTap(e.image, e.state, e.features)
@@ -80,7 +82,7 @@ func (e *Engine) pin(p *port) error {
 // change makes a known port another: one link update if it goes to another engine, in
 // which no packet is lost (of AF_PACKET, one: see package afpacket).
 func (e *Engine) change(old *port, p dataplane.Port) error {
-	if err := e.needSoft(old.Mode, p.Engine); err != nil {
+	if err := e.need(old.Mode, p.Engine); err != nil {
 		return err
 	}
 	before := old.Engine
