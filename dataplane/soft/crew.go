@@ -26,6 +26,9 @@ type LoopOptions struct {
 	CPUs []int
 	// BusyPoll is that of package xsk, µs; 0: off.
 	BusyPoll int
+	// Thread, if not nil, is called on each loop's thread before it opens a socket: where a process is in several network
+	// namespaces, it enters that of the ports.
+	Thread func() error
 }
 
 // ErrOptions: loops cannot be made so.
@@ -92,6 +95,7 @@ type crew struct {
 	readers *fib.Readers
 	most    int
 	pins    []int
+	thread  func() error
 	mem     *device.Memory
 	depot   *device.Depot
 	umem    *xsk.UMEM
@@ -115,7 +119,7 @@ func newCrew(readers *fib.Readers, o *LoopOptions) (_ *crew, err error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &crew{readers: readers, most: o.Workers, pins: o.pins(allowed, os.Getpid()), asks: make(chan Neighbor, asksMost)}
+	c := &crew{readers: readers, most: o.Workers, pins: o.pins(allowed, os.Getpid()), thread: o.Thread, asks: make(chan Neighbor, asksMost)}
 	if c.most == 0 {
 		c.most = min(max(1, len(allowed)-1), mostWorkers)
 	}
@@ -140,10 +144,14 @@ func (c *crew) add() error {
 	if err != nil {
 		return err
 	}
-	if c.config != nil {
-		if err := l.Set(c.config); err != nil {
-			return errors.Join(err, l.close())
-		}
+	if c.thread != nil {
+		l.do(func() { err = c.thread() })
+	}
+	if err == nil && c.config != nil {
+		err = l.Set(c.config)
+	}
+	if err != nil {
+		return errors.Join(err, l.close())
 	}
 	c.loops = append(c.loops, l)
 	return nil

@@ -55,6 +55,7 @@ func newEngineTest(t testing.TB, queues int, o LoopOptions) *engineTest {
 	if err != nil {
 		t.Fatal(err)
 	}
+	o.Thread = func() error { return unix.Setns(x.netns, unix.CLONE_NEWNET) }
 	x.Engine = New(base, im, readers, o)
 	t.Cleanup(func() {
 		if err := x.Stop(); err != nil {
@@ -62,24 +63,6 @@ func newEngineTest(t testing.TB, queues int, o LoopOptions) *engineTest {
 		}
 	})
 	return x
-}
-
-// hire makes loops whose threads are in the test's network namespace: a daemon's all are.
-func (x *engineTest) hire(n int) {
-	x.Helper()
-	if err := x.start(); err != nil {
-		x.Fatal(err)
-	}
-	for range n {
-		if err := x.crew.add(); err != nil {
-			x.Fatal(err)
-		}
-		x.crew.loops[len(x.crew.loops)-1].do(func() {
-			if err := unix.Setns(x.netns, unix.CLONE_NEWNET); err != nil {
-				x.Error(err)
-			}
-		})
-	}
 }
 
 func (x *engineTest) port(i int, engine dataplane.Name) dataplane.Port {
@@ -142,7 +125,6 @@ func firstCPU(t testing.TB) []int {
 // frame is lost in the end.
 func TestSeveralLoops(t *testing.T) {
 	x := newEngineTest(t, 4, LoopOptions{Workers: 3, CPUs: firstCPU(t)})
-	x.hire(3)
 	x.set(x.port(0, dataplane.Soft))
 	x.set(x.port(1, dataplane.XDP))
 	var has []int
@@ -206,7 +188,6 @@ func TestWithoutAFXDP(t *testing.T) {
 	}
 	vethtest.Address(t, "one", "10.9.0.2/16", "10.9.0.1", steertest.HostMAC)
 	vethtest.Address(t, "two", "10.1.1.1/16", "10.1.0.1", steertest.HostMAC)
-	x.hire(2)
 	for i := range x.ports {
 		x.set(x.port(i, dataplane.Soft))
 	}
@@ -251,7 +232,6 @@ func TestWithoutAFXDP(t *testing.T) {
 // An error that AF_PACKET does not mend is the port's.
 func TestQueueInUse(t *testing.T) {
 	x := newEngineTest(t, 1, LoopOptions{CPUs: firstCPU(t)})
-	x.hire(1)
 	x.openQueue = func(*xsk.UMEM, *device.Pool, xsk.Where, xsk.Options) (*xsk.Socket, error) {
 		return nil, xsk.ErrQueueInUse
 	}

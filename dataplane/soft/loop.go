@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -28,9 +29,10 @@ const (
 // loop is a Worker and the thread that it runs on.
 type loop struct {
 	*Worker
-	cpu      int // that its thread is pinned to; -1: none
-	receives int // queues that packets come to it by
-	event    int // eventfd: there are tasks
+	cpu      int        // that its thread is pinned to; -1: none
+	receives int        // queues that packets come to it by
+	event    int        // eventfd: there is a task
+	doing    sync.Mutex // one task at a time
 	tasks    chan func()
 	told     atomic.Bool
 	ended    chan struct{}
@@ -140,8 +142,10 @@ func (l *loop) sleep() {
 }
 
 // do has the loop's goroutine call f between two rounds, and waits for that. What was
-// configured before is not used any more then.
+// configured before is not used any more then. Any goroutine but the loop's.
 func (l *loop) do(f func()) {
+	l.doing.Lock()
+	defer l.doing.Unlock()
 	done := make(chan struct{})
 	l.told.Store(true)
 	l.wake()
