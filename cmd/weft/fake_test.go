@@ -38,6 +38,7 @@ type fake struct {
 	pending     bool                    // a configuration waits to be confirmed
 	same        bool                    // a plan has no changes
 	change      *api.ChangeRouteRequest // as it was asked
+	matched     bool                    // the configuration says the engines of ports
 	asked       int                     // times that ports were
 	routes      *api.RoutesRequest      // as it was asked
 	many        int                     // so many routes instead of some
@@ -98,6 +99,9 @@ func (f *fake) ListPorts(context.Context, *api.PortsRequest) (*api.Ports, error)
 		},
 		Stages:  []*api.Stage{{Name: "receive", Calls: 10 * n, Packets: 640 * n, Nanoseconds: 5120 * n}, {Name: "features"}},
 		Refused: []*api.Refused{{Dev: "eth9", Error: "port has an XDP program that is not weft's: id 77 (xdp_filter)"}},
+	}
+	if f.matched {
+		reply.Ports[0].EngineMatch, reply.Ports[2].EngineMatch = "eth*", "veth1"
 	}
 	if f.unaccounted {
 		eth0, veth1 := reply.Ports[0], reply.Ports[2]

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,10 +14,11 @@ import (
 )
 
 func newPortsCommand(e *env) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "ports [DEV]", Short: "List the ports: how packets come in and leave, and what became of them",
 		Long: `Lists the interfaces that weft forwards on. ENGINE is what forwards what comes
-in by a port: xdp, or soft, the loop in weft's own process. MODE is how it takes
+in by a port: xdp, or soft, the loop in weft's own process; 'weft ports set' changes
+it, and ports whose engine the configuration says are listed below. MODE is how it takes
 packets from a port: native (XDP in the driver), generic (XDP behind it: slower)
 or tc; and from a port of the loop by which sockets: af_xdp, zero-copy (AF_XDP,
 and the driver copies nothing) or af_packet. EGRESS is how frames leave: native,
@@ -46,6 +48,8 @@ leave through Linux, are listed below with the reason and what mends it.`,
 			return e.completePorts(), cobra.ShellCompDirectiveNoFileComp
 		},
 	}
+	cmd.AddCommand(newPortsSetCommand(e))
+	return cmd
 }
 
 // ports is what 'weft ports --json' prints.
@@ -65,6 +69,7 @@ type port struct {
 	VLAN           uint32    `json:"vlan,omitempty"`
 	Parent         uint32    `json:"parent,omitempty"`
 	Engine         string    `json:"engine"`
+	EngineMatch    string    `json:"engine_match,omitempty"` // of the configuration's ports
 	Mode           string    `json:"mode"`
 	Sockets        string    `json:"sockets,omitempty"`
 	SocketsWhy     string    `json:"sockets_why,omitempty"`
@@ -149,7 +154,7 @@ func (e *env) newPorts(reply *api.Ports, dev string) *ports {
 func (e *env) newPort(p *api.Port) port {
 	out := port{
 		Number: p.GetNumber(), Ifindex: p.GetIfindex(), Ifname: p.GetDev(), Address: p.GetMac(), MTU: p.GetMtu(), Up: p.GetUp(), VRF: p.GetVrf(),
-		VLAN: p.GetVlan(), Parent: p.GetParent(), Engine: p.GetEngine(), Mode: p.GetMode(), Sockets: p.GetSockets(), SocketsWhy: p.GetSocketsWhy(), IngressWhy: p.GetIngressWhy(), Egress: p.GetEgress(), EgressWhy: p.GetEgressWhy(),
+		VLAN: p.GetVlan(), Parent: p.GetParent(), Engine: p.GetEngine(), EngineMatch: p.GetEngineMatch(), Mode: p.GetMode(), Sockets: p.GetSockets(), SocketsWhy: p.GetSocketsWhy(), IngressWhy: p.GetIngressWhy(), Egress: p.GetEgress(), EgressWhy: p.GetEgressWhy(),
 		EgressErrors: p.GetEgressErrors(), IPv4: p.GetIpv4(), IPv6: p.GetIpv6(), Counters: []counter{},
 		Unaccounted: p.GetUnaccounted(), UnaccountedWhy: p.GetUnaccountedWhy(),
 	}
@@ -192,7 +197,7 @@ func (p *ports) print(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	for _, line := range append(p.troubles(), p.notes()...) {
+	for _, line := range slices.Concat(p.engines(), p.troubles(), p.notes()) {
 		if _, err := fmt.Fprintln(w, line); err != nil {
 			return err
 		}
@@ -239,6 +244,26 @@ func (p *port) unaccounted() string {
 		return "?"
 	}
 	return fmt.Sprint(p.Unaccounted)
+}
+
+// engines are which ports the configuration says the engine of, and by which of its globs.
+func (p *ports) engines() (lines []string) {
+	var matches []string
+	named := map[string][]string{}
+	for _, one := range p.Ports {
+		if one.EngineMatch == "" {
+			continue
+		}
+		key := fmt.Sprintf("engine %s by the configuration (match %s): ", one.Engine, one.EngineMatch)
+		if named[key] == nil {
+			matches = append(matches, key)
+		}
+		named[key] = append(named[key], one.Ifname)
+	}
+	for _, key := range matches {
+		lines = append(lines, key+strings.Join(named[key], ", "))
+	}
+	return lines
 }
 
 // notes are what is not known of ports, and how it would be.

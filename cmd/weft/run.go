@@ -49,8 +49,9 @@ if it has changed since it last was; if not, the configuration in force stays, w
 'weft config' and 'weft routes add' have made of it. See 'weft config --help'.
 
 With --engine soft packets are forwarded by a loop in this process, over AF_XDP, instead
-of in XDP; with --engine soft:GLOB,GLOB those that come in by the ports that match. A port
-changes its engine without loss when the daemon is started again with another one.
+of in XDP; with --engine soft:GLOB,GLOB those that come in by the ports that match. What
+the configuration says of a port's engine stands above it. A port goes from one to the
+other without loss: by 'weft ports set', or a daemon that takes over with another one.
 There are as many loops as ports have queues, up to one less than there are CPUs, each
 pinned to one (--engine-workers, --engine-cpus). A port whose mode is tc, or that has no
 AF_XDP, they have by AF_PACKET: slower.

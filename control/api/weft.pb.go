@@ -1047,6 +1047,7 @@ type Port struct {
 	Unaccounted    uint64                 `protobuf:"varint,18,opt,name=unaccounted,proto3" json:"unaccounted,omitempty"`                            // packets that came in by Linux's count, and that no counter has: 0 unless something is wrong
 	Engine         string                 `protobuf:"bytes,20,opt,name=engine,proto3" json:"engine,omitempty"`                                       // "xdp", "soft"
 	UnaccountedWhy string                 `protobuf:"bytes,19,opt,name=unaccounted_why,json=unaccountedWhy,proto3" json:"unaccounted_why,omitempty"` // what let them by, and what mends it; with 0: why it is not known
+	EngineMatch    string                 `protobuf:"bytes,21,opt,name=engine_match,json=engineMatch,proto3" json:"engine_match,omitempty"`          // glob by which the configuration gives it its engine; "": the daemon's --engine does
 	Sockets        string                 `protobuf:"bytes,22,opt,name=sockets,proto3" json:"sockets,omitempty"`                                     // of the soft engine: "af_xdp", "zero-copy", "af_packet"; "": none
 	SocketsWhy     string                 `protobuf:"bytes,23,opt,name=sockets_why,json=socketsWhy,proto3" json:"sockets_why,omitempty"`             // why they are not of AF_XDP
 	unknownFields  protoimpl.UnknownFields
@@ -1219,6 +1220,13 @@ func (x *Port) GetEngine() string {
 func (x *Port) GetUnaccountedWhy() string {
 	if x != nil {
 		return x.UnaccountedWhy
+	}
+	return ""
+}
+
+func (x *Port) GetEngineMatch() string {
+	if x != nil {
+		return x.EngineMatch
 	}
 	return ""
 }
@@ -2335,6 +2343,7 @@ type LookupReply struct {
 	Nanoseconds   int64                  `protobuf:"varint,21,opt,name=nanoseconds,proto3" json:"nanoseconds,omitempty"` // that the program ran, by the kernel's clock
 	Kernel        *KernelAnswer          `protobuf:"bytes,22,opt,name=kernel,proto3" json:"kernel,omitempty"`
 	Candidates    []*Route               `protobuf:"bytes,23,rep,name=candidates,proto3" json:"candidates,omitempty"` // of the matched prefix, best first; route is the chosen one
+	Engine        string                 `protobuf:"bytes,24,opt,name=engine,proto3" json:"engine,omitempty"`         // of the ingress port, which the packet was run through: "xdp", "soft"
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2528,6 +2537,13 @@ func (x *LookupReply) GetCandidates() []*Route {
 		return x.Candidates
 	}
 	return nil
+}
+
+func (x *LookupReply) GetEngine() string {
+	if x != nil {
+		return x.Engine
+	}
+	return ""
 }
 
 type Step struct {
@@ -4007,6 +4023,58 @@ func (x *ChangeRouteRequest) GetTable() uint32 {
 	return 0
 }
 
+type SetPortsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Match         []string               `protobuf:"bytes,1,rep,name=match,proto3" json:"match,omitempty"`   // globs of names
+	Engine        string                 `protobuf:"bytes,2,opt,name=engine,proto3" json:"engine,omitempty"` // "xdp", "soft"; "": the daemon's --engine
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetPortsRequest) Reset() {
+	*x = SetPortsRequest{}
+	mi := &file_weft_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetPortsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetPortsRequest) ProtoMessage() {}
+
+func (x *SetPortsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetPortsRequest.ProtoReflect.Descriptor instead.
+func (*SetPortsRequest) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *SetPortsRequest) GetMatch() []string {
+	if x != nil {
+		return x.Match
+	}
+	return nil
+}
+
+func (x *SetPortsRequest) GetEngine() string {
+	if x != nil {
+		return x.Engine
+	}
+	return ""
+}
+
 type BGPStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	As            uint32                 `protobuf:"varint,1,opt,name=as,proto3" json:"as,omitempty"`
@@ -4025,7 +4093,7 @@ type BGPStatus struct {
 
 func (x *BGPStatus) Reset() {
 	*x = BGPStatus{}
-	mi := &file_weft_proto_msgTypes[50]
+	mi := &file_weft_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4037,7 +4105,7 @@ func (x *BGPStatus) String() string {
 func (*BGPStatus) ProtoMessage() {}
 
 func (x *BGPStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[50]
+	mi := &file_weft_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4050,7 +4118,7 @@ func (x *BGPStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPStatus.ProtoReflect.Descriptor instead.
 func (*BGPStatus) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{50}
+	return file_weft_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *BGPStatus) GetAs() uint32 {
@@ -4135,7 +4203,7 @@ type BGPTable struct {
 
 func (x *BGPTable) Reset() {
 	*x = BGPTable{}
-	mi := &file_weft_proto_msgTypes[51]
+	mi := &file_weft_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4147,7 +4215,7 @@ func (x *BGPTable) String() string {
 func (*BGPTable) ProtoMessage() {}
 
 func (x *BGPTable) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[51]
+	mi := &file_weft_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4160,7 +4228,7 @@ func (x *BGPTable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPTable.ProtoReflect.Descriptor instead.
 func (*BGPTable) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{51}
+	return file_weft_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *BGPTable) GetFamily() string {
@@ -4194,7 +4262,7 @@ type BGPNeighborsRequest struct {
 
 func (x *BGPNeighborsRequest) Reset() {
 	*x = BGPNeighborsRequest{}
-	mi := &file_weft_proto_msgTypes[52]
+	mi := &file_weft_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4206,7 +4274,7 @@ func (x *BGPNeighborsRequest) String() string {
 func (*BGPNeighborsRequest) ProtoMessage() {}
 
 func (x *BGPNeighborsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[52]
+	mi := &file_weft_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4219,7 +4287,7 @@ func (x *BGPNeighborsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPNeighborsRequest.ProtoReflect.Descriptor instead.
 func (*BGPNeighborsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{52}
+	return file_weft_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *BGPNeighborsRequest) GetNeighbor() string {
@@ -4246,7 +4314,7 @@ type BGPNeighbors struct {
 
 func (x *BGPNeighbors) Reset() {
 	*x = BGPNeighbors{}
-	mi := &file_weft_proto_msgTypes[53]
+	mi := &file_weft_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4258,7 +4326,7 @@ func (x *BGPNeighbors) String() string {
 func (*BGPNeighbors) ProtoMessage() {}
 
 func (x *BGPNeighbors) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[53]
+	mi := &file_weft_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4271,7 +4339,7 @@ func (x *BGPNeighbors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPNeighbors.ProtoReflect.Descriptor instead.
 func (*BGPNeighbors) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{53}
+	return file_weft_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *BGPNeighbors) GetBgp() *BGPStatus {
@@ -4324,7 +4392,7 @@ type BGPNeighbor struct {
 
 func (x *BGPNeighbor) Reset() {
 	*x = BGPNeighbor{}
-	mi := &file_weft_proto_msgTypes[54]
+	mi := &file_weft_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4336,7 +4404,7 @@ func (x *BGPNeighbor) String() string {
 func (*BGPNeighbor) ProtoMessage() {}
 
 func (x *BGPNeighbor) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[54]
+	mi := &file_weft_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4349,7 +4417,7 @@ func (x *BGPNeighbor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPNeighbor.ProtoReflect.Descriptor instead.
 func (*BGPNeighbor) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{54}
+	return file_weft_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *BGPNeighbor) GetName() string {
@@ -4561,7 +4629,7 @@ type BGPCapability struct {
 
 func (x *BGPCapability) Reset() {
 	*x = BGPCapability{}
-	mi := &file_weft_proto_msgTypes[55]
+	mi := &file_weft_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4573,7 +4641,7 @@ func (x *BGPCapability) String() string {
 func (*BGPCapability) ProtoMessage() {}
 
 func (x *BGPCapability) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[55]
+	mi := &file_weft_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4586,7 +4654,7 @@ func (x *BGPCapability) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPCapability.ProtoReflect.Descriptor instead.
 func (*BGPCapability) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{55}
+	return file_weft_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *BGPCapability) GetCode() uint32 {
@@ -4639,7 +4707,7 @@ type BGPFamily struct {
 
 func (x *BGPFamily) Reset() {
 	*x = BGPFamily{}
-	mi := &file_weft_proto_msgTypes[56]
+	mi := &file_weft_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4651,7 +4719,7 @@ func (x *BGPFamily) String() string {
 func (*BGPFamily) ProtoMessage() {}
 
 func (x *BGPFamily) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[56]
+	mi := &file_weft_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4664,7 +4732,7 @@ func (x *BGPFamily) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPFamily.ProtoReflect.Descriptor instead.
 func (*BGPFamily) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{56}
+	return file_weft_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *BGPFamily) GetFamily() string {
@@ -4730,7 +4798,7 @@ type BGPMessages struct {
 
 func (x *BGPMessages) Reset() {
 	*x = BGPMessages{}
-	mi := &file_weft_proto_msgTypes[57]
+	mi := &file_weft_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4742,7 +4810,7 @@ func (x *BGPMessages) String() string {
 func (*BGPMessages) ProtoMessage() {}
 
 func (x *BGPMessages) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[57]
+	mi := &file_weft_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4755,7 +4823,7 @@ func (x *BGPMessages) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPMessages.ProtoReflect.Descriptor instead.
 func (*BGPMessages) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{57}
+	return file_weft_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *BGPMessages) GetOpen() uint64 {
@@ -4814,7 +4882,7 @@ type BGPTimers struct {
 
 func (x *BGPTimers) Reset() {
 	*x = BGPTimers{}
-	mi := &file_weft_proto_msgTypes[58]
+	mi := &file_weft_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4826,7 +4894,7 @@ func (x *BGPTimers) String() string {
 func (*BGPTimers) ProtoMessage() {}
 
 func (x *BGPTimers) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[58]
+	mi := &file_weft_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4839,7 +4907,7 @@ func (x *BGPTimers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPTimers.ProtoReflect.Descriptor instead.
 func (*BGPTimers) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{58}
+	return file_weft_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *BGPTimers) GetHold() int64 {
@@ -4898,7 +4966,7 @@ type BGPNeighborConfig struct {
 
 func (x *BGPNeighborConfig) Reset() {
 	*x = BGPNeighborConfig{}
-	mi := &file_weft_proto_msgTypes[59]
+	mi := &file_weft_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4910,7 +4978,7 @@ func (x *BGPNeighborConfig) String() string {
 func (*BGPNeighborConfig) ProtoMessage() {}
 
 func (x *BGPNeighborConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[59]
+	mi := &file_weft_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4923,7 +4991,7 @@ func (x *BGPNeighborConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPNeighborConfig.ProtoReflect.Descriptor instead.
 func (*BGPNeighborConfig) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{59}
+	return file_weft_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *BGPNeighborConfig) GetImportPolicy() []string {
@@ -5024,7 +5092,7 @@ type BGPPathsRequest struct {
 
 func (x *BGPPathsRequest) Reset() {
 	*x = BGPPathsRequest{}
-	mi := &file_weft_proto_msgTypes[60]
+	mi := &file_weft_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5036,7 +5104,7 @@ func (x *BGPPathsRequest) String() string {
 func (*BGPPathsRequest) ProtoMessage() {}
 
 func (x *BGPPathsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[60]
+	mi := &file_weft_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5049,7 +5117,7 @@ func (x *BGPPathsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPPathsRequest.ProtoReflect.Descriptor instead.
 func (*BGPPathsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{60}
+	return file_weft_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *BGPPathsRequest) GetTable() string {
@@ -5103,7 +5171,7 @@ type BGPPaths struct {
 
 func (x *BGPPaths) Reset() {
 	*x = BGPPaths{}
-	mi := &file_weft_proto_msgTypes[61]
+	mi := &file_weft_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5115,7 +5183,7 @@ func (x *BGPPaths) String() string {
 func (*BGPPaths) ProtoMessage() {}
 
 func (x *BGPPaths) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[61]
+	mi := &file_weft_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5128,7 +5196,7 @@ func (x *BGPPaths) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPPaths.ProtoReflect.Descriptor instead.
 func (*BGPPaths) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{61}
+	return file_weft_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *BGPPaths) GetPaths() []*BGPPath {
@@ -5170,7 +5238,7 @@ type BGPPath struct {
 
 func (x *BGPPath) Reset() {
 	*x = BGPPath{}
-	mi := &file_weft_proto_msgTypes[62]
+	mi := &file_weft_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5182,7 +5250,7 @@ func (x *BGPPath) String() string {
 func (*BGPPath) ProtoMessage() {}
 
 func (x *BGPPath) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[62]
+	mi := &file_weft_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5195,7 +5263,7 @@ func (x *BGPPath) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPPath.ProtoReflect.Descriptor instead.
 func (*BGPPath) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{62}
+	return file_weft_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *BGPPath) GetPrefix() string {
@@ -5376,7 +5444,7 @@ type ClearBGPRequest struct {
 
 func (x *ClearBGPRequest) Reset() {
 	*x = ClearBGPRequest{}
-	mi := &file_weft_proto_msgTypes[63]
+	mi := &file_weft_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5388,7 +5456,7 @@ func (x *ClearBGPRequest) String() string {
 func (*ClearBGPRequest) ProtoMessage() {}
 
 func (x *ClearBGPRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[63]
+	mi := &file_weft_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5401,7 +5469,7 @@ func (x *ClearBGPRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearBGPRequest.ProtoReflect.Descriptor instead.
 func (*ClearBGPRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{63}
+	return file_weft_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ClearBGPRequest) GetNeighbor() string {
@@ -5426,7 +5494,7 @@ type ClearBGPReply struct {
 
 func (x *ClearBGPReply) Reset() {
 	*x = ClearBGPReply{}
-	mi := &file_weft_proto_msgTypes[64]
+	mi := &file_weft_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5438,7 +5506,7 @@ func (x *ClearBGPReply) String() string {
 func (*ClearBGPReply) ProtoMessage() {}
 
 func (x *ClearBGPReply) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[64]
+	mi := &file_weft_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5451,7 +5519,7 @@ func (x *ClearBGPReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearBGPReply.ProtoReflect.Descriptor instead.
 func (*ClearBGPReply) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{64}
+	return file_weft_proto_rawDescGZIP(), []int{65}
 }
 
 var File_weft_proto protoreflect.FileDescriptor
@@ -5556,7 +5624,7 @@ const file_weft_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05calls\x18\x02 \x01(\x04R\x05calls\x12\x18\n" +
 	"\apackets\x18\x03 \x01(\x04R\apackets\x12 \n" +
-	"\vnanoseconds\x18\x04 \x01(\x04R\vnanoseconds\"\xc1\x04\n" +
+	"\vnanoseconds\x18\x04 \x01(\x04R\vnanoseconds\"\xe4\x04\n" +
 	"\x04Port\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x10\n" +
 	"\x03dev\x18\x02 \x01(\tR\x03dev\x12\x18\n" +
@@ -5580,7 +5648,8 @@ const file_weft_proto_rawDesc = "" +
 	"ingressWhy\x12 \n" +
 	"\vunaccounted\x18\x12 \x01(\x04R\vunaccounted\x12\x16\n" +
 	"\x06engine\x18\x14 \x01(\tR\x06engine\x12'\n" +
-	"\x0funaccounted_why\x18\x13 \x01(\tR\x0eunaccountedWhy\x12\x18\n" +
+	"\x0funaccounted_why\x18\x13 \x01(\tR\x0eunaccountedWhy\x12!\n" +
+	"\fengine_match\x18\x15 \x01(\tR\vengineMatch\x12\x18\n" +
 	"\asockets\x18\x16 \x01(\tR\asockets\x12\x1f\n" +
 	"\vsockets_why\x18\x17 \x01(\tR\n" +
 	"socketsWhy\"\x88\x01\n" +
@@ -5670,7 +5739,7 @@ const file_weft_proto_rawDesc = "" +
 	"\x05sport\x18\x05 \x01(\rR\x05sport\x12\x14\n" +
 	"\x05dport\x18\x06 \x01(\rR\x05dport\x12\x10\n" +
 	"\x03ttl\x18\a \x01(\rR\x03ttl\x12\x16\n" +
-	"\x06length\x18\b \x01(\rR\x06length\"\x82\x05\n" +
+	"\x06length\x18\b \x01(\rR\x06length\"\x9a\x05\n" +
 	"\vLookupReply\x12\x18\n" +
 	"\averdict\x18\x01 \x01(\tR\averdict\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x16\n" +
@@ -5700,7 +5769,8 @@ const file_weft_proto_rawDesc = "" +
 	"\x06kernel\x18\x16 \x01(\v2\x15.weft.v1.KernelAnswerR\x06kernel\x12.\n" +
 	"\n" +
 	"candidates\x18\x17 \x03(\v2\x0e.weft.v1.RouteR\n" +
-	"candidates\"v\n" +
+	"candidates\x12\x16\n" +
+	"\x06engine\x18\x18 \x01(\tR\x06engine\"v\n" +
 	"\x04Step\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x14\n" +
 	"\x05depth\x18\x02 \x01(\rR\x05depth\x12\x16\n" +
@@ -5818,7 +5888,10 @@ const file_weft_proto_rawDesc = "" +
 	"preference\x18\x06 \x01(\rR\n" +
 	"preference\x12\x10\n" +
 	"\x03vrf\x18\a \x01(\tR\x03vrf\x12\x14\n" +
-	"\x05table\x18\b \x01(\rR\x05table\"\xad\x02\n" +
+	"\x05table\x18\b \x01(\rR\x05table\"?\n" +
+	"\x0fSetPortsRequest\x12\x14\n" +
+	"\x05match\x18\x01 \x03(\tR\x05match\x12\x16\n" +
+	"\x06engine\x18\x02 \x01(\tR\x06engine\"\xad\x02\n" +
 	"\tBGPStatus\x12\x0e\n" +
 	"\x02as\x18\x01 \x01(\rR\x02as\x12\x1b\n" +
 	"\trouter_id\x18\x02 \x01(\tR\brouterId\x12\x16\n" +
@@ -5972,7 +6045,7 @@ const file_weft_proto_rawDesc = "" +
 	"\x0fClearBGPRequest\x12\x1a\n" +
 	"\bneighbor\x18\x01 \x01(\tR\bneighbor\x12\x10\n" +
 	"\x03how\x18\x02 \x01(\tR\x03how\"\x0f\n" +
-	"\rClearBGPReply2\xa1\t\n" +
+	"\rClearBGPReply2\xdc\t\n" +
 	"\x06Router\x124\n" +
 	"\tGetStatus\x12\x16.weft.v1.StatusRequest\x1a\x0f.weft.v1.Status\x122\n" +
 	"\tListPorts\x12\x15.weft.v1.PortsRequest\x1a\x0e.weft.v1.Ports\x127\n" +
@@ -5991,7 +6064,8 @@ const file_weft_proto_rawDesc = "" +
 	"\rConfirmConfig\x12\x1d.weft.v1.ConfirmConfigRequest\x1a\x1b.weft.v1.ConfirmConfigReply\x12E\n" +
 	"\x0eRollbackConfig\x12\x1e.weft.v1.RollbackConfigRequest\x1a\x13.weft.v1.ConfigPlan\x12D\n" +
 	"\x0fListGenerations\x12\x1b.weft.v1.GenerationsRequest\x1a\x14.weft.v1.Generations\x12?\n" +
-	"\vChangeRoute\x12\x1b.weft.v1.ChangeRouteRequest\x1a\x13.weft.v1.ConfigPlan\x12G\n" +
+	"\vChangeRoute\x12\x1b.weft.v1.ChangeRouteRequest\x1a\x13.weft.v1.ConfigPlan\x129\n" +
+	"\bSetPorts\x12\x18.weft.v1.SetPortsRequest\x1a\x13.weft.v1.ConfigPlan\x12G\n" +
 	"\x10ListBGPNeighbors\x12\x1c.weft.v1.BGPNeighborsRequest\x1a\x15.weft.v1.BGPNeighbors\x12=\n" +
 	"\fListBGPPaths\x12\x18.weft.v1.BGPPathsRequest\x1a\x11.weft.v1.BGPPaths0\x01\x12<\n" +
 	"\bClearBGP\x12\x18.weft.v1.ClearBGPRequest\x1a\x16.weft.v1.ClearBGPReply\x120\n" +
@@ -6009,7 +6083,7 @@ func file_weft_proto_rawDescGZIP() []byte {
 	return file_weft_proto_rawDescData
 }
 
-var file_weft_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
+var file_weft_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
 var file_weft_proto_goTypes = []any{
 	(*StatusRequest)(nil),         // 0: weft.v1.StatusRequest
 	(*Status)(nil),                // 1: weft.v1.Status
@@ -6061,21 +6135,22 @@ var file_weft_proto_goTypes = []any{
 	(*Generations)(nil),           // 47: weft.v1.Generations
 	(*Generation)(nil),            // 48: weft.v1.Generation
 	(*ChangeRouteRequest)(nil),    // 49: weft.v1.ChangeRouteRequest
-	(*BGPStatus)(nil),             // 50: weft.v1.BGPStatus
-	(*BGPTable)(nil),              // 51: weft.v1.BGPTable
-	(*BGPNeighborsRequest)(nil),   // 52: weft.v1.BGPNeighborsRequest
-	(*BGPNeighbors)(nil),          // 53: weft.v1.BGPNeighbors
-	(*BGPNeighbor)(nil),           // 54: weft.v1.BGPNeighbor
-	(*BGPCapability)(nil),         // 55: weft.v1.BGPCapability
-	(*BGPFamily)(nil),             // 56: weft.v1.BGPFamily
-	(*BGPMessages)(nil),           // 57: weft.v1.BGPMessages
-	(*BGPTimers)(nil),             // 58: weft.v1.BGPTimers
-	(*BGPNeighborConfig)(nil),     // 59: weft.v1.BGPNeighborConfig
-	(*BGPPathsRequest)(nil),       // 60: weft.v1.BGPPathsRequest
-	(*BGPPaths)(nil),              // 61: weft.v1.BGPPaths
-	(*BGPPath)(nil),               // 62: weft.v1.BGPPath
-	(*ClearBGPRequest)(nil),       // 63: weft.v1.ClearBGPRequest
-	(*ClearBGPReply)(nil),         // 64: weft.v1.ClearBGPReply
+	(*SetPortsRequest)(nil),       // 50: weft.v1.SetPortsRequest
+	(*BGPStatus)(nil),             // 51: weft.v1.BGPStatus
+	(*BGPTable)(nil),              // 52: weft.v1.BGPTable
+	(*BGPNeighborsRequest)(nil),   // 53: weft.v1.BGPNeighborsRequest
+	(*BGPNeighbors)(nil),          // 54: weft.v1.BGPNeighbors
+	(*BGPNeighbor)(nil),           // 55: weft.v1.BGPNeighbor
+	(*BGPCapability)(nil),         // 56: weft.v1.BGPCapability
+	(*BGPFamily)(nil),             // 57: weft.v1.BGPFamily
+	(*BGPMessages)(nil),           // 58: weft.v1.BGPMessages
+	(*BGPTimers)(nil),             // 59: weft.v1.BGPTimers
+	(*BGPNeighborConfig)(nil),     // 60: weft.v1.BGPNeighborConfig
+	(*BGPPathsRequest)(nil),       // 61: weft.v1.BGPPathsRequest
+	(*BGPPaths)(nil),              // 62: weft.v1.BGPPaths
+	(*BGPPath)(nil),               // 63: weft.v1.BGPPath
+	(*ClearBGPRequest)(nil),       // 64: weft.v1.ClearBGPRequest
+	(*ClearBGPReply)(nil),         // 65: weft.v1.ClearBGPReply
 }
 var file_weft_proto_depIdxs = []int32{
 	5,  // 0: weft.v1.Status.fib:type_name -> weft.v1.FIB
@@ -6084,7 +6159,7 @@ var file_weft_proto_depIdxs = []int32{
 	4,  // 3: weft.v1.Status.fpm:type_name -> weft.v1.FPM
 	2,  // 4: weft.v1.Status.export:type_name -> weft.v1.Export
 	3,  // 5: weft.v1.Status.waiting:type_name -> weft.v1.Waiting
-	50, // 6: weft.v1.Status.bgp:type_name -> weft.v1.BGPStatus
+	51, // 6: weft.v1.Status.bgp:type_name -> weft.v1.BGPStatus
 	11, // 7: weft.v1.Ports.ports:type_name -> weft.v1.Port
 	13, // 8: weft.v1.Ports.refused:type_name -> weft.v1.Refused
 	10, // 9: weft.v1.Ports.stages:type_name -> weft.v1.Stage
@@ -6106,16 +6181,16 @@ var file_weft_proto_depIdxs = []int32{
 	41, // 25: weft.v1.ConfigPlan.changes:type_name -> weft.v1.ConfigChange
 	48, // 26: weft.v1.Generations.generations:type_name -> weft.v1.Generation
 	17, // 27: weft.v1.ChangeRouteRequest.nexthops:type_name -> weft.v1.NextHop
-	51, // 28: weft.v1.BGPStatus.tables:type_name -> weft.v1.BGPTable
-	50, // 29: weft.v1.BGPNeighbors.bgp:type_name -> weft.v1.BGPStatus
-	54, // 30: weft.v1.BGPNeighbors.neighbors:type_name -> weft.v1.BGPNeighbor
-	55, // 31: weft.v1.BGPNeighbor.capabilities:type_name -> weft.v1.BGPCapability
-	56, // 32: weft.v1.BGPNeighbor.families:type_name -> weft.v1.BGPFamily
-	57, // 33: weft.v1.BGPNeighbor.received:type_name -> weft.v1.BGPMessages
-	57, // 34: weft.v1.BGPNeighbor.sent:type_name -> weft.v1.BGPMessages
-	58, // 35: weft.v1.BGPNeighbor.timers:type_name -> weft.v1.BGPTimers
-	59, // 36: weft.v1.BGPNeighbor.config:type_name -> weft.v1.BGPNeighborConfig
-	62, // 37: weft.v1.BGPPaths.paths:type_name -> weft.v1.BGPPath
+	52, // 28: weft.v1.BGPStatus.tables:type_name -> weft.v1.BGPTable
+	51, // 29: weft.v1.BGPNeighbors.bgp:type_name -> weft.v1.BGPStatus
+	55, // 30: weft.v1.BGPNeighbors.neighbors:type_name -> weft.v1.BGPNeighbor
+	56, // 31: weft.v1.BGPNeighbor.capabilities:type_name -> weft.v1.BGPCapability
+	57, // 32: weft.v1.BGPNeighbor.families:type_name -> weft.v1.BGPFamily
+	58, // 33: weft.v1.BGPNeighbor.received:type_name -> weft.v1.BGPMessages
+	58, // 34: weft.v1.BGPNeighbor.sent:type_name -> weft.v1.BGPMessages
+	59, // 35: weft.v1.BGPNeighbor.timers:type_name -> weft.v1.BGPTimers
+	60, // 36: weft.v1.BGPNeighbor.config:type_name -> weft.v1.BGPNeighborConfig
+	63, // 37: weft.v1.BGPPaths.paths:type_name -> weft.v1.BGPPath
 	0,  // 38: weft.v1.Router.GetStatus:input_type -> weft.v1.StatusRequest
 	8,  // 39: weft.v1.Router.ListPorts:input_type -> weft.v1.PortsRequest
 	14, // 40: weft.v1.Router.ListRoutes:input_type -> weft.v1.RoutesRequest
@@ -6131,31 +6206,33 @@ var file_weft_proto_depIdxs = []int32{
 	45, // 50: weft.v1.Router.RollbackConfig:input_type -> weft.v1.RollbackConfigRequest
 	46, // 51: weft.v1.Router.ListGenerations:input_type -> weft.v1.GenerationsRequest
 	49, // 52: weft.v1.Router.ChangeRoute:input_type -> weft.v1.ChangeRouteRequest
-	52, // 53: weft.v1.Router.ListBGPNeighbors:input_type -> weft.v1.BGPNeighborsRequest
-	60, // 54: weft.v1.Router.ListBGPPaths:input_type -> weft.v1.BGPPathsRequest
-	63, // 55: weft.v1.Router.ClearBGP:input_type -> weft.v1.ClearBGPRequest
-	35, // 56: weft.v1.Router.Stop:input_type -> weft.v1.StopRequest
-	1,  // 57: weft.v1.Router.GetStatus:output_type -> weft.v1.Status
-	9,  // 58: weft.v1.Router.ListPorts:output_type -> weft.v1.Ports
-	15, // 59: weft.v1.Router.ListRoutes:output_type -> weft.v1.Routes
-	19, // 60: weft.v1.Router.ListNeighbors:output_type -> weft.v1.Neighbors
-	22, // 61: weft.v1.Router.ListGroups:output_type -> weft.v1.Groups
-	26, // 62: weft.v1.Router.Lookup:output_type -> weft.v1.LookupReply
-	30, // 63: weft.v1.Router.Monitor:output_type -> weft.v1.Event
-	33, // 64: weft.v1.Router.Verify:output_type -> weft.v1.VerifyReply
-	38, // 65: weft.v1.Router.GetConfig:output_type -> weft.v1.Configuration
-	40, // 66: weft.v1.Router.PlanConfig:output_type -> weft.v1.ConfigPlan
-	40, // 67: weft.v1.Router.ApplyConfig:output_type -> weft.v1.ConfigPlan
-	44, // 68: weft.v1.Router.ConfirmConfig:output_type -> weft.v1.ConfirmConfigReply
-	40, // 69: weft.v1.Router.RollbackConfig:output_type -> weft.v1.ConfigPlan
-	47, // 70: weft.v1.Router.ListGenerations:output_type -> weft.v1.Generations
-	40, // 71: weft.v1.Router.ChangeRoute:output_type -> weft.v1.ConfigPlan
-	53, // 72: weft.v1.Router.ListBGPNeighbors:output_type -> weft.v1.BGPNeighbors
-	61, // 73: weft.v1.Router.ListBGPPaths:output_type -> weft.v1.BGPPaths
-	64, // 74: weft.v1.Router.ClearBGP:output_type -> weft.v1.ClearBGPReply
-	36, // 75: weft.v1.Router.Stop:output_type -> weft.v1.StopReply
-	57, // [57:76] is the sub-list for method output_type
-	38, // [38:57] is the sub-list for method input_type
+	50, // 53: weft.v1.Router.SetPorts:input_type -> weft.v1.SetPortsRequest
+	53, // 54: weft.v1.Router.ListBGPNeighbors:input_type -> weft.v1.BGPNeighborsRequest
+	61, // 55: weft.v1.Router.ListBGPPaths:input_type -> weft.v1.BGPPathsRequest
+	64, // 56: weft.v1.Router.ClearBGP:input_type -> weft.v1.ClearBGPRequest
+	35, // 57: weft.v1.Router.Stop:input_type -> weft.v1.StopRequest
+	1,  // 58: weft.v1.Router.GetStatus:output_type -> weft.v1.Status
+	9,  // 59: weft.v1.Router.ListPorts:output_type -> weft.v1.Ports
+	15, // 60: weft.v1.Router.ListRoutes:output_type -> weft.v1.Routes
+	19, // 61: weft.v1.Router.ListNeighbors:output_type -> weft.v1.Neighbors
+	22, // 62: weft.v1.Router.ListGroups:output_type -> weft.v1.Groups
+	26, // 63: weft.v1.Router.Lookup:output_type -> weft.v1.LookupReply
+	30, // 64: weft.v1.Router.Monitor:output_type -> weft.v1.Event
+	33, // 65: weft.v1.Router.Verify:output_type -> weft.v1.VerifyReply
+	38, // 66: weft.v1.Router.GetConfig:output_type -> weft.v1.Configuration
+	40, // 67: weft.v1.Router.PlanConfig:output_type -> weft.v1.ConfigPlan
+	40, // 68: weft.v1.Router.ApplyConfig:output_type -> weft.v1.ConfigPlan
+	44, // 69: weft.v1.Router.ConfirmConfig:output_type -> weft.v1.ConfirmConfigReply
+	40, // 70: weft.v1.Router.RollbackConfig:output_type -> weft.v1.ConfigPlan
+	47, // 71: weft.v1.Router.ListGenerations:output_type -> weft.v1.Generations
+	40, // 72: weft.v1.Router.ChangeRoute:output_type -> weft.v1.ConfigPlan
+	40, // 73: weft.v1.Router.SetPorts:output_type -> weft.v1.ConfigPlan
+	54, // 74: weft.v1.Router.ListBGPNeighbors:output_type -> weft.v1.BGPNeighbors
+	62, // 75: weft.v1.Router.ListBGPPaths:output_type -> weft.v1.BGPPaths
+	65, // 76: weft.v1.Router.ClearBGP:output_type -> weft.v1.ClearBGPReply
+	36, // 77: weft.v1.Router.Stop:output_type -> weft.v1.StopReply
+	58, // [58:78] is the sub-list for method output_type
+	38, // [38:58] is the sub-list for method input_type
 	38, // [38:38] is the sub-list for extension type_name
 	38, // [38:38] is the sub-list for extension extendee
 	0,  // [0:38] is the sub-list for field type_name
@@ -6168,14 +6245,14 @@ func file_weft_proto_init() {
 	}
 	file_weft_proto_msgTypes[14].OneofWrappers = []any{}
 	file_weft_proto_msgTypes[37].OneofWrappers = []any{}
-	file_weft_proto_msgTypes[62].OneofWrappers = []any{}
+	file_weft_proto_msgTypes[63].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_weft_proto_rawDesc), len(file_weft_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   65,
+			NumMessages:   66,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

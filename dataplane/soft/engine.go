@@ -195,7 +195,7 @@ func (e *Engine) setPort(p dataplane.Port) error {
 	if err == nil {
 		return nil
 	}
-	if known {
+	if known { // it stays what it was
 		e.ports[p.Number] = before
 		if s := e.sockets[p.Number]; s != nil && before.Engine != dataplane.Soft {
 			err = errors.Join(err, s.steer(e.xsks, false))

@@ -49,24 +49,14 @@ func TestPackets(t *testing.T) {
 	n.Before = n.Accounts()
 	wantEngines(n, all("soft"))
 	n.Resolve()
-	p := n.Path(2)
-	for _, dst := range []string{"10.2.0.2", "2001:db8:2::2"} {
-		d := p.Packet(dst)
-		n.WantCounted("to-h1", "forwarded", 2, func() {
-			p.Crosses(d)
-			d.Payload = 1400
-			p.Crosses(d)
-		})
-		d.Ttl = 1
-		n.WantCounted("to-h1", "ttl_value_is_too_small", 1, func() { p.IsLost(d) })
-		n.Command("h1", "ping", "-q", "-c", "3", "-i", "0.01", "-W", "5", dst)
-	}
+	wantForwarding(n)
 	n.WantCounted("to-h1", "local_route", 3, func() {
 		n.Command("h1", "ping", "-q", "-c", "3", "-i", "0.01", "-W", "5", "10.1.0.1")
 	})
 	n.BeginStable().Finish()
 	// Killed, it takes nothing from Linux any more.
 	n.Signal(unix.SIGKILL)
+	p := n.Path(2)
 	p.Arrives(p.Packet("10.2.0.2"))
 }
 

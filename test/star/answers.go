@@ -36,6 +36,7 @@ type (
 		Ifindex                    int
 		Ifname, Mode, Egress       string
 		Engine, Sockets            string
+		EngineMatch                string `json:"engine_match"` // of the configuration
 		MTU                        int
 		Up, IPv4, IPv6             bool
 		IngressWhy                 string `json:"ingress_why"`
