@@ -39,7 +39,7 @@
 //
 // To the XDP engine a port goes in the reverse order: the program first, and what has come to
 // the sockets by then the loop finishes. Close does that with all ports. A process that is
-// killed leaves the program without sockets: Linux forwards, counted for irif_disabled, until the
+// killed leaves the program without sockets: Linux forwards, counted for loop_absent, until the
 // next one takes over.
 //
 // The loop's thread makes rounds while there are packets, and sleeps in poll(2) when 64 in

@@ -33,6 +33,8 @@ type Engine struct {
 
 	mu      sync.Mutex // guards what follows
 	image   *fib.Image
+	config  *Config // that the loop goes by
+	probe   *probe  // made by the first Run
 	ports   map[uint32]dataplane.Port
 	counted map[uint32]*account
 	loop    *loop // nil: there is none
@@ -316,6 +318,9 @@ func (e *Engine) configure() error {
 		c.Interfaces[i].Port = numbers[indexes[i]]
 	}
 	e.loop.do(func() { err = e.loop.Set(c) })
+	if err == nil {
+		e.config = c
+	}
 	return err
 }
 
@@ -383,10 +388,7 @@ func (e *Engine) Ports() []dataplane.PortStatus {
 	all := e.Engine.Ports()
 	for i := range all {
 		p := &all[i]
-		root := p.Number
-		for p, ok := e.ports[root]; ok && p.Parent != 0; p, ok = e.ports[root] {
-			root = p.Parent
-		}
+		root := e.root(p.Number)
 		p.Engine = e.ports[root].Engine
 		if s := e.sockets[root]; s != nil {
 			p.EgressLost += s.Stats().LostTransmit + e.lost[root].Forwarded.Packets
@@ -460,7 +462,7 @@ func (e *Engine) end() error {
 	e.mu.Unlock() // what goes on aside may want it
 	errs = append(errs, e.aside.end())
 	e.mu.Lock()
-	errs = append(errs, e.loop.close(), e.xsks.Close())
-	e.loop, e.xsks, e.aside = nil, nil, aside{}
+	errs = append(errs, e.probe.close(), e.loop.close(), e.xsks.Close())
+	e.loop, e.xsks, e.aside, e.probe = nil, nil, aside{}, nil
 	return errors.Join(errs...)
 }
