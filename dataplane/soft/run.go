@@ -24,10 +24,10 @@ func (e *Engine) Run(frame []byte, ingress uint32) (dataplane.Result, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	root := e.root(ingress)
-	if e.loop == nil || e.ports[root].Engine != dataplane.Soft {
+	if e.crew == nil || e.ports[root].Engine != dataplane.Soft {
 		return e.Engine.Run(frame, ingress)
 	}
-	if len(frame) > e.umem.PacketMax() { // the program does not give it to the loop
+	if len(frame) > e.crew.umem.PacketMax() { // the program does not give it to the loop
 		return dataplane.Result{Reason: dataplane.LoopFrameTooLong, Ingress: ingress, Packet: frame}, nil
 	}
 	o, err := e.run(frame, root)

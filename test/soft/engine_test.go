@@ -25,12 +25,9 @@ func all(engine string) map[string]string {
 	return map[string]string{"to-h1": engine, "to-h2": engine, "to-h3": engine}
 }
 
-// Hosts talk through the loop: bytes, TTL, and errors of weft's own.
-func TestForward(t *testing.T) {
-	n := star.New(t)
-	n.Run("--engine", "soft")
-	wantEngines(n, all("soft"))
-	n.Resolve()
+// wantForwarding has h1 and h2 talk.
+func wantForwarding(n *star.Network) {
+	n.Helper()
 	p := n.Path(2)
 	for _, dst := range []string{"10.2.0.2", "2001:db8:2::2"} {
 		d := p.Packet(dst)
@@ -40,12 +37,21 @@ func TestForward(t *testing.T) {
 			p.Crosses(d)
 		})
 		if l := n.Lookup(dst); l.Engine != "soft" || l.Verdict != "forward" || l.Dev != "to-h2" {
-			t.Errorf("explained: %+v", l)
+			n.Errorf("explained: %+v", l)
 		}
 		d.Ttl = 1
 		n.WantCounted("to-h1", "ttl_value_is_too_small", 1, func() { p.IsLost(d) })
 		n.Command("h1", "ping", "-q", "-c", "3", "-i", "0.01", "-W", "5", dst)
 	}
+}
+
+// Hosts talk through the loop: bytes, TTL, and errors of weft's own.
+func TestForward(t *testing.T) {
+	n := star.New(t)
+	n.Run("--engine", "soft")
+	wantEngines(n, all("soft"))
+	n.Resolve()
+	wantForwarding(n)
 	var l []star.Lookup
 	if n.Ask(&l, "routes", "get", "10.2.0.2", "ttl", "1"); len(l) != 1 || l[0].Engine != "soft" || l[0].Fate != "answered" {
 		t.Errorf("of a packet that expires: %+v", l)
