@@ -20,10 +20,12 @@ func newPortsCommand(e *env) *cobra.Command {
 in by a port: xdp, or soft, the loop in weft's own process; 'weft ports set' changes
 it, and ports whose engine the configuration says are listed below. MODE is how it takes
 packets from a port: native (XDP in the driver), generic (XDP behind it: slower)
-or tc. EGRESS is how frames leave: native, or kernel where XDP would lose them.
-The counters are of packets that came in by the port; ERRORS are frames that its driver
-refused to send. UNACCOUNTED is packets that came in by Linux's own count and
-that weft has counted nowhere: 0, unless another program takes them first.
+or tc; and from a port of the loop by which sockets: af_xdp, zero-copy (AF_XDP,
+and the driver copies nothing) or af_packet. EGRESS is how frames leave: native,
+or kernel where XDP would lose them. The counters are of packets that came in by
+the port; ERRORS are frames that its driver refused to send. UNACCOUNTED is
+packets that came in by Linux's own count and that weft has counted nowhere: 0,
+unless another program takes them first.
 
 Interfaces that were to be ports and are not, and ports whose frames come in or
 leave through Linux, are listed below with the reason and what mends it.`,
@@ -69,6 +71,8 @@ type port struct {
 	Engine         string    `json:"engine"`
 	EngineMatch    string    `json:"engine_match,omitempty"` // of the configuration's ports
 	Mode           string    `json:"mode"`
+	Sockets        string    `json:"sockets,omitempty"`
+	SocketsWhy     string    `json:"sockets_why,omitempty"`
 	IngressWhy     string    `json:"ingress_why,omitempty"`
 	Egress         string    `json:"egress"`
 	EgressWhy      string    `json:"egress_why,omitempty"`
@@ -150,7 +154,7 @@ func (e *env) newPorts(reply *api.Ports, dev string) *ports {
 func (e *env) newPort(p *api.Port) port {
 	out := port{
 		Number: p.GetNumber(), Ifindex: p.GetIfindex(), Ifname: p.GetDev(), Address: p.GetMac(), MTU: p.GetMtu(), Up: p.GetUp(), VRF: p.GetVrf(),
-		VLAN: p.GetVlan(), Parent: p.GetParent(), Engine: p.GetEngine(), EngineMatch: p.GetEngineMatch(), Mode: p.GetMode(), IngressWhy: p.GetIngressWhy(), Egress: p.GetEgress(), EgressWhy: p.GetEgressWhy(),
+		VLAN: p.GetVlan(), Parent: p.GetParent(), Engine: p.GetEngine(), EngineMatch: p.GetEngineMatch(), Mode: p.GetMode(), Sockets: p.GetSockets(), SocketsWhy: p.GetSocketsWhy(), IngressWhy: p.GetIngressWhy(), Egress: p.GetEgress(), EgressWhy: p.GetEgressWhy(),
 		EgressErrors: p.GetEgressErrors(), IPv4: p.GetIpv4(), IPv6: p.GetIpv6(), Counters: []counter{},
 		Unaccounted: p.GetUnaccounted(), UnaccountedWhy: p.GetUnaccountedWhy(),
 	}
@@ -188,7 +192,7 @@ func (p *ports) print(w io.Writer) error {
 			state = "DOWN"
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%d\t%s\t%d\t%d\t%d\t%d\t%s\n",
-			p.Ifname, orDash(p.Engine), orDash(p.Mode), orDash(p.Egress), p.VRF, vlan, p.MTU, state, p.Forwarded, p.Punted, p.Dropped, p.EgressErrors, p.unaccounted())
+			p.Ifname, orDash(p.Engine), p.way(), orDash(p.Egress), p.VRF, vlan, p.MTU, state, p.Forwarded, p.Punted, p.Dropped, p.EgressErrors, p.unaccounted())
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -199,6 +203,14 @@ func (p *ports) print(w io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// way is how packets come in.
+func (p *port) way() string {
+	if p.Engine == dataplane.Soft.String() && p.Sockets != "" {
+		return p.Mode + "/" + p.Sockets
+	}
+	return orDash(p.Mode)
 }
 
 func orDash(s string) string {
@@ -273,6 +285,9 @@ func (p *ports) troubles() (lines []string) {
 		}
 		if why := whyPartial(p.IngressWhy, p.partial()); why != "" {
 			lines = append(lines, p.Ifname+": "+why)
+		}
+		if p.SocketsWhy != "" && p.Engine == dataplane.Soft.String() {
+			lines = append(lines, fmt.Sprintf("%s: packets come in by AF_PACKET, slower: %s", p.Ifname, p.SocketsWhy))
 		}
 		if p.EgressWhy != "" {
 			lines = append(lines, fmt.Sprintf("%s: frames leave through Linux, slower: %s", p.Ifname, p.EgressWhy))

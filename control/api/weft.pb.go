@@ -1117,6 +1117,8 @@ type Port struct {
 	Engine         string                 `protobuf:"bytes,20,opt,name=engine,proto3" json:"engine,omitempty"`                                       // "xdp", "soft"
 	UnaccountedWhy string                 `protobuf:"bytes,19,opt,name=unaccounted_why,json=unaccountedWhy,proto3" json:"unaccounted_why,omitempty"` // what let them by, and what mends it; with 0: why it is not known
 	EngineMatch    string                 `protobuf:"bytes,21,opt,name=engine_match,json=engineMatch,proto3" json:"engine_match,omitempty"`          // glob by which the configuration gives it its engine; "": the daemon's --engine does
+	Sockets        string                 `protobuf:"bytes,22,opt,name=sockets,proto3" json:"sockets,omitempty"`                                     // of the soft engine: "af_xdp", "zero-copy", "af_packet"; "": none
+	SocketsWhy     string                 `protobuf:"bytes,23,opt,name=sockets_why,json=socketsWhy,proto3" json:"sockets_why,omitempty"`             // why they are not of AF_XDP
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -1294,6 +1296,20 @@ func (x *Port) GetUnaccountedWhy() string {
 func (x *Port) GetEngineMatch() string {
 	if x != nil {
 		return x.EngineMatch
+	}
+	return ""
+}
+
+func (x *Port) GetSockets() string {
+	if x != nil {
+		return x.Sockets
+	}
+	return ""
+}
+
+func (x *Port) GetSocketsWhy() string {
+	if x != nil {
+		return x.SocketsWhy
 	}
 	return ""
 }
@@ -2397,6 +2413,7 @@ type LookupReply struct {
 	Kernel        *KernelAnswer          `protobuf:"bytes,22,opt,name=kernel,proto3" json:"kernel,omitempty"`
 	Candidates    []*Route               `protobuf:"bytes,23,rep,name=candidates,proto3" json:"candidates,omitempty"` // of the matched prefix, best first; route is the chosen one
 	Engine        string                 `protobuf:"bytes,24,opt,name=engine,proto3" json:"engine,omitempty"`         // of the ingress port, which the packet was run through: "xdp", "soft"
+	Fate          string                 `protobuf:"bytes,25,opt,name=fate,proto3" json:"fate,omitempty"`             // what the engine does itself with a packet that it punts: "answered", "held"...; "": Linux finishes it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2595,6 +2612,13 @@ func (x *LookupReply) GetCandidates() []*Route {
 func (x *LookupReply) GetEngine() string {
 	if x != nil {
 		return x.Engine
+	}
+	return ""
+}
+
+func (x *LookupReply) GetFate() string {
+	if x != nil {
+		return x.Fate
 	}
 	return ""
 }
@@ -5690,7 +5714,7 @@ const file_weft_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05calls\x18\x02 \x01(\x04R\x05calls\x12\x18\n" +
 	"\apackets\x18\x03 \x01(\x04R\apackets\x12 \n" +
-	"\vnanoseconds\x18\x04 \x01(\x04R\vnanoseconds\"\xa9\x04\n" +
+	"\vnanoseconds\x18\x04 \x01(\x04R\vnanoseconds\"\xe4\x04\n" +
 	"\x04Port\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x10\n" +
 	"\x03dev\x18\x02 \x01(\tR\x03dev\x12\x18\n" +
@@ -5715,7 +5739,10 @@ const file_weft_proto_rawDesc = "" +
 	"\vunaccounted\x18\x12 \x01(\x04R\vunaccounted\x12\x16\n" +
 	"\x06engine\x18\x14 \x01(\tR\x06engine\x12'\n" +
 	"\x0funaccounted_why\x18\x13 \x01(\tR\x0eunaccountedWhy\x12!\n" +
-	"\fengine_match\x18\x15 \x01(\tR\vengineMatch\"\x88\x01\n" +
+	"\fengine_match\x18\x15 \x01(\tR\vengineMatch\x12\x18\n" +
+	"\asockets\x18\x16 \x01(\tR\asockets\x12\x1f\n" +
+	"\vsockets_why\x18\x17 \x01(\tR\n" +
+	"socketsWhy\"\x88\x01\n" +
 	"\aCounter\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
 	"\averdict\x18\x02 \x01(\tR\averdict\x12\x18\n" +
@@ -5802,7 +5829,7 @@ const file_weft_proto_rawDesc = "" +
 	"\x05sport\x18\x05 \x01(\rR\x05sport\x12\x14\n" +
 	"\x05dport\x18\x06 \x01(\rR\x05dport\x12\x10\n" +
 	"\x03ttl\x18\a \x01(\rR\x03ttl\x12\x16\n" +
-	"\x06length\x18\b \x01(\rR\x06length\"\x9a\x05\n" +
+	"\x06length\x18\b \x01(\rR\x06length\"\xae\x05\n" +
 	"\vLookupReply\x12\x18\n" +
 	"\averdict\x18\x01 \x01(\tR\averdict\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x16\n" +
@@ -5833,7 +5860,8 @@ const file_weft_proto_rawDesc = "" +
 	"\n" +
 	"candidates\x18\x17 \x03(\v2\x0e.weft.v1.RouteR\n" +
 	"candidates\x12\x16\n" +
-	"\x06engine\x18\x18 \x01(\tR\x06engine\"v\n" +
+	"\x06engine\x18\x18 \x01(\tR\x06engine\x12\x12\n" +
+	"\x04fate\x18\x19 \x01(\tR\x04fate\"v\n" +
 	"\x04Step\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x14\n" +
 	"\x05depth\x18\x02 \x01(\rR\x05depth\x12\x16\n" +

@@ -110,7 +110,9 @@ func (e *Engine) run(frame []byte, ingress uint32) (r dataplane.Result, err erro
 		if p == nil {
 			return r, ErrNoPort
 		}
-		ifindex, mode = p.root.Ifindex, p.Mode
+		if ifindex = p.root.Ifindex; !p.root.isTap() { // what a loop does both programs say, and that of tc may not be there
+			mode = p.Mode
+		}
 	}
 	if mode == dataplane.TC && e.probe != nil && e.probe.progs.tc == nil {
 		if err := e.dropProbe(); err != nil {
