@@ -20,8 +20,8 @@ type around struct {
 
 // followNumbered ends sessions with external neighbors whose interface has gone down, for
 // their routes lead nowhere: others are told so now, and not when the hold time is over.
-// Where the interface has come up again it has GoBGP try at once, and not after its
-// connect-retry time, two minutes. It reports whether neighbors are to be told another next hop.
+// Where the interface has come up again it has GoBGP try at once, and not when its
+// connect-retry time is over. It reports whether neighbors are to be told another next hop.
 func (sp *speaker) followNumbered(ctx context.Context) (changed bool, err error) {
 	ways := map[string]around{}
 	if err := sp.server.options.RIB.Do(ctx, func(r *rib.RIB) {
@@ -77,13 +77,13 @@ func (sp *speaker) turned(ways map[string]around) (lost []string, found []*sessi
 	return lost, found
 }
 
-// retry has GoBGP begin anew with a neighbor, unless it keeps what that had sent
-// before it restarted.
+// retry has GoBGP begin anew with a neighbor, unless that has just connected, or GoBGP keeps
+// what it had sent before it restarted.
 func (sp *speaker) retry(ctx context.Context, s *session) error {
-	restarts := false
+	busy := false
 	if err := sp.bgp.ListPeer(ctx, &api.ListPeerRequest{Address: s.address.String()}, func(p *api.Peer) {
-		restarts = p.GracefulRestart.GetPeerRestarting()
-	}); err != nil || restarts {
+		busy = p.GracefulRestart.GetPeerRestarting() || p.State.SessionState > api.PeerState_SESSION_STATE_ACTIVE
+	}); err != nil || busy {
 		return err
 	}
 	want := s.peer
