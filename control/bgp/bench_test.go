@@ -81,12 +81,12 @@ func usage() map[string]uint64 {
 }
 
 // BenchmarkTable is how long a table takes that a neighbor sends, from the session on:
-// into GoBGP alone, and into the RIB.
+// into GoBGP alone, and into the RIB, without and with a limit of prefixes.
 //
 //	go test ./control/bgp -run xxx -bench Table -benchtime 1x
 func BenchmarkTable(b *testing.B) {
 	for _, n := range []int{100_000, 1_062_046} {
-		for _, how := range []string{"alone", "fresh"} {
+		for _, how := range []string{"alone", "fresh", "limited"} {
 			b.Run(fmt.Sprintf("%d/%s", n, how), func(b *testing.B) {
 				for range b.N {
 					benchmarkTable(b, n, how)
@@ -112,7 +112,8 @@ func benchmarkTable(b *testing.B, n int, how string) {
 	from, to := benchmarkPair(b, how)
 	from.must(request{Inject: n})
 	if how != "alone" {
-		to.apply("  as: 65002\n  neighbors: [{address: 192.0.2.1, remote_as: 65001}]")
+		limit := map[string]string{"limited": ", maximum_prefixes: 2000000"}[how]
+		to.apply("  as: 65002\n  neighbors: [{address: 192.0.2.1, remote_as: 65001" + limit + "}]")
 	}
 	from.apply("  as: 65001\n  neighbors: [{address: 192.0.2.2, remote_as: 65002}]")
 	count := func() answer { return to.must(request{Count: true}) }

@@ -16,11 +16,12 @@ import (
 )
 
 // GoBGP does not count what the import policies leave of a neighbor's paths: what it calls
-// accepted is before them. To ask it for all is the only way.
+// accepted is before them. If the Loc-RIB has as many paths as neighbors have sent, and weft
+// advertises, then they have refused none. Else the only way is to ask for all paths.
 
 // census counts the paths of the Loc-RIB, and how many each neighbor has there.
 type census struct {
-	asking sync.Mutex // one count at a time
+	asking chan struct{} // one count at a time
 
 	mu     sync.Mutex
 	counts counts
@@ -31,16 +32,20 @@ type census struct {
 // counts are by family: IPv4, IPv6.
 type counts struct {
 	paths    [2]uint64
-	accepted [2]map[netip.Addr]uint64 // by the neighbor's address
+	accepted [2]map[netip.Addr]uint64 // by the neighbor's address; nil: nobody has counted yet
 }
 
 // countShare bounds what it costs when somebody asks all the time: so many times as long
 // as counting took, its result is good enough, if it took longer than freshCount and no session
-// or policy has changed.
+// or policy has changed. Nobody waits longer than countPatience: who asks then is told
+// what was counted last, and the next one what is counted now.
 const (
-	countShare = 10
-	freshCount = 200 * time.Millisecond
+	countShare    = 10
+	freshCount    = 50 * time.Millisecond
+	countPatience = time.Second
 )
+
+func newCensus() census { return census{asking: make(chan struct{}, 1)} }
 
 // forget makes the next question count anew.
 func (c *census) forget() {
@@ -57,28 +62,88 @@ func (c *census) last() counts {
 	return c.counts
 }
 
-// count returns what there is, or was a short time ago.
-func (c *census) count(sp *speaker) (*counts, error) {
-	c.asking.Lock()
-	defer c.asking.Unlock()
+// count returns what there is, or was a short time ago. known are the neighbors as GoBGP has them.
+func (c *census) count(sp *speaker, known map[string]*api.Peer) (counts, error) {
+	patience := time.NewTimer(countPatience)
+	defer patience.Stop()
+	select {
+	case c.asking <- struct{}{}:
+	case <-patience.C:
+		return c.last(), nil
+	}
+	counted := make(chan error, 1)
+	go func() {
+		counted <- c.renew(sp, known)
+		<-c.asking
+	}()
+	select {
+	case err := <-counted:
+		return c.last(), err
+	case <-patience.C:
+		return c.last(), nil
+	}
+}
+
+// renew counts, if that was not done of late.
+func (c *census) renew(sp *speaker, known map[string]*api.Peer) error {
 	c.mu.Lock()
-	last, until, epoch := c.counts, c.until, c.epoch
+	until, epoch := c.until, c.epoch
 	c.mu.Unlock()
 	began := time.Now()
 	if began.Before(until) {
-		return &last, nil
+		return nil
 	}
-	now, err := sp.counts()
+	now, all, err := sp.unrefused(known)
+	if err == nil && !all {
+		now, err = sp.counts()
+	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.counts = now
 	if took := time.Since(began); took > freshCount && c.epoch == epoch {
 		c.until = time.Now().Add(countShare * took)
 	}
-	c.mu.Unlock()
-	return &now, nil
+	return nil
+}
+
+// unrefused counts what neighbors have sent. all: it is in the Loc-RIB, all of it.
+func (sp *speaker) unrefused(known map[string]*api.Peer) (c counts, all bool, err error) {
+	for _, family := range families {
+		at := indexOf(family)
+		c.accepted[at] = map[netip.Addr]uint64{}
+		t, err := sp.bgp.GetTable(context.Background(), &api.GetTableRequest{
+			TableType: api.TableType_TABLE_TYPE_GLOBAL, Family: apiutil.ToApiFamily(family.Afi(), family.Safi()),
+		})
+		if err != nil {
+			return c, false, err
+		}
+		c.paths[at] = t.NumPath
+		sum := uint64(sp.originator.counts[at].Load())
+		for address, p := range known {
+			if a, err := netip.ParseAddr(address); err == nil {
+				c.accepted[at][a] = sent(p, family)
+				sum += c.accepted[at][a]
+			}
+		}
+		if sum != t.NumPath {
+			return c, false, nil
+		}
+	}
+	return c, true, nil
+}
+
+// sent returns how many paths of a family a neighbor has sent, without those that GoBGP has
+// refused for what is in them.
+func sent(p *api.Peer, family bgp.Family) uint64 {
+	for _, f := range p.AfiSafis {
+		if f.State != nil && apiutil.ToFamily(f.State.Family) == family {
+			return f.State.Accepted
+		}
+	}
+	return 0
 }
 
 func (sp *speaker) counts() (c counts, err error) {
@@ -101,8 +166,9 @@ func (sp *speaker) counts() (c counts, err error) {
 // describe adds what was counted of a neighbor.
 func (c *counts) describe(n *Neighbor) {
 	for i := range n.Families {
-		if f := &n.Families[i]; n.State == Established {
-			f.Accepted = c.accepted[indexOf(families[f.Family])][n.Address]
+		f := &n.Families[i]
+		if accepted := c.accepted[indexOf(families[f.Family])]; n.State == Established && accepted != nil {
+			f.Accepted = accepted[n.Address]
 		}
 	}
 }

@@ -98,6 +98,9 @@ func TestRefusedNeighbors(t *testing.T) {
 		if n := b.neighbor("2001:db8::1"); !n.OverLimit || !strings.Contains(n.LastError, "maximum_prefixes, 2") {
 			return "within its limit: " + n.LastError
 		}
+		if n := a.neighbor("2001:db8::2"); !strings.Contains(n.LastDown, "maximum number of prefixes reached") {
+			return "it is not told why: " + n.LastDown
+		}
 		return ""
 	})
 	b.hasRoutes()

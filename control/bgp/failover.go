@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"github.com/osrg/gobgp/v4/api"
+	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
 
 	"weft/control/config"
 	"weft/control/rib"
@@ -19,7 +20,8 @@ type around struct {
 
 // followNumbered ends sessions with external neighbors whose interface has gone down, for
 // their routes lead nowhere: others are told so now, and not when the hold time is over.
-// It reports whether neighbors are to be told another next hop.
+// Where the interface has come up again it has GoBGP try at once, and not when its
+// connect-retry time is over. It reports whether neighbors are to be told another next hop.
 func (sp *speaker) followNumbered(ctx context.Context) (changed bool, err error) {
 	ways := map[string]around{}
 	if err := sp.server.options.RIB.Do(ctx, func(r *rib.RIB) {
@@ -40,7 +42,13 @@ func (sp *speaker) followNumbered(ctx context.Context) (changed bool, err error)
 	}
 	changed = !maps.Equal(via, sp.via)
 	sp.via = via
-	for _, address := range sp.lost(ways) {
+	lost, found := sp.turned(ways)
+	for _, s := range found {
+		if err := sp.retry(ctx, s); err != nil {
+			return changed, err
+		}
+	}
+	for _, address := range lost {
 		if err := sp.bgp.ResetPeer(ctx, &api.ResetPeerRequest{Address: address, Communication: "interface down"}); err != nil {
 			return changed, err
 		}
@@ -48,9 +56,9 @@ func (sp *speaker) followNumbered(ctx context.Context) (changed bool, err error)
 	return changed, nil
 }
 
-// lost returns the addresses of attached neighbors that an interface led to and does no
-// longer.
-func (sp *speaker) lost(ways map[string]around) (lost []string) {
+// turned returns the addresses of attached neighbors that an interface led to and does no
+// longer, and neighbors without a session that one leads to again.
+func (sp *speaker) turned(ways map[string]around) (lost []string, found []*session) {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
 	for name, w := range ways {
@@ -58,12 +66,31 @@ func (sp *speaker) lost(ways map[string]around) (lost []string) {
 		if s == nil {
 			continue
 		}
-		if s.reached && !w.up && s.isUp() && sp.isAttached(&s.neighbor) {
+		switch {
+		case s.reached && !w.up && s.isUp() && sp.isAttached(&s.neighbor):
 			lost = append(lost, s.address.String())
+		case !s.reached && w.up && s.peer != nil && s.state <= bgp.BGP_FSM_ACTIVE:
+			found = append(found, s)
 		}
 		s.reached = w.up
 	}
-	return lost
+	return lost, found
+}
+
+// retry has GoBGP begin anew with a neighbor, unless that has just connected, or GoBGP keeps
+// what it had sent before it restarted.
+func (sp *speaker) retry(ctx context.Context, s *session) error {
+	busy := false
+	if err := sp.bgp.ListPeer(ctx, &api.ListPeerRequest{Address: s.address.String()}, func(p *api.Peer) {
+		busy = p.GracefulRestart.GetPeerRestarting() || p.State.SessionState > api.PeerState_SESSION_STATE_ACTIVE
+	}); err != nil || busy {
+		return err
+	}
+	want := s.peer
+	if err := sp.drop(ctx, s); err != nil {
+		return err
+	}
+	return sp.give(ctx, s, want)
 }
 
 // isAttached reports whether a neighbor is on a network of ours, by the configuration.

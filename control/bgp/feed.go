@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
@@ -18,6 +19,11 @@ import (
 // costs nothing beside them, and few enough that the kernel's changes do not wait.
 const feedBatch = 8192
 
+// feedPause is how long the RIB is left alone after it was given something: GoBGP chooses
+// one prefix at a time, and each publication costs the same, whatever is in it. What comes
+// after a rest does not wait.
+const feedPause = 10 * time.Millisecond
+
 // feed brings what GoBGP has chosen to the RIB. It keeps the latest state of what
 // the RIB has not been given yet, and nothing of what it has.
 type feed struct {
@@ -28,6 +34,7 @@ type feed struct {
 	life    *speaker // that is listened to
 	pending map[offerKey]offer
 	taken   map[offerKey]offer           // from pending, and on their way; not changed
+	spare   map[offerKey]offer           // empty: the next pending
 	own     [2]map[netip.Prefix]struct{} // IPv4 and IPv6 prefixes whose best path is weft's own
 	origins map[pathSource]uint32        // numbers of paths that are used together
 	wake    chan struct{}
@@ -189,13 +196,21 @@ func (f *feed) run(ctx context.Context) {
 			}
 			return
 		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(feedPause):
+		}
 	}
 }
 
 func (f *feed) flush(ctx context.Context) error {
 	f.mu.Lock()
 	taken := f.pending
-	f.pending, f.taken, f.busy = map[offerKey]offer{}, taken, len(taken)
+	f.pending, f.taken, f.busy, f.spare = f.spare, taken, len(taken), nil
+	if f.pending == nil {
+		f.pending = map[offerKey]offer{}
+	}
 	f.mu.Unlock()
 	defer f.settle()
 	batch := make([]change, 0, min(len(taken), feedBatch))
@@ -210,10 +225,16 @@ func (f *feed) flush(ctx context.Context) error {
 	return f.give(ctx, batch)
 }
 
+// settle takes note that what was taken is with the RIB. A map of few is used again, for to
+// make one takes longer than to fill it.
 func (f *feed) settle() {
 	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.taken) <= feedBatch {
+		f.spare = f.taken
+		clear(f.spare)
+	}
 	f.taken = nil
-	f.mu.Unlock()
 }
 
 type change struct {

@@ -2,9 +2,11 @@ package bgp
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
 	"github.com/osrg/gobgp/v4/pkg/packet/bgp"
@@ -119,5 +121,37 @@ func TestFeedLatest(t *testing.T) {
 	}
 	if err := f.clear(t.Context()); err != nil || len(routesOf(r.RIB)) != 0 {
 		t.Errorf("%v; %v is left", err, routesOf(r.RIB))
+	}
+}
+
+// What comes prefix by prefix is given to the RIB in few publications.
+func TestFeedPause(t *testing.T) {
+	r := newOneRIB(t)
+	f := newFeed(r, slog.New(slog.DiscardHandler))
+	f.prefer(config.Preferences{EBGP: 20, IBGP: 200})
+	life := &speaker{}
+	f.listen(life)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	began := time.Now()
+	go func() {
+		f.run(ctx)
+		close(ended)
+	}()
+	const prefixes = 1000
+	for i := range prefixes {
+		f.take(life, []*apiutil.Path{pathOf(t, fmt.Sprintf("10.%d.%d.0/24", i/256, i%256), "192.0.2.1", "192.0.2.1")})
+		time.Sleep(50 * time.Microsecond) // as GoBGP takes for one
+	}
+	eventually(t, func() string {
+		if n := f.waiting(); n > 0 {
+			return fmt.Sprintf("%d changes wait", n)
+		}
+		return ""
+	})
+	cancel()
+	<-ended
+	if most := int(time.Since(began)/feedPause) + 2; r.updates > most || len(routesOf(r.RIB)) != prefixes {
+		t.Errorf("%d routes in %d publications, want %d in at most %d", len(routesOf(r.RIB)), r.updates, prefixes, most)
 	}
 }

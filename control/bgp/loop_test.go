@@ -20,7 +20,7 @@ func TestLoopPatterns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := compile(c.BGP, nil, nil)
+		p, err := compile(c.BGP, nil, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/osrg/gobgp/v4/pkg/apiutil"
@@ -22,6 +23,7 @@ type originator struct {
 
 	config    *Config
 	announced map[netip.Prefix]reasonOf
+	counts    [2]atomic.Int64 // of announced: IPv4, IPv6
 
 	mu    sync.Mutex
 	keys  map[rib.Key]struct{} // that have changed
@@ -247,7 +249,9 @@ func (o *originator) announce(asked map[netip.Prefix]bool, wanted map[netip.Pref
 			return err
 		}
 		for _, p := range part {
-			delete(o.announced, p.Nlri.(*bgp.IPAddrPrefix).Prefix)
+			prefix := p.Nlri.(*bgp.IPAddrPrefix).Prefix
+			delete(o.announced, prefix)
+			o.counts[familyIndex(prefix)].Add(-1)
 		}
 	}
 	for part := range batches(come) {
@@ -256,6 +260,9 @@ func (o *originator) announce(asked map[netip.Prefix]bool, wanted map[netip.Pref
 		}
 		for _, p := range part {
 			prefix := p.Nlri.(*bgp.IPAddrPrefix).Prefix
+			if _, had := o.announced[prefix]; !had {
+				o.counts[familyIndex(prefix)].Add(1)
+			}
 			o.announced[prefix] = wanted[prefix]
 		}
 	}

@@ -29,10 +29,19 @@ const (
 type program struct {
 	request *api.SetPoliciesRequest
 	in, out *api.Policy
+	lost    bool // the first statement of in refuses next hops that lead nowhere
 }
 
 // isEmpty reports whether all routes pass.
 func (p *program) isEmpty() bool { return len(p.in.Statements)+len(p.out.Statements) == 0 }
+
+// configured returns the import statements that do not depend on next hops.
+func (p *program) configured() []*api.Statement {
+	if p.lost {
+		return p.in.Statements[1:]
+	}
+	return p.in.Statements
+}
 
 // compiler makes a program of a configuration.
 type compiler struct {
@@ -42,15 +51,16 @@ type compiler struct {
 	// of the neighbor, so its statements are left out.
 	addresses map[string]netip.Addr
 	via       map[string]netip.Addr // our IPv6 addresses towards neighbors with an IPv4 one, by name
+	lost      []netip.Addr          // next hops that lead nowhere
 	sets      []*api.DefinedSet
 	neighbors map[string][]netip.Prefix // neighbor sets
 	n         int
 }
 
 // compile makes a program. found has the addresses of unnumbered neighbors, via our IPv6
-// addresses towards numbered ones.
-func compile(c *Config, found, via map[string]netip.Addr) (*program, error) {
-	k := &compiler{config: c, via: via, policies: map[string]*config.Policy{}, addresses: map[string]netip.Addr{}, neighbors: map[string][]netip.Prefix{}}
+// addresses towards numbered ones, lost the next hops that lead nowhere.
+func compile(c *Config, found, via map[string]netip.Addr, lost []netip.Addr) (*program, error) {
+	k := &compiler{config: c, via: via, lost: lost, policies: map[string]*config.Policy{}, addresses: map[string]netip.Addr{}, neighbors: map[string][]netip.Prefix{}}
 	for i := range c.PolicyDefinition {
 		k.policies[c.PolicyDefinition[i].Name] = &c.PolicyDefinition[i]
 	}
@@ -71,10 +81,11 @@ func compile(c *Config, found, via map[string]netip.Addr) (*program, error) {
 	return p, err
 }
 
-// imports are the import policies: first against loops, then of what weft itself advertises, then of
+// imports are the import policies: first against next hops that lead nowhere and against loops, then of what weft itself advertises, then of
 // neighbors, then of all.
 func (k *compiler) imports(p *program) error {
 	var errs []error
+	k.refuseLost(p)
 	k.refuseLoops(p)
 	marks := k.markSets()
 	for i, policy := range marks {
@@ -285,11 +296,11 @@ func markOf(all [][]string, policy []string) int {
 // setPolicies gives GoBGP the policies, and applies those to the routes there are that
 // have changed.
 func (sp *speaker) setPolicies(ctx context.Context, old *Config) error {
-	before, err := compile(old, sp.finder.addresses(), sp.via)
+	before, err := compile(old, sp.finder.addresses(), sp.via, sp.hops.lost)
 	if err != nil {
 		before = &program{in: &api.Policy{}, out: &api.Policy{}} // of a configuration that was not taken
 	}
-	now, err := compile(&sp.config, sp.finder.addresses(), sp.via)
+	now, err := compile(&sp.config, sp.finder.addresses(), sp.via, sp.hops.lost)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrConfig, err)
 	}
@@ -323,19 +334,21 @@ func (sp *speaker) reapply(ctx context.Context, before, now *program) error {
 	}
 	sets := before.request == nil || !slices.EqualFunc(before.request.DefinedSets, now.request.DefinedSets, func(a, b *api.DefinedSet) bool { return proto.Equal(a, b) })
 	var errs []error
-	if sets || !sameStatements(before.in, now.in) {
+	if sets || !sameStatements(before.in.Statements, now.in.Statements) {
 		errs = append(errs, soft(api.ResetPeerRequest_DIRECTION_IN))
+	}
+	if sets || !sameStatements(before.configured(), now.configured()) {
 		sp.originator.again()
 	}
-	if sets || !sameStatements(before.out, now.out) {
+	if sets || !sameStatements(before.out.Statements, now.out.Statements) {
 		errs = append(errs, soft(api.ResetPeerRequest_DIRECTION_OUT))
 	}
 	return errors.Join(errs...)
 }
 
 // sameStatements compares but for the names.
-func sameStatements(a, b *api.Policy) bool {
-	return slices.EqualFunc(a.Statements, b.Statements, func(a, b *api.Statement) bool {
+func sameStatements(a, b []*api.Statement) bool {
+	return slices.EqualFunc(a, b, func(a, b *api.Statement) bool {
 		return proto.Equal(a.Conditions, b.Conditions) && proto.Equal(a.Actions, b.Actions)
 	})
 }

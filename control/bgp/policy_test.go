@@ -126,7 +126,7 @@ func TestCompile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := compile(c.BGP, nil, nil)
+	p, err := compile(c.BGP, nil, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +137,7 @@ func TestCompile(t *testing.T) {
 	if text := strings.Join(got, ", "); text != "neighbor 192.0.2.2, neighbor 203.0.113.1" || len(p.in.Statements) != 1 {
 		t.Errorf("%s; %d import statements, want one against loops", text, len(p.in.Statements))
 	}
-	p, err = compile(c.BGP, map[string]netip.Addr{"eth0": netip.MustParseAddr("fe80::7%eth0")}, nil)
+	p, err = compile(c.BGP, map[string]netip.Addr{"eth0": netip.MustParseAddr("fe80::7%eth0")}, nil, nil)
 	if last := p.out.Statements[len(p.out.Statements)-1]; err != nil || last.Conditions.NeighborSet.Name != "neighbor fe80::7" {
 		t.Errorf("%v, %v", last, err)
 	}

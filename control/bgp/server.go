@@ -171,6 +171,7 @@ func (s *Server) Run(ctx context.Context) {
 			return
 		case <-s.changed:
 		case <-look.C:
+			s.followHops(ctx)
 			if !s.searches() {
 				continue
 			}
@@ -181,8 +182,20 @@ func (s *Server) Run(ctx context.Context) {
 	}
 }
 
-// lookEvery is how often a neighbor is looked for that was not found.
+// lookEvery is how often a neighbor is looked for that was not found, and whether next hops
+// lead anywhere.
 const lookEvery = time.Second
+
+func (s *Server) followHops(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.speaker == nil {
+		return
+	}
+	if err := s.speaker.followHops(ctx); err != nil && ctx.Err() == nil {
+		s.log.Warn("tell BGP which next hops lead nowhere", "error", err)
+	}
+}
 
 func (s *Server) searches() bool {
 	s.mu.Lock()
@@ -245,7 +258,7 @@ func (s *Server) check(ctx context.Context, c *Config) error {
 	if c == nil {
 		return nil
 	}
-	p, err := compile(c, nil, nil)
+	p, err := compile(c, nil, nil, nil)
 	if err == nil {
 		err = checkPolicies(ctx, p)
 	}

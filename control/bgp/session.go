@@ -2,7 +2,6 @@ package bgp
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"reflect"
 	"time"
@@ -28,6 +27,7 @@ type session struct {
 	since     time.Time           // Established
 	refused   string              // why there is no session, until the configuration changes or it is cleared
 	overLimit bool
+	warned    bool   // that it will be over its limit soon
 	times     uint64 // Established
 	reached   bool   // an interface leads to it
 	transport apiutil.Transport
@@ -49,7 +49,7 @@ func (sp *speaker) put(ctx context.Context, n *config.BGPNeighbor) error {
 	sp.mu.Lock()
 	s := sp.sessions[n.Name()]
 	if s == nil {
-		s = &session{address: address}
+		s = &session{address: address, reached: sp.ways[n.Name()].up}
 		sp.sessions[n.Name()] = s
 	}
 	if !reflect.DeepEqual(s.neighbor, *n) {
@@ -103,9 +103,6 @@ func (sp *speaker) give(ctx context.Context, s *session, want *api.Peer) (err er
 func hard(p *api.Peer) *api.Peer {
 	p = proto.CloneOf(p)
 	p.Timers = nil
-	for _, f := range p.AfiSafis {
-		f.PrefixLimits = nil
-	}
 	p.GracefulRestart.LocalRestarting = false
 	return p
 }
@@ -221,13 +218,9 @@ func (sp *speaker) gracefulRestart(n *config.BGPNeighbor) config.GracefulRestart
 	return sp.config.GracefulRestart
 }
 
-// prefixWarning is of how many percent of the prefixes that it may send a neighbor's
-// number is logged.
-const prefixWarning = 75
-
 func afiSafi(n *config.BGPNeighbor, f config.Family, restart *config.GracefulRestart) *api.AfiSafi {
 	family := apiutil.ToApiFamily(families[f].Afi(), families[f].Safi())
-	a := &api.AfiSafi{
+	return &api.AfiSafi{
 		Config:            &api.AfiSafiConfig{Family: family, Enabled: true},
 		MpGracefulRestart: &api.MpGracefulRestart{Config: &api.MpGracefulRestartConfig{Enabled: restart.Enabled}},
 		LongLivedGracefulRestart: &api.LongLivedGracefulRestart{Config: &api.LongLivedGracefulRestartConfig{
@@ -235,10 +228,6 @@ func afiSafi(n *config.BGPNeighbor, f config.Family, restart *config.GracefulRes
 		}},
 		AddPaths: &api.AddPaths{Config: &api.AddPathsConfig{Receive: n.AddPathReceive, SendMax: uint32(n.AddPathSend)}},
 	}
-	if n.MaximumPrefixes > 0 {
-		a.PrefixLimits = &api.PrefixLimit{Family: family, MaxPrefixes: n.MaximumPrefixes, ShutdownThresholdPct: prefixWarning}
-	}
-	return a
 }
 
 func seconds(d time.Duration) uint64 { return uint64(d / time.Second) }
@@ -266,8 +255,7 @@ func (sp *speaker) peerChanged(p *apiutil.Peer, at time.Time) {
 		sp.census.forget()
 	}
 	if p.State.AdminState == api.PeerState_ADMIN_STATE_PFX_CT && s.peer != nil {
-		s.overLimit = true
-		sp.refuse(s, fmt.Sprintf("it sends more prefixes of a family than maximum_prefixes, %d: raise that, and 'weft bgp clear %s'", s.neighbor.MaximumPrefixes, s.neighbor.Name()))
+		sp.overLimit(s)
 	}
 	if s.peer == nil { // it is one that was dropped
 		s.state = bgp.BGP_FSM_IDLE
@@ -290,7 +278,7 @@ func (sp *speaker) established(s *session, p *apiutil.Peer, at time.Time) {
 	s.times++
 	s.transport = p.Transport
 	s.reached = sp.ways[s.neighbor.Name()].up
-	s.since, s.restarts, s.ended, s.lastError = at, map[bgp.Family]bool{}, map[bgp.Family]bool{}, ""
+	s.since, s.restarts, s.ended, s.lastError, s.warned = at, map[bgp.Family]bool{}, map[bgp.Family]bool{}, "", false
 	for _, c := range p.State.RemoteCap {
 		if gr, ok := c.(*bgp.CapGracefulRestart); ok {
 			for _, t := range gr.Tuples {

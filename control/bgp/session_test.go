@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func sorted(byPrefix map[netip.Prefix]string) string {
@@ -200,4 +201,18 @@ func TestECMP(t *testing.T) {
 	}
 	leaves[1].apply("  as: 65002\n  neighbors: [{address: 10.0.2.1, remote_as: 65100}]")
 	has("another was withdrawn", 0, "3")
+}
+
+// A session comes back with the link at once, and not when it is time to connect again.
+func TestLinkReturns(t *testing.T) {
+	t.Parallel()
+	a, b := two(t)
+	a.apply("  as: 65001\n  neighbors: [{address: 192.0.2.2, remote_as: 65002, passive: true}]\n  networks: [{prefix: 198.18.0.0/15, always: true}]")
+	b.apply("  as: 65002\n  neighbors: [{address: 192.0.2.1, remote_as: 65001, timers: {connect_retry: 600s}}]")
+	b.hasRoutes("198.18.0.0/15 via 192.0.2.1 metric 20")
+	b.ip("link set toA down")
+	b.hasRoutes()
+	time.Sleep(5 * time.Second) // GoBGP does not tell that it has tried in vain
+	b.ip("link set toA up")
+	b.hasRoutes("198.18.0.0/15 via 192.0.2.1 metric 20")
 }

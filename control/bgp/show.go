@@ -74,8 +74,8 @@ func listens(c *Config) (all []netip.AddrPort) {
 	return all
 }
 
-// Neighbors returns all neighbors, by name. It looks at all paths when that was not done
-// of late (census.go). With advertised it counts the prefixes that
+// Neighbors returns all neighbors, by name. Where policies refuse paths, Accepted may be as it
+// was when the paths were counted last (census.go). With advertised it counts the prefixes that
 // are advertised to each (FamilyState.Advertised), for which it asks the policies
 // again: with a full table that holds BGP up for seconds.
 //
@@ -85,14 +85,14 @@ func (s *Server) Neighbors(advertised bool) (all []Neighbor, err error) {
 	if c == nil {
 		return nil, ErrNoBGP
 	}
-	known, counted := map[string]*api.Peer{}, &counts{}
+	known, counted := map[string]*api.Peer{}, counts{}
 	if sp != nil {
 		if err := sp.bgp.ListPeer(context.Background(), &api.ListPeerRequest{EnableAdvertised: advertised}, func(p *api.Peer) {
 			known[p.State.NeighborAddress] = p
 		}); err != nil {
 			return nil, err
 		}
-		if counted, err = sp.census.count(sp); err != nil {
+		if counted, err = sp.census.count(sp, known); err != nil {
 			return nil, err
 		}
 	}
@@ -187,7 +187,7 @@ func describePeer(to *Neighbor, p *api.Peer) {
 		f.Negotiated = negotiated(to.Capabilities, f.Family)
 		for _, a := range p.AfiSafis {
 			if a.State != nil && apiutil.ToFamily(a.State.Family) == families[f.Family] {
-				f.Received, f.Advertised = a.State.Received, a.State.Advertised
+				f.Received, f.Accepted, f.Advertised = a.State.Received, a.State.Accepted, a.State.Advertised
 			}
 		}
 	}

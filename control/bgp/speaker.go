@@ -37,6 +37,7 @@ type speaker struct {
 	originator *originator
 	finder     *finder
 	census     census
+	hops       hops
 
 	mu       sync.Mutex
 	sessions map[string]*session // by the neighbor's name
@@ -55,6 +56,7 @@ func newSpeaker(s *Server, id netip.Addr) (*speaker, error) {
 		restarting: s.sync.begin(s.options.Restarted), sessions: map[string]*session{},
 	}
 	sp.config.Neighbors = nil
+	sp.census = newCensus()
 	sp.originator = newOriginator(sp)
 	sp.finder = newFinder(sp)
 	go sp.bgp.Serve()
@@ -68,6 +70,7 @@ func newSpeaker(s *Server, id netip.Addr) (*speaker, error) {
 		return nil, explain(s.config, err)
 	}
 	sp.ended.Go(func() { sp.originator.run(ctx) })
+	sp.ended.Go(func() { sp.watchLimits(ctx) })
 	return sp, nil
 }
 

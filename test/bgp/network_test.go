@@ -135,6 +135,7 @@ type path struct {
 	Metric         *uint32
 	Community      struct{ String string }
 	LargeCommunity struct{ String string }
+	OriginatorID   string `json:"originatorId"`
 	Nexthops       []struct{ IP, Afi, Scope string }
 }
 

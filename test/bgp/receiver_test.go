@@ -67,7 +67,7 @@ func receive() error {
 	for range families {
 		<-ends
 	}
-	for ; ; time.Sleep(time.Second) { // to count takes GoBGP's time: not before the ends
+	for ; ; time.Sleep(glance) { // to count takes GoBGP's time: not before the ends
 		var has uint64
 		err := s.ListPeer(ctx, &api.ListPeerRequest{}, func(p *api.Peer) {
 			for _, f := range p.AfiSafis {

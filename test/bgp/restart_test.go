@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -112,7 +111,6 @@ func TestNeighborsRestart(t *testing.T) {
 // neighbor, and both ways again afterwards.
 func TestSessionLost(t *testing.T) {
 	n := begin(t, strings.ReplaceAll(neighbors, "hold: 9s", "hold: 6s"))
-	n.Wait = 4 * time.Minute // FRR may try again only after its connect timer, 120 s
 	n.startFRR(neighborAt("eth0") + fmt.Sprintf(both, "eth0"))
 	n.startBIRD("")
 	packets := n.shared("10.70.0.1")
