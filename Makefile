@@ -4,6 +4,9 @@ GO ?= go
 FORMAT ?= table
 LINT = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
+# Tests of whole routers that hold for the userspace engine, too, a third of them: 'WEFT_TEST_ENGINE=soft go test ./test/router' runs all.
+SOFT_ROUTER = ^Test(TimeExceeded|PacketTooBig|LinkDown|LinkRenamed|FirstPacketIsNotLost|NeighborMACChange|RouteTypes|RoutesThatEndPackets|LocalDelivery)$$
+
 .DEFAULT_GOAL := help
 .PHONY: run lookups help all deps build man generate test soak soak-packets soak-faults race fuzz bench bench-fib bench-forward bench-routes bench-designs lint fmt clean
 
@@ -35,6 +38,7 @@ generate: ## make Go and BPF objects from the C source again (clang-19)
 test: deps ## run all tests, as root: the ones in the kernel too; prints what was proved
 	@mkdir -p build && rm -f build/proof.jsonl
 	@WEFT_PROOF=$(CURDIR)/build/proof.jsonl $(GO) test -count=1 ./...; code=$$?; \
+		WEFT_TEST_ENGINE=soft $(GO) test -count=1 -run '$(SOFT_ROUTER)' ./test/router || code=1; \
 		WEFT_PROOF=$(CURDIR)/build/proof.jsonl $(GO) run ./test/proof/report && exit $$code
 
 soak: soak-packets soak-faults ## all of what takes long, as root: hours

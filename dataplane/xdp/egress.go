@@ -35,6 +35,10 @@ type egress struct {
 // until they are asked again. Two in other network namespaces take some 0.2 ms.
 var peerShare time.Duration = 2000
 
+// peersLatest is when they are asked again however long it took: a few ms more, for which the kernel had something else to
+// do, are not to make minutes.
+const peersLatest = 5 * time.Second
+
 // errRefused wraps the error of a port that did not take a frame.
 var errRefused = errors.New("frames redirected to it are lost")
 
@@ -62,7 +66,7 @@ func (e *Engine) Check() error {
 	}
 	if start := time.Now(); !start.Before(e.nextPeers) {
 		e.lookAtPeers(start, e.portsWithPeers()...)
-		e.nextPeers = start.Add(peerShare * time.Since(start))
+		e.nextPeers = start.Add(min(peerShare*time.Since(start), peersLatest))
 	}
 	if err := e.fitInTime(time.Now()); err != nil {
 		errs = append(errs, fmt.Errorf("make programs fit the ports: %w", err))

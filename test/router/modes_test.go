@@ -43,6 +43,7 @@ func TestModes(t *testing.T) {
 // Linux sends them, none is lost, and weft tells what to do about it.
 func TestPortWithoutNAPI(t *testing.T) {
 	n := star.New(t)
+	n.OfXDP("the loop sends by sockets, which every port takes")
 	n.Command("h2", "ethtool", "-K", "eth0", "gro", "off")
 	n.Start()
 	n.IsPort("to-h1")

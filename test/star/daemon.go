@@ -36,6 +36,14 @@ func (n *Network) Run(args ...string) {
 // package router holds for each.
 const EngineVariable = "WEFT_TEST_ENGINE"
 
+// OfXDP skips a test that is not about the userspace engine, and says why it is not.
+func (n *Network) OfXDP(why string) {
+	n.Helper()
+	if os.Getenv(EngineVariable) == "soft" {
+		n.Skip("of the XDP engine: " + why)
+	}
+}
+
 // Start starts weft in the router and waits until the FIB is filled.
 func (n *Network) Start(args ...string) {
 	n.Helper()
