@@ -42,9 +42,6 @@ func (s *Set) checkRules(rules []Rule) error {
 		if _, err := path.Match(r.Match, ""); err != nil {
 			return fmt.Errorf("%s: %w: %w", r.Match, ErrRule, err)
 		}
-		if r.Engine == dataplane.Soft && s.config.Mode == dataplane.TC {
-			return fmt.Errorf("%s: %w: the daemon runs with --mode tc, and the sockets of engine soft are reached by XDP: choose mode auto, native or generic, or engine xdp", r.Match, ErrRule)
-		}
 	}
 	return nil
 }

@@ -74,7 +74,7 @@ func (p *port) isTap() bool { return p.Mode == dataplane.TC && p.Engine == datap
 // the packets again that the program of AF_PACKET takes from it.
 func (e *Engine) pin(p *port) error {
 	if p.isTap() {
-		return e.pins.unpinLink(p.Number)
+		return errors.Join(e.pins.unpinLink(p.Number), p.link.Unpin()) // else it could not be pinned there again
 	}
 	return e.pins.pinLink(p.Number, p.link)
 }

@@ -126,23 +126,27 @@ func TestSwitchByFile(t *testing.T) {
 		t.Errorf("exit code %d: %s", o.Code, o.Stderr)
 	}
 	n.Signal(unix.SIGTERM)
-	// Of a daemon in mode tc no port can be the loop's: it does not start, and what forwards goes on.
-	o := n.Weft("run", "--mode", "tc").LastLine()
-	o.WantError(t, 1, "--mode", "soft")
 	n.Start()
 	wantEngines(n, want)
 	n.BeginStable().Finish()
 }
 
-// A daemon in mode tc has no way to the loop: ports keep the engine they have, and forward.
-func TestSwitchRefused(t *testing.T) {
+// In mode tc a port's packets come to the loop by AF_PACKET, and go back to the program of tc.
+func TestSwitchModeTC(t *testing.T) {
 	n := star.New(t)
 	n.Start("--mode", "tc")
 	n.Resolve()
-	m := beginMesh(n)
-	o := n.Weft("ports", "set", "to-*", "engine", "soft")
-	o.WantError(t, 1, "nothing has changed", "--mode", "engine xdp")
-	wantEngines(n, all("xdp"))
-	m.pass(200)
-	m.finish()
+	for _, engine := range []string{"soft", "xdp", "soft"} {
+		if o := n.Weft("ports", "set", "to-*", "engine", engine); o.Code != 0 {
+			t.Fatalf("exit code %d: %s", o.Code, o.Stderr)
+		}
+		wantEngines(n, all(engine))
+		wantForwarding(n)
+	}
+	if strings.Contains(n.DaemonLog(), "pins were gone") {
+		t.Error("links were not pinned when they were the XDP engine's again")
+	}
+	if p := n.Ports()["to-h1"]; p.Mode != "tc" || p.Sockets != "af_packet" {
+		t.Errorf("mode %s, sockets %s", p.Mode, p.Sockets)
+	}
 }
