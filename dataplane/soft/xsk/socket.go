@@ -39,8 +39,8 @@ const (
 	maxRing     = 1 << 16
 
 	// queueFree is how long the kernel may take until the queue of a closed socket is free: it leaves that to a worker of
-	// its own, also for sockets of a process that has ended.
-	queueFree = 100 * time.Millisecond
+	// its own, also for sockets of a process that has ended, and the CPU may be busy.
+	queueFree = time.Second
 
 	// copyBatch is how many packets one system call sends in copy mode, where it can be told (Linux 6.18); else 32.
 	copyBatch = 256
@@ -101,7 +101,7 @@ func Open(u *UMEM, p *device.Pool, w Where, o Options) (*Socket, error) {
 		modes = modes[1:]
 	}
 	var err error
-	for began := time.Now(); ; time.Sleep(queueFree / 20) {
+	for began := time.Now(); ; time.Sleep(queueFree / 200) {
 		for _, mode := range modes {
 			s := &Socket{
 				umem: u, pool: p, port: w.Port, fd: -1, ifindex: w.Ifindex, queue: w.Queue, mode: mode, busy: o.BusyPoll > 0,
