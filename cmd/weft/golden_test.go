@@ -16,9 +16,16 @@ import (
 	"google.golang.org/grpc/status"
 
 	"weft/control/api"
+	"weft/control/rib"
 )
 
 var update = flag.Bool("update", false, "write testdata anew")
+
+// All of the kernel's tables are read again, or about to be.
+var (
+	running = &api.Rereading{Why: "changes were lost: the receive buffer ran over", Since: began.Add(-2 * time.Second).UnixNano(), Running: true}
+	pending = &api.Rereading{Why: string(rib.LinkChanged), Since: began.Add(-100 * time.Millisecond).UnixNano()}
+)
 
 // golden are command lines by the file of what they print.
 var golden = []struct {
@@ -38,6 +45,9 @@ var golden = []struct {
 		Routes: 10006, Stale: 12, Parked: 3, Nexthops: 14, Connections: 2, Frames: 10020, BadFrames: 1, Messages: 10026, Offloaded: 10003}}, "status"},
 	{"status-fpm-nobody", fake{fpm: &api.FPM{Address: "127.0.0.1:2620", Refused: 1}}, "status"},
 	{"status-fpm-json", fake{fpm: &api.FPM{Address: "127.0.0.1:2620", Peer: "127.0.0.1:40112", Since: began.UnixNano(), Routes: 7}}, "status -j"},
+	{"status-rereading", fake{rereading: running}, "status"},
+	{"status-rereading-pending", fake{rereading: pending}, "status"},
+	{"status-rereading-json", fake{rereading: running}, "status -j -p"},
 	{"status-own", fake{own: true}, "status"},
 	{"status-own-json", fake{own: true}, "status -j -p"},
 	{"routes-own", fake{own: true}, "routes --all"},
@@ -95,6 +105,8 @@ var golden = []struct {
 	{"monitor-no-kind", fake{}, "monitor ruote"},
 	{"verify", fake{}, "verify"},
 	{"verify-differs", fake{differences: 2}, "verify"},
+	{"verify-rereading", fake{rereading: pending}, "verify"},
+	{"verify-rereading-json", fake{rereading: running}, "verify -j -p"},
 	{"verify-differs-json", fake{differences: 2}, "verify -j -p"},
 	{"conformance", fake{}, "conformance 9 1 3"},
 	{"conformance-fails", fake{}, "conformance 1-3"},

@@ -701,6 +701,7 @@ type Netlink struct {
 	Failed        uint64                 `protobuf:"varint,5,opt,name=failed,proto3" json:"failed,omitempty"`
 	Undecodable   uint64                 `protobuf:"varint,6,opt,name=undecodable,proto3" json:"undecodable,omitempty"`
 	LastSync      int64                  `protobuf:"varint,7,opt,name=last_sync,json=lastSync,proto3" json:"last_sync,omitempty"` // how long it took, nanoseconds
+	Rereading     *Rereading             `protobuf:"bytes,8,opt,name=rereading,proto3" json:"rereading,omitempty"`                // none: there is no need to
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -784,6 +785,74 @@ func (x *Netlink) GetLastSync() int64 {
 	return 0
 }
 
+func (x *Netlink) GetRereading() *Rereading {
+	if x != nil {
+		return x.Rereading
+	}
+	return nil
+}
+
+// Rereading is all of the kernel's tables being read again, or about to be.
+type Rereading struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Why           string                 `protobuf:"bytes,1,opt,name=why,proto3" json:"why,omitempty"`      // what the kernel may not have told
+	Since         int64                  `protobuf:"varint,2,opt,name=since,proto3" json:"since,omitempty"` // when it began; when it was found to be necessary
+	Running       bool                   `protobuf:"varint,3,opt,name=running,proto3" json:"running,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Rereading) Reset() {
+	*x = Rereading{}
+	mi := &file_weft_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rereading) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rereading) ProtoMessage() {}
+
+func (x *Rereading) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rereading.ProtoReflect.Descriptor instead.
+func (*Rereading) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Rereading) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *Rereading) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *Rereading) GetRunning() bool {
+	if x != nil {
+		return x.Running
+	}
+	return false
+}
+
 type Program struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -797,7 +866,7 @@ type Program struct {
 
 func (x *Program) Reset() {
 	*x = Program{}
-	mi := &file_weft_proto_msgTypes[7]
+	mi := &file_weft_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -809,7 +878,7 @@ func (x *Program) String() string {
 func (*Program) ProtoMessage() {}
 
 func (x *Program) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[7]
+	mi := &file_weft_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -822,7 +891,7 @@ func (x *Program) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Program.ProtoReflect.Descriptor instead.
 func (*Program) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{7}
+	return file_weft_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Program) GetId() uint32 {
@@ -868,7 +937,7 @@ type PortsRequest struct {
 
 func (x *PortsRequest) Reset() {
 	*x = PortsRequest{}
-	mi := &file_weft_proto_msgTypes[8]
+	mi := &file_weft_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -880,7 +949,7 @@ func (x *PortsRequest) String() string {
 func (*PortsRequest) ProtoMessage() {}
 
 func (x *PortsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[8]
+	mi := &file_weft_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -893,7 +962,7 @@ func (x *PortsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PortsRequest.ProtoReflect.Descriptor instead.
 func (*PortsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{8}
+	return file_weft_proto_rawDescGZIP(), []int{9}
 }
 
 type Ports struct {
@@ -907,7 +976,7 @@ type Ports struct {
 
 func (x *Ports) Reset() {
 	*x = Ports{}
-	mi := &file_weft_proto_msgTypes[9]
+	mi := &file_weft_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -919,7 +988,7 @@ func (x *Ports) String() string {
 func (*Ports) ProtoMessage() {}
 
 func (x *Ports) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[9]
+	mi := &file_weft_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -932,7 +1001,7 @@ func (x *Ports) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ports.ProtoReflect.Descriptor instead.
 func (*Ports) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{9}
+	return file_weft_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Ports) GetPorts() []*Port {
@@ -969,7 +1038,7 @@ type Stage struct {
 
 func (x *Stage) Reset() {
 	*x = Stage{}
-	mi := &file_weft_proto_msgTypes[10]
+	mi := &file_weft_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -981,7 +1050,7 @@ func (x *Stage) String() string {
 func (*Stage) ProtoMessage() {}
 
 func (x *Stage) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[10]
+	mi := &file_weft_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -994,7 +1063,7 @@ func (x *Stage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stage.ProtoReflect.Descriptor instead.
 func (*Stage) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{10}
+	return file_weft_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Stage) GetName() string {
@@ -1056,7 +1125,7 @@ type Port struct {
 
 func (x *Port) Reset() {
 	*x = Port{}
-	mi := &file_weft_proto_msgTypes[11]
+	mi := &file_weft_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1068,7 +1137,7 @@ func (x *Port) String() string {
 func (*Port) ProtoMessage() {}
 
 func (x *Port) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[11]
+	mi := &file_weft_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1081,7 +1150,7 @@ func (x *Port) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Port.ProtoReflect.Descriptor instead.
 func (*Port) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{11}
+	return file_weft_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Port) GetNumber() uint32 {
@@ -1258,7 +1327,7 @@ type Counter struct {
 
 func (x *Counter) Reset() {
 	*x = Counter{}
-	mi := &file_weft_proto_msgTypes[12]
+	mi := &file_weft_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1270,7 +1339,7 @@ func (x *Counter) String() string {
 func (*Counter) ProtoMessage() {}
 
 func (x *Counter) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[12]
+	mi := &file_weft_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1283,7 +1352,7 @@ func (x *Counter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counter.ProtoReflect.Descriptor instead.
 func (*Counter) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{12}
+	return file_weft_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Counter) GetReason() string {
@@ -1332,7 +1401,7 @@ type Refused struct {
 
 func (x *Refused) Reset() {
 	*x = Refused{}
-	mi := &file_weft_proto_msgTypes[13]
+	mi := &file_weft_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1344,7 +1413,7 @@ func (x *Refused) String() string {
 func (*Refused) ProtoMessage() {}
 
 func (x *Refused) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[13]
+	mi := &file_weft_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1357,7 +1426,7 @@ func (x *Refused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refused.ProtoReflect.Descriptor instead.
 func (*Refused) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{13}
+	return file_weft_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Refused) GetDev() string {
@@ -1391,7 +1460,7 @@ type RoutesRequest struct {
 
 func (x *RoutesRequest) Reset() {
 	*x = RoutesRequest{}
-	mi := &file_weft_proto_msgTypes[14]
+	mi := &file_weft_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1403,7 +1472,7 @@ func (x *RoutesRequest) String() string {
 func (*RoutesRequest) ProtoMessage() {}
 
 func (x *RoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[14]
+	mi := &file_weft_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1416,7 +1485,7 @@ func (x *RoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoutesRequest.ProtoReflect.Descriptor instead.
 func (*RoutesRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{14}
+	return file_weft_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RoutesRequest) GetFamily() uint32 {
@@ -1491,7 +1560,7 @@ type Routes struct {
 
 func (x *Routes) Reset() {
 	*x = Routes{}
-	mi := &file_weft_proto_msgTypes[15]
+	mi := &file_weft_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1503,7 +1572,7 @@ func (x *Routes) String() string {
 func (*Routes) ProtoMessage() {}
 
 func (x *Routes) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[15]
+	mi := &file_weft_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1516,7 +1585,7 @@ func (x *Routes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Routes.ProtoReflect.Descriptor instead.
 func (*Routes) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{15}
+	return file_weft_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Routes) GetRoutes() []*Route {
@@ -1555,7 +1624,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_weft_proto_msgTypes[16]
+	mi := &file_weft_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1567,7 +1636,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[16]
+	mi := &file_weft_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1580,7 +1649,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{16}
+	return file_weft_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Route) GetDst() string {
@@ -1741,7 +1810,7 @@ type NextHop struct {
 
 func (x *NextHop) Reset() {
 	*x = NextHop{}
-	mi := &file_weft_proto_msgTypes[17]
+	mi := &file_weft_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1753,7 +1822,7 @@ func (x *NextHop) String() string {
 func (*NextHop) ProtoMessage() {}
 
 func (x *NextHop) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[17]
+	mi := &file_weft_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1766,7 +1835,7 @@ func (x *NextHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NextHop.ProtoReflect.Descriptor instead.
 func (*NextHop) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{17}
+	return file_weft_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *NextHop) GetGateway() string {
@@ -1798,7 +1867,7 @@ type NeighborsRequest struct {
 
 func (x *NeighborsRequest) Reset() {
 	*x = NeighborsRequest{}
-	mi := &file_weft_proto_msgTypes[18]
+	mi := &file_weft_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1810,7 +1879,7 @@ func (x *NeighborsRequest) String() string {
 func (*NeighborsRequest) ProtoMessage() {}
 
 func (x *NeighborsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[18]
+	mi := &file_weft_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1823,7 +1892,7 @@ func (x *NeighborsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighborsRequest.ProtoReflect.Descriptor instead.
 func (*NeighborsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{18}
+	return file_weft_proto_rawDescGZIP(), []int{19}
 }
 
 type Neighbors struct {
@@ -1835,7 +1904,7 @@ type Neighbors struct {
 
 func (x *Neighbors) Reset() {
 	*x = Neighbors{}
-	mi := &file_weft_proto_msgTypes[19]
+	mi := &file_weft_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1847,7 +1916,7 @@ func (x *Neighbors) String() string {
 func (*Neighbors) ProtoMessage() {}
 
 func (x *Neighbors) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[19]
+	mi := &file_weft_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1860,7 +1929,7 @@ func (x *Neighbors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Neighbors.ProtoReflect.Descriptor instead.
 func (*Neighbors) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{19}
+	return file_weft_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Neighbors) GetNeighbors() []*Neighbor {
@@ -1883,7 +1952,7 @@ type Neighbor struct {
 
 func (x *Neighbor) Reset() {
 	*x = Neighbor{}
-	mi := &file_weft_proto_msgTypes[20]
+	mi := &file_weft_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1895,7 +1964,7 @@ func (x *Neighbor) String() string {
 func (*Neighbor) ProtoMessage() {}
 
 func (x *Neighbor) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[20]
+	mi := &file_weft_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1908,7 +1977,7 @@ func (x *Neighbor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Neighbor.ProtoReflect.Descriptor instead.
 func (*Neighbor) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{20}
+	return file_weft_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Neighbor) GetDst() string {
@@ -1955,7 +2024,7 @@ type GroupsRequest struct {
 
 func (x *GroupsRequest) Reset() {
 	*x = GroupsRequest{}
-	mi := &file_weft_proto_msgTypes[21]
+	mi := &file_weft_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1967,7 +2036,7 @@ func (x *GroupsRequest) String() string {
 func (*GroupsRequest) ProtoMessage() {}
 
 func (x *GroupsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[21]
+	mi := &file_weft_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1980,7 +2049,7 @@ func (x *GroupsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupsRequest.ProtoReflect.Descriptor instead.
 func (*GroupsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{21}
+	return file_weft_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GroupsRequest) GetId() uint32 {
@@ -1999,7 +2068,7 @@ type Groups struct {
 
 func (x *Groups) Reset() {
 	*x = Groups{}
-	mi := &file_weft_proto_msgTypes[22]
+	mi := &file_weft_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2011,7 +2080,7 @@ func (x *Groups) String() string {
 func (*Groups) ProtoMessage() {}
 
 func (x *Groups) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[22]
+	mi := &file_weft_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2024,7 +2093,7 @@ func (x *Groups) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Groups.ProtoReflect.Descriptor instead.
 func (*Groups) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{22}
+	return file_weft_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Groups) GetGroups() []*Group {
@@ -2049,7 +2118,7 @@ type Group struct {
 
 func (x *Group) Reset() {
 	*x = Group{}
-	mi := &file_weft_proto_msgTypes[23]
+	mi := &file_weft_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2061,7 +2130,7 @@ func (x *Group) String() string {
 func (*Group) ProtoMessage() {}
 
 func (x *Group) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[23]
+	mi := &file_weft_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2074,7 +2143,7 @@ func (x *Group) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Group.ProtoReflect.Descriptor instead.
 func (*Group) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{23}
+	return file_weft_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Group) GetId() uint32 {
@@ -2141,7 +2210,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_weft_proto_msgTypes[24]
+	mi := &file_weft_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2153,7 +2222,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[24]
+	mi := &file_weft_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2166,7 +2235,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{24}
+	return file_weft_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Member) GetAdjacency() uint32 {
@@ -2234,7 +2303,7 @@ type LookupRequest struct {
 
 func (x *LookupRequest) Reset() {
 	*x = LookupRequest{}
-	mi := &file_weft_proto_msgTypes[25]
+	mi := &file_weft_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2246,7 +2315,7 @@ func (x *LookupRequest) String() string {
 func (*LookupRequest) ProtoMessage() {}
 
 func (x *LookupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[25]
+	mi := &file_weft_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2259,7 +2328,7 @@ func (x *LookupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupRequest.ProtoReflect.Descriptor instead.
 func (*LookupRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{25}
+	return file_weft_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *LookupRequest) GetDst() string {
@@ -2350,7 +2419,7 @@ type LookupReply struct {
 
 func (x *LookupReply) Reset() {
 	*x = LookupReply{}
-	mi := &file_weft_proto_msgTypes[26]
+	mi := &file_weft_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2362,7 +2431,7 @@ func (x *LookupReply) String() string {
 func (*LookupReply) ProtoMessage() {}
 
 func (x *LookupReply) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[26]
+	mi := &file_weft_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2375,7 +2444,7 @@ func (x *LookupReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupReply.ProtoReflect.Descriptor instead.
 func (*LookupReply) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{26}
+	return file_weft_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *LookupReply) GetVerdict() string {
@@ -2559,7 +2628,7 @@ type Step struct {
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_weft_proto_msgTypes[27]
+	mi := &file_weft_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2571,7 +2640,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[27]
+	mi := &file_weft_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2584,7 +2653,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{27}
+	return file_weft_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Step) GetNode() string {
@@ -2637,7 +2706,7 @@ type KernelAnswer struct {
 
 func (x *KernelAnswer) Reset() {
 	*x = KernelAnswer{}
-	mi := &file_weft_proto_msgTypes[28]
+	mi := &file_weft_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2649,7 +2718,7 @@ func (x *KernelAnswer) String() string {
 func (*KernelAnswer) ProtoMessage() {}
 
 func (x *KernelAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[28]
+	mi := &file_weft_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2662,7 +2731,7 @@ func (x *KernelAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KernelAnswer.ProtoReflect.Descriptor instead.
 func (*KernelAnswer) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{28}
+	return file_weft_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *KernelAnswer) GetAgrees() bool {
@@ -2716,7 +2785,7 @@ type MonitorRequest struct {
 
 func (x *MonitorRequest) Reset() {
 	*x = MonitorRequest{}
-	mi := &file_weft_proto_msgTypes[29]
+	mi := &file_weft_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2728,7 +2797,7 @@ func (x *MonitorRequest) String() string {
 func (*MonitorRequest) ProtoMessage() {}
 
 func (x *MonitorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[29]
+	mi := &file_weft_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2741,7 +2810,7 @@ func (x *MonitorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonitorRequest.ProtoReflect.Descriptor instead.
 func (*MonitorRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{29}
+	return file_weft_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *MonitorRequest) GetKinds() []string {
@@ -2767,7 +2836,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_weft_proto_msgTypes[30]
+	mi := &file_weft_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2779,7 +2848,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[30]
+	mi := &file_weft_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2792,7 +2861,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{30}
+	return file_weft_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Event) GetTime() int64 {
@@ -2866,7 +2935,7 @@ type Link struct {
 
 func (x *Link) Reset() {
 	*x = Link{}
-	mi := &file_weft_proto_msgTypes[31]
+	mi := &file_weft_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2878,7 +2947,7 @@ func (x *Link) String() string {
 func (*Link) ProtoMessage() {}
 
 func (x *Link) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[31]
+	mi := &file_weft_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2891,7 +2960,7 @@ func (x *Link) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Link.ProtoReflect.Descriptor instead.
 func (*Link) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{31}
+	return file_weft_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Link) GetIfindex() uint32 {
@@ -2951,7 +3020,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_weft_proto_msgTypes[32]
+	mi := &file_weft_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2963,7 +3032,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[32]
+	mi := &file_weft_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2976,7 +3045,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{32}
+	return file_weft_proto_rawDescGZIP(), []int{33}
 }
 
 type VerifyReply struct {
@@ -2987,14 +3056,15 @@ type VerifyReply struct {
 	Done          bool                   `protobuf:"varint,4,opt,name=done,proto3" json:"done,omitempty"`
 	Ipv4          uint64                 `protobuf:"varint,5,opt,name=ipv4,proto3" json:"ipv4,omitempty"` // prefixes compared, in the last message
 	Ipv6          uint64                 `protobuf:"varint,6,opt,name=ipv6,proto3" json:"ipv6,omitempty"`
-	Changing      uint64                 `protobuf:"varint,7,opt,name=changing,proto3" json:"changing,omitempty"` // of them: those that changed with each look, so that nothing can be said
+	Changing      uint64                 `protobuf:"varint,7,opt,name=changing,proto3" json:"changing,omitempty"`  // of them: those that changed with each look, so that nothing can be said
+	Rereading     *Rereading             `protobuf:"bytes,8,opt,name=rereading,proto3" json:"rereading,omitempty"` // at the end; none: what the kernel has told is all there is
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *VerifyReply) Reset() {
 	*x = VerifyReply{}
-	mi := &file_weft_proto_msgTypes[33]
+	mi := &file_weft_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3006,7 +3076,7 @@ func (x *VerifyReply) String() string {
 func (*VerifyReply) ProtoMessage() {}
 
 func (x *VerifyReply) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[33]
+	mi := &file_weft_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3019,7 +3089,7 @@ func (x *VerifyReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyReply.ProtoReflect.Descriptor instead.
 func (*VerifyReply) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{33}
+	return file_weft_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *VerifyReply) GetChecked() uint64 {
@@ -3071,6 +3141,13 @@ func (x *VerifyReply) GetChanging() uint64 {
 	return 0
 }
 
+func (x *VerifyReply) GetRereading() *Rereading {
+	if x != nil {
+		return x.Rereading
+	}
+	return nil
+}
+
 type Difference struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Dst           string                 `protobuf:"bytes,1,opt,name=dst,proto3" json:"dst,omitempty"`
@@ -3084,7 +3161,7 @@ type Difference struct {
 
 func (x *Difference) Reset() {
 	*x = Difference{}
-	mi := &file_weft_proto_msgTypes[34]
+	mi := &file_weft_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3096,7 +3173,7 @@ func (x *Difference) String() string {
 func (*Difference) ProtoMessage() {}
 
 func (x *Difference) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[34]
+	mi := &file_weft_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3109,7 +3186,7 @@ func (x *Difference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Difference.ProtoReflect.Descriptor instead.
 func (*Difference) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{34}
+	return file_weft_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Difference) GetDst() string {
@@ -3155,7 +3232,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_weft_proto_msgTypes[35]
+	mi := &file_weft_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3167,7 +3244,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[35]
+	mi := &file_weft_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3180,7 +3257,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{35}
+	return file_weft_proto_rawDescGZIP(), []int{36}
 }
 
 type StopReply struct {
@@ -3191,7 +3268,7 @@ type StopReply struct {
 
 func (x *StopReply) Reset() {
 	*x = StopReply{}
-	mi := &file_weft_proto_msgTypes[36]
+	mi := &file_weft_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3203,7 +3280,7 @@ func (x *StopReply) String() string {
 func (*StopReply) ProtoMessage() {}
 
 func (x *StopReply) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[36]
+	mi := &file_weft_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3216,7 +3293,7 @@ func (x *StopReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopReply.ProtoReflect.Descriptor instead.
 func (*StopReply) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{36}
+	return file_weft_proto_rawDescGZIP(), []int{37}
 }
 
 type GetConfigRequest struct {
@@ -3228,7 +3305,7 @@ type GetConfigRequest struct {
 
 func (x *GetConfigRequest) Reset() {
 	*x = GetConfigRequest{}
-	mi := &file_weft_proto_msgTypes[37]
+	mi := &file_weft_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3240,7 +3317,7 @@ func (x *GetConfigRequest) String() string {
 func (*GetConfigRequest) ProtoMessage() {}
 
 func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[37]
+	mi := &file_weft_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3253,7 +3330,7 @@ func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigRequest.ProtoReflect.Descriptor instead.
 func (*GetConfigRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{37}
+	return file_weft_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *GetConfigRequest) GetGeneration() uint64 {
@@ -3273,7 +3350,7 @@ type Configuration struct {
 
 func (x *Configuration) Reset() {
 	*x = Configuration{}
-	mi := &file_weft_proto_msgTypes[38]
+	mi := &file_weft_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3285,7 +3362,7 @@ func (x *Configuration) String() string {
 func (*Configuration) ProtoMessage() {}
 
 func (x *Configuration) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[38]
+	mi := &file_weft_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3298,7 +3375,7 @@ func (x *Configuration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Configuration.ProtoReflect.Descriptor instead.
 func (*Configuration) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{38}
+	return file_weft_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Configuration) GetText() string {
@@ -3325,7 +3402,7 @@ type PlanConfigRequest struct {
 
 func (x *PlanConfigRequest) Reset() {
 	*x = PlanConfigRequest{}
-	mi := &file_weft_proto_msgTypes[39]
+	mi := &file_weft_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3337,7 +3414,7 @@ func (x *PlanConfigRequest) String() string {
 func (*PlanConfigRequest) ProtoMessage() {}
 
 func (x *PlanConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[39]
+	mi := &file_weft_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3350,7 +3427,7 @@ func (x *PlanConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanConfigRequest.ProtoReflect.Descriptor instead.
 func (*PlanConfigRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{39}
+	return file_weft_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *PlanConfigRequest) GetText() string {
@@ -3379,7 +3456,7 @@ type ConfigPlan struct {
 
 func (x *ConfigPlan) Reset() {
 	*x = ConfigPlan{}
-	mi := &file_weft_proto_msgTypes[40]
+	mi := &file_weft_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3391,7 +3468,7 @@ func (x *ConfigPlan) String() string {
 func (*ConfigPlan) ProtoMessage() {}
 
 func (x *ConfigPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[40]
+	mi := &file_weft_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3404,7 +3481,7 @@ func (x *ConfigPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigPlan.ProtoReflect.Descriptor instead.
 func (*ConfigPlan) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{40}
+	return file_weft_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ConfigPlan) GetChanges() []*ConfigChange {
@@ -3449,7 +3526,7 @@ type ConfigChange struct {
 
 func (x *ConfigChange) Reset() {
 	*x = ConfigChange{}
-	mi := &file_weft_proto_msgTypes[41]
+	mi := &file_weft_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3461,7 +3538,7 @@ func (x *ConfigChange) String() string {
 func (*ConfigChange) ProtoMessage() {}
 
 func (x *ConfigChange) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[41]
+	mi := &file_weft_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3474,7 +3551,7 @@ func (x *ConfigChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigChange.ProtoReflect.Descriptor instead.
 func (*ConfigChange) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{41}
+	return file_weft_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ConfigChange) GetOp() string {
@@ -3531,7 +3608,7 @@ type ApplyConfigRequest struct {
 
 func (x *ApplyConfigRequest) Reset() {
 	*x = ApplyConfigRequest{}
-	mi := &file_weft_proto_msgTypes[42]
+	mi := &file_weft_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3543,7 +3620,7 @@ func (x *ApplyConfigRequest) String() string {
 func (*ApplyConfigRequest) ProtoMessage() {}
 
 func (x *ApplyConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[42]
+	mi := &file_weft_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3556,7 +3633,7 @@ func (x *ApplyConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyConfigRequest.ProtoReflect.Descriptor instead.
 func (*ApplyConfigRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{42}
+	return file_weft_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ApplyConfigRequest) GetText() string {
@@ -3595,7 +3672,7 @@ type ConfirmConfigRequest struct {
 
 func (x *ConfirmConfigRequest) Reset() {
 	*x = ConfirmConfigRequest{}
-	mi := &file_weft_proto_msgTypes[43]
+	mi := &file_weft_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3607,7 +3684,7 @@ func (x *ConfirmConfigRequest) String() string {
 func (*ConfirmConfigRequest) ProtoMessage() {}
 
 func (x *ConfirmConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[43]
+	mi := &file_weft_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3620,7 +3697,7 @@ func (x *ConfirmConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmConfigRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmConfigRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{43}
+	return file_weft_proto_rawDescGZIP(), []int{44}
 }
 
 type ConfirmConfigReply struct {
@@ -3632,7 +3709,7 @@ type ConfirmConfigReply struct {
 
 func (x *ConfirmConfigReply) Reset() {
 	*x = ConfirmConfigReply{}
-	mi := &file_weft_proto_msgTypes[44]
+	mi := &file_weft_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3644,7 +3721,7 @@ func (x *ConfirmConfigReply) String() string {
 func (*ConfirmConfigReply) ProtoMessage() {}
 
 func (x *ConfirmConfigReply) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[44]
+	mi := &file_weft_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3657,7 +3734,7 @@ func (x *ConfirmConfigReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmConfigReply.ProtoReflect.Descriptor instead.
 func (*ConfirmConfigReply) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{44}
+	return file_weft_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ConfirmConfigReply) GetGeneration() uint64 {
@@ -3676,7 +3753,7 @@ type RollbackConfigRequest struct {
 
 func (x *RollbackConfigRequest) Reset() {
 	*x = RollbackConfigRequest{}
-	mi := &file_weft_proto_msgTypes[45]
+	mi := &file_weft_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3688,7 +3765,7 @@ func (x *RollbackConfigRequest) String() string {
 func (*RollbackConfigRequest) ProtoMessage() {}
 
 func (x *RollbackConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[45]
+	mi := &file_weft_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3701,7 +3778,7 @@ func (x *RollbackConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackConfigRequest.ProtoReflect.Descriptor instead.
 func (*RollbackConfigRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{45}
+	return file_weft_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *RollbackConfigRequest) GetChanges() uint32 {
@@ -3719,7 +3796,7 @@ type GenerationsRequest struct {
 
 func (x *GenerationsRequest) Reset() {
 	*x = GenerationsRequest{}
-	mi := &file_weft_proto_msgTypes[46]
+	mi := &file_weft_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3731,7 +3808,7 @@ func (x *GenerationsRequest) String() string {
 func (*GenerationsRequest) ProtoMessage() {}
 
 func (x *GenerationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[46]
+	mi := &file_weft_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3744,7 +3821,7 @@ func (x *GenerationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenerationsRequest.ProtoReflect.Descriptor instead.
 func (*GenerationsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{46}
+	return file_weft_proto_rawDescGZIP(), []int{47}
 }
 
 type Generations struct {
@@ -3760,7 +3837,7 @@ type Generations struct {
 
 func (x *Generations) Reset() {
 	*x = Generations{}
-	mi := &file_weft_proto_msgTypes[47]
+	mi := &file_weft_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3772,7 +3849,7 @@ func (x *Generations) String() string {
 func (*Generations) ProtoMessage() {}
 
 func (x *Generations) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[47]
+	mi := &file_weft_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3785,7 +3862,7 @@ func (x *Generations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Generations.ProtoReflect.Descriptor instead.
 func (*Generations) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{47}
+	return file_weft_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Generations) GetGenerations() []*Generation {
@@ -3839,7 +3916,7 @@ type Generation struct {
 
 func (x *Generation) Reset() {
 	*x = Generation{}
-	mi := &file_weft_proto_msgTypes[48]
+	mi := &file_weft_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3851,7 +3928,7 @@ func (x *Generation) String() string {
 func (*Generation) ProtoMessage() {}
 
 func (x *Generation) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[48]
+	mi := &file_weft_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3864,7 +3941,7 @@ func (x *Generation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Generation.ProtoReflect.Descriptor instead.
 func (*Generation) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{48}
+	return file_weft_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Generation) GetNumber() uint64 {
@@ -3939,7 +4016,7 @@ type ChangeRouteRequest struct {
 
 func (x *ChangeRouteRequest) Reset() {
 	*x = ChangeRouteRequest{}
-	mi := &file_weft_proto_msgTypes[49]
+	mi := &file_weft_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3951,7 +4028,7 @@ func (x *ChangeRouteRequest) String() string {
 func (*ChangeRouteRequest) ProtoMessage() {}
 
 func (x *ChangeRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[49]
+	mi := &file_weft_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3964,7 +4041,7 @@ func (x *ChangeRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeRouteRequest.ProtoReflect.Descriptor instead.
 func (*ChangeRouteRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{49}
+	return file_weft_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ChangeRouteRequest) GetOp() string {
@@ -4033,7 +4110,7 @@ type SetPortsRequest struct {
 
 func (x *SetPortsRequest) Reset() {
 	*x = SetPortsRequest{}
-	mi := &file_weft_proto_msgTypes[50]
+	mi := &file_weft_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4045,7 +4122,7 @@ func (x *SetPortsRequest) String() string {
 func (*SetPortsRequest) ProtoMessage() {}
 
 func (x *SetPortsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[50]
+	mi := &file_weft_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4058,7 +4135,7 @@ func (x *SetPortsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPortsRequest.ProtoReflect.Descriptor instead.
 func (*SetPortsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{50}
+	return file_weft_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *SetPortsRequest) GetMatch() []string {
@@ -4093,7 +4170,7 @@ type BGPStatus struct {
 
 func (x *BGPStatus) Reset() {
 	*x = BGPStatus{}
-	mi := &file_weft_proto_msgTypes[51]
+	mi := &file_weft_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4105,7 +4182,7 @@ func (x *BGPStatus) String() string {
 func (*BGPStatus) ProtoMessage() {}
 
 func (x *BGPStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[51]
+	mi := &file_weft_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4118,7 +4195,7 @@ func (x *BGPStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPStatus.ProtoReflect.Descriptor instead.
 func (*BGPStatus) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{51}
+	return file_weft_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *BGPStatus) GetAs() uint32 {
@@ -4203,7 +4280,7 @@ type BGPTable struct {
 
 func (x *BGPTable) Reset() {
 	*x = BGPTable{}
-	mi := &file_weft_proto_msgTypes[52]
+	mi := &file_weft_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4215,7 +4292,7 @@ func (x *BGPTable) String() string {
 func (*BGPTable) ProtoMessage() {}
 
 func (x *BGPTable) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[52]
+	mi := &file_weft_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4228,7 +4305,7 @@ func (x *BGPTable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPTable.ProtoReflect.Descriptor instead.
 func (*BGPTable) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{52}
+	return file_weft_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *BGPTable) GetFamily() string {
@@ -4262,7 +4339,7 @@ type BGPNeighborsRequest struct {
 
 func (x *BGPNeighborsRequest) Reset() {
 	*x = BGPNeighborsRequest{}
-	mi := &file_weft_proto_msgTypes[53]
+	mi := &file_weft_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4274,7 +4351,7 @@ func (x *BGPNeighborsRequest) String() string {
 func (*BGPNeighborsRequest) ProtoMessage() {}
 
 func (x *BGPNeighborsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[53]
+	mi := &file_weft_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4287,7 +4364,7 @@ func (x *BGPNeighborsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPNeighborsRequest.ProtoReflect.Descriptor instead.
 func (*BGPNeighborsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{53}
+	return file_weft_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *BGPNeighborsRequest) GetNeighbor() string {
@@ -4314,7 +4391,7 @@ type BGPNeighbors struct {
 
 func (x *BGPNeighbors) Reset() {
 	*x = BGPNeighbors{}
-	mi := &file_weft_proto_msgTypes[54]
+	mi := &file_weft_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4326,7 +4403,7 @@ func (x *BGPNeighbors) String() string {
 func (*BGPNeighbors) ProtoMessage() {}
 
 func (x *BGPNeighbors) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[54]
+	mi := &file_weft_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4339,7 +4416,7 @@ func (x *BGPNeighbors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPNeighbors.ProtoReflect.Descriptor instead.
 func (*BGPNeighbors) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{54}
+	return file_weft_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *BGPNeighbors) GetBgp() *BGPStatus {
@@ -4392,7 +4469,7 @@ type BGPNeighbor struct {
 
 func (x *BGPNeighbor) Reset() {
 	*x = BGPNeighbor{}
-	mi := &file_weft_proto_msgTypes[55]
+	mi := &file_weft_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4404,7 +4481,7 @@ func (x *BGPNeighbor) String() string {
 func (*BGPNeighbor) ProtoMessage() {}
 
 func (x *BGPNeighbor) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[55]
+	mi := &file_weft_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4417,7 +4494,7 @@ func (x *BGPNeighbor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPNeighbor.ProtoReflect.Descriptor instead.
 func (*BGPNeighbor) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{55}
+	return file_weft_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *BGPNeighbor) GetName() string {
@@ -4629,7 +4706,7 @@ type BGPCapability struct {
 
 func (x *BGPCapability) Reset() {
 	*x = BGPCapability{}
-	mi := &file_weft_proto_msgTypes[56]
+	mi := &file_weft_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4641,7 +4718,7 @@ func (x *BGPCapability) String() string {
 func (*BGPCapability) ProtoMessage() {}
 
 func (x *BGPCapability) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[56]
+	mi := &file_weft_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4654,7 +4731,7 @@ func (x *BGPCapability) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPCapability.ProtoReflect.Descriptor instead.
 func (*BGPCapability) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{56}
+	return file_weft_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *BGPCapability) GetCode() uint32 {
@@ -4707,7 +4784,7 @@ type BGPFamily struct {
 
 func (x *BGPFamily) Reset() {
 	*x = BGPFamily{}
-	mi := &file_weft_proto_msgTypes[57]
+	mi := &file_weft_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4719,7 +4796,7 @@ func (x *BGPFamily) String() string {
 func (*BGPFamily) ProtoMessage() {}
 
 func (x *BGPFamily) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[57]
+	mi := &file_weft_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4732,7 +4809,7 @@ func (x *BGPFamily) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPFamily.ProtoReflect.Descriptor instead.
 func (*BGPFamily) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{57}
+	return file_weft_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *BGPFamily) GetFamily() string {
@@ -4798,7 +4875,7 @@ type BGPMessages struct {
 
 func (x *BGPMessages) Reset() {
 	*x = BGPMessages{}
-	mi := &file_weft_proto_msgTypes[58]
+	mi := &file_weft_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4810,7 +4887,7 @@ func (x *BGPMessages) String() string {
 func (*BGPMessages) ProtoMessage() {}
 
 func (x *BGPMessages) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[58]
+	mi := &file_weft_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4823,7 +4900,7 @@ func (x *BGPMessages) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPMessages.ProtoReflect.Descriptor instead.
 func (*BGPMessages) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{58}
+	return file_weft_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *BGPMessages) GetOpen() uint64 {
@@ -4882,7 +4959,7 @@ type BGPTimers struct {
 
 func (x *BGPTimers) Reset() {
 	*x = BGPTimers{}
-	mi := &file_weft_proto_msgTypes[59]
+	mi := &file_weft_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4894,7 +4971,7 @@ func (x *BGPTimers) String() string {
 func (*BGPTimers) ProtoMessage() {}
 
 func (x *BGPTimers) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[59]
+	mi := &file_weft_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4907,7 +4984,7 @@ func (x *BGPTimers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPTimers.ProtoReflect.Descriptor instead.
 func (*BGPTimers) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{59}
+	return file_weft_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *BGPTimers) GetHold() int64 {
@@ -4966,7 +5043,7 @@ type BGPNeighborConfig struct {
 
 func (x *BGPNeighborConfig) Reset() {
 	*x = BGPNeighborConfig{}
-	mi := &file_weft_proto_msgTypes[60]
+	mi := &file_weft_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4978,7 +5055,7 @@ func (x *BGPNeighborConfig) String() string {
 func (*BGPNeighborConfig) ProtoMessage() {}
 
 func (x *BGPNeighborConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[60]
+	mi := &file_weft_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4991,7 +5068,7 @@ func (x *BGPNeighborConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPNeighborConfig.ProtoReflect.Descriptor instead.
 func (*BGPNeighborConfig) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{60}
+	return file_weft_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *BGPNeighborConfig) GetImportPolicy() []string {
@@ -5092,7 +5169,7 @@ type BGPPathsRequest struct {
 
 func (x *BGPPathsRequest) Reset() {
 	*x = BGPPathsRequest{}
-	mi := &file_weft_proto_msgTypes[61]
+	mi := &file_weft_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5104,7 +5181,7 @@ func (x *BGPPathsRequest) String() string {
 func (*BGPPathsRequest) ProtoMessage() {}
 
 func (x *BGPPathsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[61]
+	mi := &file_weft_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5117,7 +5194,7 @@ func (x *BGPPathsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPPathsRequest.ProtoReflect.Descriptor instead.
 func (*BGPPathsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{61}
+	return file_weft_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *BGPPathsRequest) GetTable() string {
@@ -5171,7 +5248,7 @@ type BGPPaths struct {
 
 func (x *BGPPaths) Reset() {
 	*x = BGPPaths{}
-	mi := &file_weft_proto_msgTypes[62]
+	mi := &file_weft_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5183,7 +5260,7 @@ func (x *BGPPaths) String() string {
 func (*BGPPaths) ProtoMessage() {}
 
 func (x *BGPPaths) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[62]
+	mi := &file_weft_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5196,7 +5273,7 @@ func (x *BGPPaths) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPPaths.ProtoReflect.Descriptor instead.
 func (*BGPPaths) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{62}
+	return file_weft_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *BGPPaths) GetPaths() []*BGPPath {
@@ -5238,7 +5315,7 @@ type BGPPath struct {
 
 func (x *BGPPath) Reset() {
 	*x = BGPPath{}
-	mi := &file_weft_proto_msgTypes[63]
+	mi := &file_weft_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5250,7 +5327,7 @@ func (x *BGPPath) String() string {
 func (*BGPPath) ProtoMessage() {}
 
 func (x *BGPPath) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[63]
+	mi := &file_weft_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5263,7 +5340,7 @@ func (x *BGPPath) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPPath.ProtoReflect.Descriptor instead.
 func (*BGPPath) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{63}
+	return file_weft_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *BGPPath) GetPrefix() string {
@@ -5444,7 +5521,7 @@ type ClearBGPRequest struct {
 
 func (x *ClearBGPRequest) Reset() {
 	*x = ClearBGPRequest{}
-	mi := &file_weft_proto_msgTypes[64]
+	mi := &file_weft_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5456,7 +5533,7 @@ func (x *ClearBGPRequest) String() string {
 func (*ClearBGPRequest) ProtoMessage() {}
 
 func (x *ClearBGPRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[64]
+	mi := &file_weft_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5469,7 +5546,7 @@ func (x *ClearBGPRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearBGPRequest.ProtoReflect.Descriptor instead.
 func (*ClearBGPRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{64}
+	return file_weft_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ClearBGPRequest) GetNeighbor() string {
@@ -5494,7 +5571,7 @@ type ClearBGPReply struct {
 
 func (x *ClearBGPReply) Reset() {
 	*x = ClearBGPReply{}
-	mi := &file_weft_proto_msgTypes[65]
+	mi := &file_weft_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5506,7 +5583,7 @@ func (x *ClearBGPReply) String() string {
 func (*ClearBGPReply) ProtoMessage() {}
 
 func (x *ClearBGPReply) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[65]
+	mi := &file_weft_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5519,7 +5596,7 @@ func (x *ClearBGPReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearBGPReply.ProtoReflect.Descriptor instead.
 func (*ClearBGPReply) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{65}
+	return file_weft_proto_rawDescGZIP(), []int{66}
 }
 
 var File_weft_proto protoreflect.FileDescriptor
@@ -5599,7 +5676,7 @@ const file_weft_proto_rawDesc = "" +
 	" \x01(\x04R\n" +
 	"unresolved\x12\x16\n" +
 	"\x06parked\x18\v \x01(\x04R\x06parked\x12\x1a\n" +
-	"\bexported\x18\f \x01(\x04R\bexported\"\xce\x01\n" +
+	"\bexported\x18\f \x01(\x04R\bexported\"\x80\x02\n" +
 	"\aNetlink\x12\x18\n" +
 	"\achanges\x18\x01 \x01(\x04R\achanges\x12\x1a\n" +
 	"\boverruns\x18\x02 \x01(\x04R\boverruns\x12 \n" +
@@ -5607,7 +5684,12 @@ const file_weft_proto_rawDesc = "" +
 	"\x05syncs\x18\x04 \x01(\x04R\x05syncs\x12\x16\n" +
 	"\x06failed\x18\x05 \x01(\x04R\x06failed\x12 \n" +
 	"\vundecodable\x18\x06 \x01(\x04R\vundecodable\x12\x1b\n" +
-	"\tlast_sync\x18\a \x01(\x03R\blastSync\"\x8c\x01\n" +
+	"\tlast_sync\x18\a \x01(\x03R\blastSync\x120\n" +
+	"\trereading\x18\b \x01(\v2\x12.weft.v1.RereadingR\trereading\"M\n" +
+	"\tRereading\x12\x10\n" +
+	"\x03why\x18\x01 \x01(\tR\x03why\x12\x14\n" +
+	"\x05since\x18\x02 \x01(\x03R\x05since\x12\x18\n" +
+	"\arunning\x18\x03 \x01(\bR\arunning\"\x8c\x01\n" +
 	"\aProgram\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x10\n" +
 	"\x03tag\x18\x02 \x01(\tR\x03tag\x12\"\n" +
@@ -5803,7 +5885,7 @@ const file_weft_proto_rawDesc = "" +
 	"\x03mac\x18\x05 \x01(\tR\x03mac\x12\x0e\n" +
 	"\x02up\x18\x06 \x01(\bR\x02up\x12\x16\n" +
 	"\x06master\x18\a \x01(\tR\x06master\"\x0f\n" +
-	"\rVerifyRequest\"\xcc\x01\n" +
+	"\rVerifyRequest\"\xfe\x01\n" +
 	"\vVerifyReply\x12\x18\n" +
 	"\achecked\x18\x01 \x01(\x04R\achecked\x12\x14\n" +
 	"\x05total\x18\x02 \x01(\x04R\x05total\x125\n" +
@@ -5811,7 +5893,8 @@ const file_weft_proto_rawDesc = "" +
 	"\x04done\x18\x04 \x01(\bR\x04done\x12\x12\n" +
 	"\x04ipv4\x18\x05 \x01(\x04R\x04ipv4\x12\x12\n" +
 	"\x04ipv6\x18\x06 \x01(\x04R\x04ipv6\x12\x1a\n" +
-	"\bchanging\x18\a \x01(\x04R\bchanging\"r\n" +
+	"\bchanging\x18\a \x01(\x04R\bchanging\x120\n" +
+	"\trereading\x18\b \x01(\v2\x12.weft.v1.RereadingR\trereading\"r\n" +
 	"\n" +
 	"Difference\x12\x10\n" +
 	"\x03dst\x18\x01 \x01(\tR\x03dst\x12\x10\n" +
@@ -6083,7 +6166,7 @@ func file_weft_proto_rawDescGZIP() []byte {
 	return file_weft_proto_rawDescData
 }
 
-var file_weft_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
+var file_weft_proto_msgTypes = make([]protoimpl.MessageInfo, 67)
 var file_weft_proto_goTypes = []any{
 	(*StatusRequest)(nil),         // 0: weft.v1.StatusRequest
 	(*Status)(nil),                // 1: weft.v1.Status
@@ -6092,150 +6175,153 @@ var file_weft_proto_goTypes = []any{
 	(*FPM)(nil),                   // 4: weft.v1.FPM
 	(*FIB)(nil),                   // 5: weft.v1.FIB
 	(*Netlink)(nil),               // 6: weft.v1.Netlink
-	(*Program)(nil),               // 7: weft.v1.Program
-	(*PortsRequest)(nil),          // 8: weft.v1.PortsRequest
-	(*Ports)(nil),                 // 9: weft.v1.Ports
-	(*Stage)(nil),                 // 10: weft.v1.Stage
-	(*Port)(nil),                  // 11: weft.v1.Port
-	(*Counter)(nil),               // 12: weft.v1.Counter
-	(*Refused)(nil),               // 13: weft.v1.Refused
-	(*RoutesRequest)(nil),         // 14: weft.v1.RoutesRequest
-	(*Routes)(nil),                // 15: weft.v1.Routes
-	(*Route)(nil),                 // 16: weft.v1.Route
-	(*NextHop)(nil),               // 17: weft.v1.NextHop
-	(*NeighborsRequest)(nil),      // 18: weft.v1.NeighborsRequest
-	(*Neighbors)(nil),             // 19: weft.v1.Neighbors
-	(*Neighbor)(nil),              // 20: weft.v1.Neighbor
-	(*GroupsRequest)(nil),         // 21: weft.v1.GroupsRequest
-	(*Groups)(nil),                // 22: weft.v1.Groups
-	(*Group)(nil),                 // 23: weft.v1.Group
-	(*Member)(nil),                // 24: weft.v1.Member
-	(*LookupRequest)(nil),         // 25: weft.v1.LookupRequest
-	(*LookupReply)(nil),           // 26: weft.v1.LookupReply
-	(*Step)(nil),                  // 27: weft.v1.Step
-	(*KernelAnswer)(nil),          // 28: weft.v1.KernelAnswer
-	(*MonitorRequest)(nil),        // 29: weft.v1.MonitorRequest
-	(*Event)(nil),                 // 30: weft.v1.Event
-	(*Link)(nil),                  // 31: weft.v1.Link
-	(*VerifyRequest)(nil),         // 32: weft.v1.VerifyRequest
-	(*VerifyReply)(nil),           // 33: weft.v1.VerifyReply
-	(*Difference)(nil),            // 34: weft.v1.Difference
-	(*StopRequest)(nil),           // 35: weft.v1.StopRequest
-	(*StopReply)(nil),             // 36: weft.v1.StopReply
-	(*GetConfigRequest)(nil),      // 37: weft.v1.GetConfigRequest
-	(*Configuration)(nil),         // 38: weft.v1.Configuration
-	(*PlanConfigRequest)(nil),     // 39: weft.v1.PlanConfigRequest
-	(*ConfigPlan)(nil),            // 40: weft.v1.ConfigPlan
-	(*ConfigChange)(nil),          // 41: weft.v1.ConfigChange
-	(*ApplyConfigRequest)(nil),    // 42: weft.v1.ApplyConfigRequest
-	(*ConfirmConfigRequest)(nil),  // 43: weft.v1.ConfirmConfigRequest
-	(*ConfirmConfigReply)(nil),    // 44: weft.v1.ConfirmConfigReply
-	(*RollbackConfigRequest)(nil), // 45: weft.v1.RollbackConfigRequest
-	(*GenerationsRequest)(nil),    // 46: weft.v1.GenerationsRequest
-	(*Generations)(nil),           // 47: weft.v1.Generations
-	(*Generation)(nil),            // 48: weft.v1.Generation
-	(*ChangeRouteRequest)(nil),    // 49: weft.v1.ChangeRouteRequest
-	(*SetPortsRequest)(nil),       // 50: weft.v1.SetPortsRequest
-	(*BGPStatus)(nil),             // 51: weft.v1.BGPStatus
-	(*BGPTable)(nil),              // 52: weft.v1.BGPTable
-	(*BGPNeighborsRequest)(nil),   // 53: weft.v1.BGPNeighborsRequest
-	(*BGPNeighbors)(nil),          // 54: weft.v1.BGPNeighbors
-	(*BGPNeighbor)(nil),           // 55: weft.v1.BGPNeighbor
-	(*BGPCapability)(nil),         // 56: weft.v1.BGPCapability
-	(*BGPFamily)(nil),             // 57: weft.v1.BGPFamily
-	(*BGPMessages)(nil),           // 58: weft.v1.BGPMessages
-	(*BGPTimers)(nil),             // 59: weft.v1.BGPTimers
-	(*BGPNeighborConfig)(nil),     // 60: weft.v1.BGPNeighborConfig
-	(*BGPPathsRequest)(nil),       // 61: weft.v1.BGPPathsRequest
-	(*BGPPaths)(nil),              // 62: weft.v1.BGPPaths
-	(*BGPPath)(nil),               // 63: weft.v1.BGPPath
-	(*ClearBGPRequest)(nil),       // 64: weft.v1.ClearBGPRequest
-	(*ClearBGPReply)(nil),         // 65: weft.v1.ClearBGPReply
+	(*Rereading)(nil),             // 7: weft.v1.Rereading
+	(*Program)(nil),               // 8: weft.v1.Program
+	(*PortsRequest)(nil),          // 9: weft.v1.PortsRequest
+	(*Ports)(nil),                 // 10: weft.v1.Ports
+	(*Stage)(nil),                 // 11: weft.v1.Stage
+	(*Port)(nil),                  // 12: weft.v1.Port
+	(*Counter)(nil),               // 13: weft.v1.Counter
+	(*Refused)(nil),               // 14: weft.v1.Refused
+	(*RoutesRequest)(nil),         // 15: weft.v1.RoutesRequest
+	(*Routes)(nil),                // 16: weft.v1.Routes
+	(*Route)(nil),                 // 17: weft.v1.Route
+	(*NextHop)(nil),               // 18: weft.v1.NextHop
+	(*NeighborsRequest)(nil),      // 19: weft.v1.NeighborsRequest
+	(*Neighbors)(nil),             // 20: weft.v1.Neighbors
+	(*Neighbor)(nil),              // 21: weft.v1.Neighbor
+	(*GroupsRequest)(nil),         // 22: weft.v1.GroupsRequest
+	(*Groups)(nil),                // 23: weft.v1.Groups
+	(*Group)(nil),                 // 24: weft.v1.Group
+	(*Member)(nil),                // 25: weft.v1.Member
+	(*LookupRequest)(nil),         // 26: weft.v1.LookupRequest
+	(*LookupReply)(nil),           // 27: weft.v1.LookupReply
+	(*Step)(nil),                  // 28: weft.v1.Step
+	(*KernelAnswer)(nil),          // 29: weft.v1.KernelAnswer
+	(*MonitorRequest)(nil),        // 30: weft.v1.MonitorRequest
+	(*Event)(nil),                 // 31: weft.v1.Event
+	(*Link)(nil),                  // 32: weft.v1.Link
+	(*VerifyRequest)(nil),         // 33: weft.v1.VerifyRequest
+	(*VerifyReply)(nil),           // 34: weft.v1.VerifyReply
+	(*Difference)(nil),            // 35: weft.v1.Difference
+	(*StopRequest)(nil),           // 36: weft.v1.StopRequest
+	(*StopReply)(nil),             // 37: weft.v1.StopReply
+	(*GetConfigRequest)(nil),      // 38: weft.v1.GetConfigRequest
+	(*Configuration)(nil),         // 39: weft.v1.Configuration
+	(*PlanConfigRequest)(nil),     // 40: weft.v1.PlanConfigRequest
+	(*ConfigPlan)(nil),            // 41: weft.v1.ConfigPlan
+	(*ConfigChange)(nil),          // 42: weft.v1.ConfigChange
+	(*ApplyConfigRequest)(nil),    // 43: weft.v1.ApplyConfigRequest
+	(*ConfirmConfigRequest)(nil),  // 44: weft.v1.ConfirmConfigRequest
+	(*ConfirmConfigReply)(nil),    // 45: weft.v1.ConfirmConfigReply
+	(*RollbackConfigRequest)(nil), // 46: weft.v1.RollbackConfigRequest
+	(*GenerationsRequest)(nil),    // 47: weft.v1.GenerationsRequest
+	(*Generations)(nil),           // 48: weft.v1.Generations
+	(*Generation)(nil),            // 49: weft.v1.Generation
+	(*ChangeRouteRequest)(nil),    // 50: weft.v1.ChangeRouteRequest
+	(*SetPortsRequest)(nil),       // 51: weft.v1.SetPortsRequest
+	(*BGPStatus)(nil),             // 52: weft.v1.BGPStatus
+	(*BGPTable)(nil),              // 53: weft.v1.BGPTable
+	(*BGPNeighborsRequest)(nil),   // 54: weft.v1.BGPNeighborsRequest
+	(*BGPNeighbors)(nil),          // 55: weft.v1.BGPNeighbors
+	(*BGPNeighbor)(nil),           // 56: weft.v1.BGPNeighbor
+	(*BGPCapability)(nil),         // 57: weft.v1.BGPCapability
+	(*BGPFamily)(nil),             // 58: weft.v1.BGPFamily
+	(*BGPMessages)(nil),           // 59: weft.v1.BGPMessages
+	(*BGPTimers)(nil),             // 60: weft.v1.BGPTimers
+	(*BGPNeighborConfig)(nil),     // 61: weft.v1.BGPNeighborConfig
+	(*BGPPathsRequest)(nil),       // 62: weft.v1.BGPPathsRequest
+	(*BGPPaths)(nil),              // 63: weft.v1.BGPPaths
+	(*BGPPath)(nil),               // 64: weft.v1.BGPPath
+	(*ClearBGPRequest)(nil),       // 65: weft.v1.ClearBGPRequest
+	(*ClearBGPReply)(nil),         // 66: weft.v1.ClearBGPReply
 }
 var file_weft_proto_depIdxs = []int32{
 	5,  // 0: weft.v1.Status.fib:type_name -> weft.v1.FIB
 	6,  // 1: weft.v1.Status.netlink:type_name -> weft.v1.Netlink
-	7,  // 2: weft.v1.Status.program:type_name -> weft.v1.Program
+	8,  // 2: weft.v1.Status.program:type_name -> weft.v1.Program
 	4,  // 3: weft.v1.Status.fpm:type_name -> weft.v1.FPM
 	2,  // 4: weft.v1.Status.export:type_name -> weft.v1.Export
 	3,  // 5: weft.v1.Status.waiting:type_name -> weft.v1.Waiting
-	51, // 6: weft.v1.Status.bgp:type_name -> weft.v1.BGPStatus
-	11, // 7: weft.v1.Ports.ports:type_name -> weft.v1.Port
-	13, // 8: weft.v1.Ports.refused:type_name -> weft.v1.Refused
-	10, // 9: weft.v1.Ports.stages:type_name -> weft.v1.Stage
-	12, // 10: weft.v1.Port.counters:type_name -> weft.v1.Counter
-	16, // 11: weft.v1.Routes.routes:type_name -> weft.v1.Route
-	17, // 12: weft.v1.Route.nexthops:type_name -> weft.v1.NextHop
-	17, // 13: weft.v1.Route.resolved:type_name -> weft.v1.NextHop
-	20, // 14: weft.v1.Neighbors.neighbors:type_name -> weft.v1.Neighbor
-	23, // 15: weft.v1.Groups.groups:type_name -> weft.v1.Group
-	24, // 16: weft.v1.Group.members:type_name -> weft.v1.Member
-	16, // 17: weft.v1.LookupReply.route:type_name -> weft.v1.Route
-	27, // 18: weft.v1.LookupReply.steps:type_name -> weft.v1.Step
-	28, // 19: weft.v1.LookupReply.kernel:type_name -> weft.v1.KernelAnswer
-	16, // 20: weft.v1.LookupReply.candidates:type_name -> weft.v1.Route
-	16, // 21: weft.v1.Event.route:type_name -> weft.v1.Route
-	20, // 22: weft.v1.Event.neighbor:type_name -> weft.v1.Neighbor
-	31, // 23: weft.v1.Event.link:type_name -> weft.v1.Link
-	34, // 24: weft.v1.VerifyReply.differences:type_name -> weft.v1.Difference
-	41, // 25: weft.v1.ConfigPlan.changes:type_name -> weft.v1.ConfigChange
-	48, // 26: weft.v1.Generations.generations:type_name -> weft.v1.Generation
-	17, // 27: weft.v1.ChangeRouteRequest.nexthops:type_name -> weft.v1.NextHop
-	52, // 28: weft.v1.BGPStatus.tables:type_name -> weft.v1.BGPTable
-	51, // 29: weft.v1.BGPNeighbors.bgp:type_name -> weft.v1.BGPStatus
-	55, // 30: weft.v1.BGPNeighbors.neighbors:type_name -> weft.v1.BGPNeighbor
-	56, // 31: weft.v1.BGPNeighbor.capabilities:type_name -> weft.v1.BGPCapability
-	57, // 32: weft.v1.BGPNeighbor.families:type_name -> weft.v1.BGPFamily
-	58, // 33: weft.v1.BGPNeighbor.received:type_name -> weft.v1.BGPMessages
-	58, // 34: weft.v1.BGPNeighbor.sent:type_name -> weft.v1.BGPMessages
-	59, // 35: weft.v1.BGPNeighbor.timers:type_name -> weft.v1.BGPTimers
-	60, // 36: weft.v1.BGPNeighbor.config:type_name -> weft.v1.BGPNeighborConfig
-	63, // 37: weft.v1.BGPPaths.paths:type_name -> weft.v1.BGPPath
-	0,  // 38: weft.v1.Router.GetStatus:input_type -> weft.v1.StatusRequest
-	8,  // 39: weft.v1.Router.ListPorts:input_type -> weft.v1.PortsRequest
-	14, // 40: weft.v1.Router.ListRoutes:input_type -> weft.v1.RoutesRequest
-	18, // 41: weft.v1.Router.ListNeighbors:input_type -> weft.v1.NeighborsRequest
-	21, // 42: weft.v1.Router.ListGroups:input_type -> weft.v1.GroupsRequest
-	25, // 43: weft.v1.Router.Lookup:input_type -> weft.v1.LookupRequest
-	29, // 44: weft.v1.Router.Monitor:input_type -> weft.v1.MonitorRequest
-	32, // 45: weft.v1.Router.Verify:input_type -> weft.v1.VerifyRequest
-	37, // 46: weft.v1.Router.GetConfig:input_type -> weft.v1.GetConfigRequest
-	39, // 47: weft.v1.Router.PlanConfig:input_type -> weft.v1.PlanConfigRequest
-	42, // 48: weft.v1.Router.ApplyConfig:input_type -> weft.v1.ApplyConfigRequest
-	43, // 49: weft.v1.Router.ConfirmConfig:input_type -> weft.v1.ConfirmConfigRequest
-	45, // 50: weft.v1.Router.RollbackConfig:input_type -> weft.v1.RollbackConfigRequest
-	46, // 51: weft.v1.Router.ListGenerations:input_type -> weft.v1.GenerationsRequest
-	49, // 52: weft.v1.Router.ChangeRoute:input_type -> weft.v1.ChangeRouteRequest
-	50, // 53: weft.v1.Router.SetPorts:input_type -> weft.v1.SetPortsRequest
-	53, // 54: weft.v1.Router.ListBGPNeighbors:input_type -> weft.v1.BGPNeighborsRequest
-	61, // 55: weft.v1.Router.ListBGPPaths:input_type -> weft.v1.BGPPathsRequest
-	64, // 56: weft.v1.Router.ClearBGP:input_type -> weft.v1.ClearBGPRequest
-	35, // 57: weft.v1.Router.Stop:input_type -> weft.v1.StopRequest
-	1,  // 58: weft.v1.Router.GetStatus:output_type -> weft.v1.Status
-	9,  // 59: weft.v1.Router.ListPorts:output_type -> weft.v1.Ports
-	15, // 60: weft.v1.Router.ListRoutes:output_type -> weft.v1.Routes
-	19, // 61: weft.v1.Router.ListNeighbors:output_type -> weft.v1.Neighbors
-	22, // 62: weft.v1.Router.ListGroups:output_type -> weft.v1.Groups
-	26, // 63: weft.v1.Router.Lookup:output_type -> weft.v1.LookupReply
-	30, // 64: weft.v1.Router.Monitor:output_type -> weft.v1.Event
-	33, // 65: weft.v1.Router.Verify:output_type -> weft.v1.VerifyReply
-	38, // 66: weft.v1.Router.GetConfig:output_type -> weft.v1.Configuration
-	40, // 67: weft.v1.Router.PlanConfig:output_type -> weft.v1.ConfigPlan
-	40, // 68: weft.v1.Router.ApplyConfig:output_type -> weft.v1.ConfigPlan
-	44, // 69: weft.v1.Router.ConfirmConfig:output_type -> weft.v1.ConfirmConfigReply
-	40, // 70: weft.v1.Router.RollbackConfig:output_type -> weft.v1.ConfigPlan
-	47, // 71: weft.v1.Router.ListGenerations:output_type -> weft.v1.Generations
-	40, // 72: weft.v1.Router.ChangeRoute:output_type -> weft.v1.ConfigPlan
-	40, // 73: weft.v1.Router.SetPorts:output_type -> weft.v1.ConfigPlan
-	54, // 74: weft.v1.Router.ListBGPNeighbors:output_type -> weft.v1.BGPNeighbors
-	62, // 75: weft.v1.Router.ListBGPPaths:output_type -> weft.v1.BGPPaths
-	65, // 76: weft.v1.Router.ClearBGP:output_type -> weft.v1.ClearBGPReply
-	36, // 77: weft.v1.Router.Stop:output_type -> weft.v1.StopReply
-	58, // [58:78] is the sub-list for method output_type
-	38, // [38:58] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	52, // 6: weft.v1.Status.bgp:type_name -> weft.v1.BGPStatus
+	7,  // 7: weft.v1.Netlink.rereading:type_name -> weft.v1.Rereading
+	12, // 8: weft.v1.Ports.ports:type_name -> weft.v1.Port
+	14, // 9: weft.v1.Ports.refused:type_name -> weft.v1.Refused
+	11, // 10: weft.v1.Ports.stages:type_name -> weft.v1.Stage
+	13, // 11: weft.v1.Port.counters:type_name -> weft.v1.Counter
+	17, // 12: weft.v1.Routes.routes:type_name -> weft.v1.Route
+	18, // 13: weft.v1.Route.nexthops:type_name -> weft.v1.NextHop
+	18, // 14: weft.v1.Route.resolved:type_name -> weft.v1.NextHop
+	21, // 15: weft.v1.Neighbors.neighbors:type_name -> weft.v1.Neighbor
+	24, // 16: weft.v1.Groups.groups:type_name -> weft.v1.Group
+	25, // 17: weft.v1.Group.members:type_name -> weft.v1.Member
+	17, // 18: weft.v1.LookupReply.route:type_name -> weft.v1.Route
+	28, // 19: weft.v1.LookupReply.steps:type_name -> weft.v1.Step
+	29, // 20: weft.v1.LookupReply.kernel:type_name -> weft.v1.KernelAnswer
+	17, // 21: weft.v1.LookupReply.candidates:type_name -> weft.v1.Route
+	17, // 22: weft.v1.Event.route:type_name -> weft.v1.Route
+	21, // 23: weft.v1.Event.neighbor:type_name -> weft.v1.Neighbor
+	32, // 24: weft.v1.Event.link:type_name -> weft.v1.Link
+	35, // 25: weft.v1.VerifyReply.differences:type_name -> weft.v1.Difference
+	7,  // 26: weft.v1.VerifyReply.rereading:type_name -> weft.v1.Rereading
+	42, // 27: weft.v1.ConfigPlan.changes:type_name -> weft.v1.ConfigChange
+	49, // 28: weft.v1.Generations.generations:type_name -> weft.v1.Generation
+	18, // 29: weft.v1.ChangeRouteRequest.nexthops:type_name -> weft.v1.NextHop
+	53, // 30: weft.v1.BGPStatus.tables:type_name -> weft.v1.BGPTable
+	52, // 31: weft.v1.BGPNeighbors.bgp:type_name -> weft.v1.BGPStatus
+	56, // 32: weft.v1.BGPNeighbors.neighbors:type_name -> weft.v1.BGPNeighbor
+	57, // 33: weft.v1.BGPNeighbor.capabilities:type_name -> weft.v1.BGPCapability
+	58, // 34: weft.v1.BGPNeighbor.families:type_name -> weft.v1.BGPFamily
+	59, // 35: weft.v1.BGPNeighbor.received:type_name -> weft.v1.BGPMessages
+	59, // 36: weft.v1.BGPNeighbor.sent:type_name -> weft.v1.BGPMessages
+	60, // 37: weft.v1.BGPNeighbor.timers:type_name -> weft.v1.BGPTimers
+	61, // 38: weft.v1.BGPNeighbor.config:type_name -> weft.v1.BGPNeighborConfig
+	64, // 39: weft.v1.BGPPaths.paths:type_name -> weft.v1.BGPPath
+	0,  // 40: weft.v1.Router.GetStatus:input_type -> weft.v1.StatusRequest
+	9,  // 41: weft.v1.Router.ListPorts:input_type -> weft.v1.PortsRequest
+	15, // 42: weft.v1.Router.ListRoutes:input_type -> weft.v1.RoutesRequest
+	19, // 43: weft.v1.Router.ListNeighbors:input_type -> weft.v1.NeighborsRequest
+	22, // 44: weft.v1.Router.ListGroups:input_type -> weft.v1.GroupsRequest
+	26, // 45: weft.v1.Router.Lookup:input_type -> weft.v1.LookupRequest
+	30, // 46: weft.v1.Router.Monitor:input_type -> weft.v1.MonitorRequest
+	33, // 47: weft.v1.Router.Verify:input_type -> weft.v1.VerifyRequest
+	38, // 48: weft.v1.Router.GetConfig:input_type -> weft.v1.GetConfigRequest
+	40, // 49: weft.v1.Router.PlanConfig:input_type -> weft.v1.PlanConfigRequest
+	43, // 50: weft.v1.Router.ApplyConfig:input_type -> weft.v1.ApplyConfigRequest
+	44, // 51: weft.v1.Router.ConfirmConfig:input_type -> weft.v1.ConfirmConfigRequest
+	46, // 52: weft.v1.Router.RollbackConfig:input_type -> weft.v1.RollbackConfigRequest
+	47, // 53: weft.v1.Router.ListGenerations:input_type -> weft.v1.GenerationsRequest
+	50, // 54: weft.v1.Router.ChangeRoute:input_type -> weft.v1.ChangeRouteRequest
+	51, // 55: weft.v1.Router.SetPorts:input_type -> weft.v1.SetPortsRequest
+	54, // 56: weft.v1.Router.ListBGPNeighbors:input_type -> weft.v1.BGPNeighborsRequest
+	62, // 57: weft.v1.Router.ListBGPPaths:input_type -> weft.v1.BGPPathsRequest
+	65, // 58: weft.v1.Router.ClearBGP:input_type -> weft.v1.ClearBGPRequest
+	36, // 59: weft.v1.Router.Stop:input_type -> weft.v1.StopRequest
+	1,  // 60: weft.v1.Router.GetStatus:output_type -> weft.v1.Status
+	10, // 61: weft.v1.Router.ListPorts:output_type -> weft.v1.Ports
+	16, // 62: weft.v1.Router.ListRoutes:output_type -> weft.v1.Routes
+	20, // 63: weft.v1.Router.ListNeighbors:output_type -> weft.v1.Neighbors
+	23, // 64: weft.v1.Router.ListGroups:output_type -> weft.v1.Groups
+	27, // 65: weft.v1.Router.Lookup:output_type -> weft.v1.LookupReply
+	31, // 66: weft.v1.Router.Monitor:output_type -> weft.v1.Event
+	34, // 67: weft.v1.Router.Verify:output_type -> weft.v1.VerifyReply
+	39, // 68: weft.v1.Router.GetConfig:output_type -> weft.v1.Configuration
+	41, // 69: weft.v1.Router.PlanConfig:output_type -> weft.v1.ConfigPlan
+	41, // 70: weft.v1.Router.ApplyConfig:output_type -> weft.v1.ConfigPlan
+	45, // 71: weft.v1.Router.ConfirmConfig:output_type -> weft.v1.ConfirmConfigReply
+	41, // 72: weft.v1.Router.RollbackConfig:output_type -> weft.v1.ConfigPlan
+	48, // 73: weft.v1.Router.ListGenerations:output_type -> weft.v1.Generations
+	41, // 74: weft.v1.Router.ChangeRoute:output_type -> weft.v1.ConfigPlan
+	41, // 75: weft.v1.Router.SetPorts:output_type -> weft.v1.ConfigPlan
+	55, // 76: weft.v1.Router.ListBGPNeighbors:output_type -> weft.v1.BGPNeighbors
+	63, // 77: weft.v1.Router.ListBGPPaths:output_type -> weft.v1.BGPPaths
+	66, // 78: weft.v1.Router.ClearBGP:output_type -> weft.v1.ClearBGPReply
+	37, // 79: weft.v1.Router.Stop:output_type -> weft.v1.StopReply
+	60, // [60:80] is the sub-list for method output_type
+	40, // [40:60] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_weft_proto_init() }
@@ -6243,16 +6329,16 @@ func file_weft_proto_init() {
 	if File_weft_proto != nil {
 		return
 	}
-	file_weft_proto_msgTypes[14].OneofWrappers = []any{}
-	file_weft_proto_msgTypes[37].OneofWrappers = []any{}
-	file_weft_proto_msgTypes[63].OneofWrappers = []any{}
+	file_weft_proto_msgTypes[15].OneofWrappers = []any{}
+	file_weft_proto_msgTypes[38].OneofWrappers = []any{}
+	file_weft_proto_msgTypes[64].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_weft_proto_rawDesc), len(file_weft_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   66,
+			NumMessages:   67,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
