@@ -109,7 +109,7 @@ func (p *testpmd) attach() (err error) {
 
 func (p *testpmd) detach() error {
 	err := p.stdin.Close()
-	return errors.Join(err, p.process.Wait())
+	return errors.Join(err, p.process.Wait(), os.RemoveAll("/var/run/dpdk/"+p.t.name("dpdk"))) // it leaves that
 }
 
 func (p *testpmd) unforwarded() (uint64, error) { return 0, nil }
