@@ -24,7 +24,7 @@ var ErrRule = errors.New("ports cannot have this engine")
 // an error, all have the engines and the Set has the rules that they had. It is for the goroutine
 // of Take.
 func (s *Set) SetRules(rules []Rule) error {
-	if err := s.checkRules(rules); err != nil {
+	if err := checkRules(rules); err != nil {
 		return err
 	}
 	before := s.rules
@@ -37,7 +37,7 @@ func (s *Set) SetRules(rules []Rule) error {
 	return nil
 }
 
-func (s *Set) checkRules(rules []Rule) error {
+func checkRules(rules []Rule) error {
 	for _, r := range rules {
 		if _, err := path.Match(r.Match, ""); err != nil {
 			return fmt.Errorf("%s: %w: %w", r.Match, ErrRule, err)
