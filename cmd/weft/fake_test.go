@@ -108,6 +108,7 @@ func (f *fake) ListPorts(context.Context, *api.PortsRequest) (*api.Ports, error)
 		eth0, veth1 := reply.Ports[0], reply.Ports[2]
 		eth0.Unaccounted, eth0.UnaccountedWhy = 12*n, "program 77 is there in the place of weft's (12): 'weft stop', then 'weft run' puts weft's there again"
 		veth1.Mode, veth1.UnaccountedWhy = "tc", "not known: GRO merges packets before tc counts them: 'ethtool -K veth1 gro off' ends that"
+		veth1.Sockets, veth1.SocketsWhy = "af_packet", "not supported by this kernel: use one with CONFIG_XDP_SOCKETS"
 	}
 	return reply, f.err
 }

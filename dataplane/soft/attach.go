@@ -25,7 +25,7 @@ func (e *Engine) open(p *dataplane.Port, kind dataplane.Sockets) error {
 	var err error
 	if kind != dataplane.AFPacket {
 		// The XDP engine's port has its driver's own memory.
-		s.why = e.openXSK(s, xsk.Options{Copy: !soft, BusyPoll: time.Duration(e.options.BusyPoll) * time.Microsecond})
+		s.why = e.openXSK(s, xsk.Options{Try: true, Copy: !soft, BusyPoll: time.Duration(e.options.BusyPoll) * time.Microsecond})
 		if soft && s.why != nil && !isMissing(s.why) {
 			err = s.why
 		}
@@ -53,14 +53,20 @@ func isMissing(err error) bool {
 // openXSK opens a socket of AF_XDP for each of a port's queues, which the loops have in turns.
 func (e *Engine) openXSK(s *portSockets, o xsk.Options) error {
 	for q := range max(min(xsk.Queues(s.ifindex), bpf.XSKQueues), 1) {
-		err := e.recruit(s, func(l *loop) (device.Queue, error) {
+		open := func(l *loop) (device.Queue, error) {
 			o.Ring = ringFor(l.pool.Free())
 			one, err := e.openQueue(e.crew.umem, l.pool, xsk.Where{Port: s.number, Ifindex: s.ifindex, Queue: q}, o)
 			if err == nil {
 				s.queues = append(s.queues, one)
 			}
 			return one, err
-		})
+		}
+		err := e.recruit(s, open)
+		// The kernel frees a queue late. The loop does not wait for that: it has other ports.
+		for began := time.Now(); errors.Is(err, xsk.ErrQueueInUse) && time.Since(began) < xsk.QueueFree; {
+			time.Sleep(xsk.QueueFree / 200)
+			err = e.recruit(s, open)
+		}
 		if err != nil {
 			return err
 		}

@@ -124,7 +124,7 @@ func firstCPU(t testing.TB) []int {
 // Several loops share a port's queues, and each sends by all: no packet is lost or overtakes one of its flow, and no
 // frame is lost in the end.
 func TestSeveralLoops(t *testing.T) {
-	x := newEngineTest(t, 4, LoopOptions{Workers: 3, CPUs: firstCPU(t)})
+	x := newEngineTest(t, 4, LoopOptions{Workers: 3, CPUs: firstCPU(t), BusyPoll: 20})
 	x.set(x.port(0, dataplane.Soft))
 	x.set(x.port(1, dataplane.XDP))
 	var has []int

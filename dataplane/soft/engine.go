@@ -242,7 +242,7 @@ func (e *Engine) takePackets(p dataplane.Port, why error) error {
 func (e *Engine) take(p dataplane.Port, mode dataplane.Mode, kind dataplane.Sockets) error {
 	failed := func(err error) error { return fmt.Errorf("set port %d (%s): %w", p.Number, p.Name, err) }
 	wanted := p.Engine == dataplane.Soft && p.Parent == 0
-	if wanted && (mode == dataplane.TC || p.Want == dataplane.TC) {
+	if wanted && (mode == dataplane.TC || mode == "" && p.Want == dataplane.TC) {
 		kind = dataplane.AFPacket
 	}
 	// Those of the XDP engine's port may be others: it can be sent to, whatever it was that was not to be had.

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
 
 	"weft/bpf"
 	"weft/dataplane"
@@ -73,10 +75,32 @@ func (p *port) isTap() bool { return p.Mode == dataplane.TC && p.Engine == datap
 // pin pins a port's link, unless it is to end with the process: without a loop Linux must have
 // the packets again that the program of AF_PACKET takes from it.
 func (e *Engine) pin(p *port) error {
-	if p.isTap() {
-		return e.pins.unpinLink(p.Number)
+	if !p.isTap() {
+		return e.pins.pinLink(p.Number, p.link)
 	}
-	return e.pins.pinLink(p.Number, p.link)
+	err := e.pins.unpinLink(p.Number)
+	if err == nil {
+		p.link, err = unpinned(p.link)
+	}
+	return err
+}
+
+// unpinned returns a link as one that has not been pinned: it remembers where it was, maybe in a bpffs that is not there any
+// more, and could not be pinned again.
+func unpinned(l link.Link) (link.Link, error) {
+	raw, ok := l.(interface{ FD() int })
+	if !ok {
+		return l, l.Unpin()
+	}
+	fd, err := unix.FcntlInt(uintptr(raw.FD()), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return l, fmt.Errorf("duplicate link: %w", err)
+	}
+	same, err := link.NewFromFD(fd)
+	if err != nil {
+		return l, err
+	}
+	return same, l.Close()
 }
 
 // change makes a known port another: one link update if it goes to another engine, in

@@ -170,24 +170,50 @@ func (b *bench) newRouter(ctx context.Context, name string, tab *table) (*router
 	return r, nil
 }
 
+// lane is a router, and what makes its packets.
+type lane struct {
+	router    *router
+	generator *traffic.Generator
+}
+
 // forward takes all rows in each round: full is compared with one, too.
 func (b *bench) forward(ctx context.Context, one, full *router, cs []*contest) error {
-	generators := make([]*traffic.Generator, len(cs))
-	routers := make([]*router, len(cs))
+	lanes := make([][]lane, len(cs))
+	var bare *router
 	for i, c := range cs {
-		if routers[i] = full; c.table == "one" {
-			routers[i] = one
+		r := full
+		if c.table == "one" {
+			r = one
 		}
-		g, err := routers[i].newGenerator(c.family, c.dst, frameSize)
+		if c.soft && r.split == nil {
+			if err := r.softEngines(b.CPU); err != nil {
+				return err
+			}
+		}
+		g, err := r.newGenerator(c.family, c.dst, frameSize)
 		if err != nil {
 			return err
 		}
 		defer g.Close()
-		generators[i] = g
-		if c.soft && routers[i].split == nil {
-			if err := routers[i].softEngines(ctx, b.CPU); err != nil {
-				return err
+		var gBare *traffic.Generator
+		for _, e := range c.engines {
+			if !isTestpmd(e) {
+				lanes[i] = append(lanes[i], lane{r, g})
+				continue
 			}
+			if bare == nil {
+				if bare, err = newBareRouter(ctx, b.CPU); err != nil {
+					return err
+				}
+				defer bare.close()
+			}
+			if gBare == nil {
+				if gBare, err = bare.newGenerator(c.family, c.dst, frameSize); err != nil {
+					return err
+				}
+				defer gBare.Close()
+			}
+			lanes[i] = append(lanes[i], lane{bare, gBare})
 		}
 	}
 	others := b.allCPUs
@@ -198,16 +224,17 @@ func (b *bench) forward(ctx context.Context, one, full *router, cs []*contest) e
 	for round := range b.Rounds {
 		for i, c := range cs {
 			fmt.Fprintf(b.stderr, "forwardbench: %s, %d rows, round %d of %d\n", path.Dir(c.row("")), len(c.engines), round+1, b.Rounds)
-			for _, e := range c.engines {
+			for n, e := range c.engines {
+				r, g := lanes[i][n].router, lanes[i][n].generator
 				if err := ctx.Err(); err != nil {
 					return err
 				}
 				var counts traffic.Counts
 				var err error
 				if c.soft {
-					counts, err = routers[i].forwardSplit(e, generators[i], &others, warmPackets, countPackets)
+					counts, err = r.forwardSplit(e, g, &others, warmPackets, countPackets)
 				} else {
-					counts, err = routers[i].forward(e, generators[i], warmPackets, countPackets)
+					counts, err = r.forward(e, g, warmPackets, countPackets)
 				}
 				if err != nil {
 					return fmt.Errorf("measure %s: %w", c.row(e), err)

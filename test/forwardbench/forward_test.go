@@ -37,7 +37,7 @@ func TestEnginesForward(t *testing.T) {
 			last = cpu
 		}
 	}
-	if err := r.softEngines(t.Context(), last); err != nil {
+	if err := r.softEngines(last); err != nil {
 		t.Fatal(err)
 	}
 	for _, family := range []string{"ipv4", "ipv6"} {

@@ -27,7 +27,6 @@ type router struct {
 	weft    *weft
 	engines map[string]engine
 
-	cpu   int // of split
 	soft  *softEngine
 	split map[string]engine // of the rows soft/...
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -22,16 +21,12 @@ import (
 var softNames = []string{"linux", "weft_xdp", "weft_soft", testpmdXDP, testpmdPacket}
 
 // softEngines are those of a router, which has its CPU for itself and the sink.
-func (r *router) softEngines(ctx context.Context, cpu int) (err error) {
-	r.cpu = cpu
+func (r *router) softEngines(cpu int) (err error) {
 	if r.soft, err = newSoft(r.weft, cpu); err != nil {
 		return err
 	}
 	r.split = map[string]engine{
 		"linux": &steered{t: r.topology, cpu: cpu}, "weft_xdp": &threaded{weft: r.weft, cpu: cpu}, "weft_soft": r.soft,
-	}
-	for _, driver := range []string{testpmdXDP, testpmdPacket} {
-		r.split[driver] = &testpmd{ctx: ctx, t: r.topology, cpu: cpu, driver: driver}
 	}
 	return nil
 }

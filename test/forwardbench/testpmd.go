@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"strings"
 	"time"
+
+	"weft/test/traffic"
 )
 
 // DPDK's forwarder (Debian: dpdk), by its two drivers for interfaces of the kernel. It looks nothing up: it gives each packet
@@ -19,14 +22,36 @@ const (
 	testpmdBinary = "dpdk-testpmd"
 )
 
+func isTestpmd(engine string) bool { return engine == testpmdXDP || engine == testpmdPacket }
+
 // missing says why an engine cannot be measured here; "": it can.
 func missing(engine string) string {
-	if engine == testpmdXDP || engine == testpmdPacket {
+	if isTestpmd(engine) {
 		if _, err := exec.LookPath(testpmdBinary); err != nil {
 			return testpmdBinary + " is not installed (Debian: dpdk)"
 		}
 	}
 	return ""
+}
+
+// newBareRouter makes one for testpmd: a namespace of its own, as it takes ports down when it ends, where the kernel forwards
+// nothing beside it.
+func newBareRouter(ctx context.Context, cpu int) (*router, error) {
+	t, err := newTopology(ctx, oneTable(), traffic.SinkOptions{})
+	if err != nil {
+		return nil, err
+	}
+	r := &router{topology: t, split: map[string]engine{}}
+	for _, driver := range []string{testpmdXDP, testpmdPacket} {
+		r.split[driver] = &testpmd{ctx: ctx, t: t, cpu: cpu, driver: driver}
+	}
+	err = within(t.router, func() error {
+		return errors.Join(os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("0"), 0), os.WriteFile("/proc/sys/net/ipv6/conf/all/forwarding", []byte("0"), 0))
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("turn forwarding off: %w", err), r.close())
+	}
+	return r, nil
 }
 
 type testpmd struct {
@@ -84,7 +109,7 @@ func (p *testpmd) attach() (err error) {
 
 func (p *testpmd) detach() error {
 	err := p.stdin.Close()
-	return errors.Join(err, p.process.Wait())
+	return errors.Join(err, p.process.Wait(), os.RemoveAll("/var/run/dpdk/"+p.t.name("dpdk"))) // it leaves that
 }
 
 func (p *testpmd) unforwarded() (uint64, error) { return 0, nil }

@@ -133,6 +133,26 @@ func TestSwitchByFile(t *testing.T) {
 	n.BeginStable().Finish()
 }
 
+// In mode tc a port's packets come to the loop by AF_PACKET, and go back to the program of tc.
+func TestSwitchModeTC(t *testing.T) {
+	n := star.New(t)
+	n.Start("--mode", "tc")
+	n.Resolve()
+	for _, engine := range []string{"soft", "xdp", "soft"} {
+		if o := n.Weft("ports", "set", "to-*", "engine", engine); o.Code != 0 {
+			t.Fatalf("exit code %d: %s", o.Code, o.Stderr)
+		}
+		wantEngines(n, all(engine))
+		wantForwarding(n)
+	}
+	if strings.Contains(n.DaemonLog(), "pins were gone") {
+		t.Error("links were not pinned when they were the XDP engine's again")
+	}
+	if p := n.Ports()["to-h1"]; p.Mode != "tc" || p.Sockets != "af_packet" {
+		t.Errorf("mode %s, sockets %s", p.Mode, p.Sockets)
+	}
+}
+
 // A queue whose socket another program has: the port keeps the engine it has, and forwards, and so do
 // those that were asked for with it.
 func TestSwitchRefused(t *testing.T) {

@@ -27,6 +27,8 @@ type Options struct {
 	BusyPoll time.Duration
 	// BusyBudget is how many packets the driver receives then at most. 0: 64.
 	BusyBudget int
+	// Try: Open does not wait for the kernel to free the queue (QueueFree).
+	Try bool
 	// Beside is a socket of the same queue and UMEM, open for as long as this one: then this only sends, for another
 	// goroutine, and Copy is as that one has it.
 	Beside *Socket
@@ -38,9 +40,9 @@ const (
 	minRing     = 64
 	maxRing     = 1 << 16
 
-	// queueFree is how long the kernel may take until the queue of a closed socket is free: it leaves that to a worker of
-	// its own, also for sockets of a process that has ended.
-	queueFree = 100 * time.Millisecond
+	// QueueFree is how long the kernel may take until the queue of a closed socket is free: it leaves that to a worker of
+	// its own, also for sockets of a process that has ended, and the CPU may be busy.
+	QueueFree = time.Second
 
 	// copyBatch is how many packets one system call sends in copy mode, where it can be told (Linux 6.18); else 32.
 	copyBatch = 256
@@ -101,7 +103,7 @@ func Open(u *UMEM, p *device.Pool, w Where, o Options) (*Socket, error) {
 		modes = modes[1:]
 	}
 	var err error
-	for began := time.Now(); ; time.Sleep(queueFree / 20) {
+	for began := time.Now(); ; time.Sleep(QueueFree / 200) {
 		for _, mode := range modes {
 			s := &Socket{
 				umem: u, pool: p, port: w.Port, fd: -1, ifindex: w.Ifindex, queue: w.Queue, mode: mode, busy: o.BusyPoll > 0,
@@ -115,7 +117,7 @@ func Open(u *UMEM, p *device.Pool, w Where, o Options) (*Socket, error) {
 			}
 			s.release()
 		}
-		if !errors.Is(err, unix.EBUSY) || time.Since(began) > queueFree {
+		if o.Try || !errors.Is(err, unix.EBUSY) || time.Since(began) > QueueFree {
 			break
 		}
 	}
