@@ -21,6 +21,7 @@ func LoadTap(im *Image, s *State, frameMax int, f Features) (*ebpf.Program, erro
 		return nil, err
 	}
 	f.Partial = false // the loop fills checksums in
+	f.Capture = nil   // and tells of what it has
 	prog, err := load(spec, tapProgWeftTap, im, s, f)
 	if err != nil {
 		return nil, fmt.Errorf("load tc program for AF_PACKET: %w", err)
