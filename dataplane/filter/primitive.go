@@ -345,7 +345,9 @@ func (p *parser) net(q *qualifiers) (condition, error) {
 func (p *parser) addresses(q *qualifiers, t token, prefix netip.Prefix) (condition, error) {
 	l, four := p.link, prefix.Addr().Is4()
 	ip := func() condition { return and{l.isIP(), l.prefix4(prefix, q.dir, ip4Src, ip4Dst)} }
-	arp := func(name string) condition { return and{l.isType(etherTypes[name]), l.prefix4(prefix, q.dir, arpSrc, arpDst)} }
+	arp := func(name string) condition {
+		return and{l.isType(etherTypes[name]), l.prefix4(prefix, q.dir, arpSrc, arpDst)}
+	}
 	switch {
 	case q.proto == "" && four:
 		return anyOf(ip(), arp("arp"), arp("rarp")), nil

@@ -65,6 +65,7 @@ func New(e *xdp.Engine, im *fib.Image, readers *fib.Readers) *Engine {
 	for _, p := range e.Ports() {
 		all.ports[p.Number] = p.Port
 	}
+	e.OnTap(all.setTap)
 	return all
 }
 
@@ -84,6 +85,8 @@ func (e *Engine) start() (err error) {
 	if e.loop, err = newLoop(e.readers); err != nil {
 		return err
 	}
+	tap := e.Tap()
+	e.loop.do(func() { e.loop.setTap(tap) })
 	e.umem = xsk.NewUMEM(e.loop.mem)
 	e.Steer(e.xsks, e.umem.PacketMax())
 	if err := e.startAside(); err != nil {
