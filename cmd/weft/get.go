@@ -237,7 +237,7 @@ func (a *answerJSON) text() string {
 }
 
 func engineName(mode string) string {
-	if mode == "tc" {
+	if mode == "tc" || mode == "soft" {
 		return mode
 	}
 	return strings.TrimSuffix("xdp "+mode, " ")

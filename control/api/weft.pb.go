@@ -2311,7 +2311,7 @@ type LookupReply struct {
 	Mtu           uint32                 `protobuf:"varint,13,opt,name=mtu,proto3" json:"mtu,omitempty"`
 	Iif           string                 `protobuf:"bytes,14,opt,name=iif,proto3" json:"iif,omitempty"`
 	Src           string                 `protobuf:"bytes,15,opt,name=src,proto3" json:"src,omitempty"`
-	Mode          string                 `protobuf:"bytes,16,opt,name=mode,proto3" json:"mode,omitempty"` // of the ingress port
+	Mode          string                 `protobuf:"bytes,16,opt,name=mode,proto3" json:"mode,omitempty"` // of the ingress port; "soft": of a traced packet that the loop had
 	Generation    uint64                 `protobuf:"varint,17,opt,name=generation,proto3" json:"generation,omitempty"`
 	Steps         []*Step                `protobuf:"bytes,18,rep,name=steps,proto3" json:"steps,omitempty"`              // of the longest-prefix match
 	Packet        []byte                 `protobuf:"bytes,19,opt,name=packet,proto3" json:"packet,omitempty"`            // as it came in
@@ -5438,6 +5438,832 @@ func (*ClearBGPReply) Descriptor() ([]byte, []int) {
 	return file_weft_proto_rawDescGZIP(), []int{64}
 }
 
+// TraceRequest says which packets are wanted.
+type TraceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Filter        string                 `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`      // as of pcap-filter(7); "": all
+	Reasons       []string               `protobuf:"bytes,2,rep,name=reasons,proto3" json:"reasons,omitempty"`    // none: all
+	Verdicts      []string               `protobuf:"bytes,3,rep,name=verdicts,proto3" json:"verdicts,omitempty"`  // "forward", "punt", "drop"; none: all
+	Dev           string                 `protobuf:"bytes,4,opt,name=dev,proto3" json:"dev,omitempty"`            // port that they come in by; "": any
+	Engine        string                 `protobuf:"bytes,5,opt,name=engine,proto3" json:"engine,omitempty"`      // "xdp", "soft"; "": both
+	Count         uint64                 `protobuf:"varint,6,opt,name=count,proto3" json:"count,omitempty"`       // so many packets; 0 for a capture: until the caller leaves
+	Snap          uint32                 `protobuf:"varint,7,opt,name=snap,proto3" json:"snap,omitempty"`         // bytes of a frame to keep; 0: all for a capture, 256 for a trace
+	Duration      int64                  `protobuf:"varint,8,opt,name=duration,proto3" json:"duration,omitempty"` // ns, from when it has begun; 0: without end
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TraceRequest) Reset() {
+	*x = TraceRequest{}
+	mi := &file_weft_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TraceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TraceRequest) ProtoMessage() {}
+
+func (x *TraceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TraceRequest.ProtoReflect.Descriptor instead.
+func (*TraceRequest) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *TraceRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *TraceRequest) GetReasons() []string {
+	if x != nil {
+		return x.Reasons
+	}
+	return nil
+}
+
+func (x *TraceRequest) GetVerdicts() []string {
+	if x != nil {
+		return x.Verdicts
+	}
+	return nil
+}
+
+func (x *TraceRequest) GetDev() string {
+	if x != nil {
+		return x.Dev
+	}
+	return ""
+}
+
+func (x *TraceRequest) GetEngine() string {
+	if x != nil {
+		return x.Engine
+	}
+	return ""
+}
+
+func (x *TraceRequest) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *TraceRequest) GetSnap() uint32 {
+	if x != nil {
+		return x.Snap
+	}
+	return 0
+}
+
+func (x *TraceRequest) GetDuration() int64 {
+	if x != nil {
+		return x.Duration
+	}
+	return 0
+}
+
+type AddTraceReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddTraceReply) Reset() {
+	*x = AddTraceReply{}
+	mi := &file_weft_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddTraceReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddTraceReply) ProtoMessage() {}
+
+func (x *AddTraceReply) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddTraceReply.ProtoReflect.Descriptor instead.
+func (*AddTraceReply) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *AddTraceReply) GetId() uint32 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+type ShowTracesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShowTracesRequest) Reset() {
+	*x = ShowTracesRequest{}
+	mi := &file_weft_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShowTracesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShowTracesRequest) ProtoMessage() {}
+
+func (x *ShowTracesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShowTracesRequest.ProtoReflect.Descriptor instead.
+func (*ShowTracesRequest) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{67}
+}
+
+type Traces struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Traces        []*Trace               `protobuf:"bytes,1,rep,name=traces,proto3" json:"traces,omitempty"` // in the first message
+	Packets       []*TracedPacket        `protobuf:"bytes,2,rep,name=packets,proto3" json:"packets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Traces) Reset() {
+	*x = Traces{}
+	mi := &file_weft_proto_msgTypes[68]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Traces) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Traces) ProtoMessage() {}
+
+func (x *Traces) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[68]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Traces.ProtoReflect.Descriptor instead.
+func (*Traces) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{68}
+}
+
+func (x *Traces) GetTraces() []*Trace {
+	if x != nil {
+		return x.Traces
+	}
+	return nil
+}
+
+func (x *Traces) GetPackets() []*TracedPacket {
+	if x != nil {
+		return x.Packets
+	}
+	return nil
+}
+
+type Trace struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Request       *TraceRequest          `protobuf:"bytes,2,opt,name=request,proto3" json:"request,omitempty"`
+	Packets       uint64                 `protobuf:"varint,3,opt,name=packets,proto3" json:"packets,omitempty"` // that it has
+	Lost          uint64                 `protobuf:"varint,4,opt,name=lost,proto3" json:"lost,omitempty"`       // that passed, and for which there was no room
+	Active        bool                   `protobuf:"varint,5,opt,name=active,proto3" json:"active,omitempty"`   // it waits for more
+	Added         int64                  `protobuf:"varint,6,opt,name=added,proto3" json:"added,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Trace) Reset() {
+	*x = Trace{}
+	mi := &file_weft_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Trace) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Trace) ProtoMessage() {}
+
+func (x *Trace) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Trace.ProtoReflect.Descriptor instead.
+func (*Trace) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{69}
+}
+
+func (x *Trace) GetId() uint32 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Trace) GetRequest() *TraceRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *Trace) GetPackets() uint64 {
+	if x != nil {
+		return x.Packets
+	}
+	return 0
+}
+
+func (x *Trace) GetLost() uint64 {
+	if x != nil {
+		return x.Lost
+	}
+	return 0
+}
+
+func (x *Trace) GetActive() bool {
+	if x != nil {
+		return x.Active
+	}
+	return false
+}
+
+func (x *Trace) GetAdded() int64 {
+	if x != nil {
+		return x.Added
+	}
+	return 0
+}
+
+type TracedPacket struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Trace         uint32                 `protobuf:"varint,1,opt,name=trace,proto3" json:"trace,omitempty"`
+	Packet        *CapturedPacket        `protobuf:"bytes,2,opt,name=packet,proto3" json:"packet,omitempty"`
+	Decision      *LookupReply           `protobuf:"bytes,3,opt,name=decision,proto3" json:"decision,omitempty"` // explained by the FIB as it was when the packet was read; packet and result may be cut off
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TracedPacket) Reset() {
+	*x = TracedPacket{}
+	mi := &file_weft_proto_msgTypes[70]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TracedPacket) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TracedPacket) ProtoMessage() {}
+
+func (x *TracedPacket) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[70]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TracedPacket.ProtoReflect.Descriptor instead.
+func (*TracedPacket) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{70}
+}
+
+func (x *TracedPacket) GetTrace() uint32 {
+	if x != nil {
+		return x.Trace
+	}
+	return 0
+}
+
+func (x *TracedPacket) GetPacket() *CapturedPacket {
+	if x != nil {
+		return x.Packet
+	}
+	return nil
+}
+
+func (x *TracedPacket) GetDecision() *LookupReply {
+	if x != nil {
+		return x.Decision
+	}
+	return nil
+}
+
+type CapturedPacket struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Time          int64                  `protobuf:"varint,1,opt,name=time,proto3" json:"time,omitempty"`
+	Engine        string                 `protobuf:"bytes,2,opt,name=engine,proto3" json:"engine,omitempty"`
+	Dev           string                 `protobuf:"bytes,3,opt,name=dev,proto3" json:"dev,omitempty"`      // it was counted for
+	Root          string                 `protobuf:"bytes,4,opt,name=root,proto3" json:"root,omitempty"`    // the frame came in by: the same, or that at the root of a VLAN
+	Frame         []byte                 `protobuf:"bytes,5,opt,name=frame,proto3" json:"frame,omitempty"`  // as received, as much as was to be kept
+	Bytes         uint32                 `protobuf:"varint,6,opt,name=bytes,proto3" json:"bytes,omitempty"` // of it as received
+	Verdict       string                 `protobuf:"bytes,7,opt,name=verdict,proto3" json:"verdict,omitempty"`
+	Reason        string                 `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
+	Egress        string                 `protobuf:"bytes,9,opt,name=egress,proto3" json:"egress,omitempty"`                            // port that it leaves by
+	EgressRoot    string                 `protobuf:"bytes,10,opt,name=egress_root,json=egressRoot,proto3" json:"egress_root,omitempty"` // the same, or that at the root of a VLAN
+	Sent          []byte                 `protobuf:"bytes,11,opt,name=sent,proto3" json:"sent,omitempty"`                               // the frame as it leaves
+	SentBytes     uint32                 `protobuf:"varint,12,opt,name=sent_bytes,json=sentBytes,proto3" json:"sent_bytes,omitempty"`
+	Group         uint32                 `protobuf:"varint,13,opt,name=group,proto3" json:"group,omitempty"`
+	Hash          uint32                 `protobuf:"varint,14,opt,name=hash,proto3" json:"hash,omitempty"`
+	Adjacency     uint32                 `protobuf:"varint,15,opt,name=adjacency,proto3" json:"adjacency,omitempty"`
+	Loop          *LoopSteps             `protobuf:"bytes,16,opt,name=loop,proto3" json:"loop,omitempty"` // of the loop in user space only
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CapturedPacket) Reset() {
+	*x = CapturedPacket{}
+	mi := &file_weft_proto_msgTypes[71]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CapturedPacket) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CapturedPacket) ProtoMessage() {}
+
+func (x *CapturedPacket) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[71]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CapturedPacket.ProtoReflect.Descriptor instead.
+func (*CapturedPacket) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{71}
+}
+
+func (x *CapturedPacket) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+func (x *CapturedPacket) GetEngine() string {
+	if x != nil {
+		return x.Engine
+	}
+	return ""
+}
+
+func (x *CapturedPacket) GetDev() string {
+	if x != nil {
+		return x.Dev
+	}
+	return ""
+}
+
+func (x *CapturedPacket) GetRoot() string {
+	if x != nil {
+		return x.Root
+	}
+	return ""
+}
+
+func (x *CapturedPacket) GetFrame() []byte {
+	if x != nil {
+		return x.Frame
+	}
+	return nil
+}
+
+func (x *CapturedPacket) GetBytes() uint32 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *CapturedPacket) GetVerdict() string {
+	if x != nil {
+		return x.Verdict
+	}
+	return ""
+}
+
+func (x *CapturedPacket) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *CapturedPacket) GetEgress() string {
+	if x != nil {
+		return x.Egress
+	}
+	return ""
+}
+
+func (x *CapturedPacket) GetEgressRoot() string {
+	if x != nil {
+		return x.EgressRoot
+	}
+	return ""
+}
+
+func (x *CapturedPacket) GetSent() []byte {
+	if x != nil {
+		return x.Sent
+	}
+	return nil
+}
+
+func (x *CapturedPacket) GetSentBytes() uint32 {
+	if x != nil {
+		return x.SentBytes
+	}
+	return 0
+}
+
+func (x *CapturedPacket) GetGroup() uint32 {
+	if x != nil {
+		return x.Group
+	}
+	return 0
+}
+
+func (x *CapturedPacket) GetHash() uint32 {
+	if x != nil {
+		return x.Hash
+	}
+	return 0
+}
+
+func (x *CapturedPacket) GetAdjacency() uint32 {
+	if x != nil {
+		return x.Adjacency
+	}
+	return 0
+}
+
+func (x *CapturedPacket) GetLoop() *LoopSteps {
+	if x != nil {
+		return x.Loop
+	}
+	return nil
+}
+
+// LoopSteps is what the loop did with a packet besides.
+type LoopSteps struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Slow          bool                   `protobuf:"varint,1,opt,name=slow,proto3" json:"slow,omitempty"`       // it was looked at step by step, as it is not like most
+	Partial       bool                   `protobuf:"varint,2,opt,name=partial,proto3" json:"partial,omitempty"` // a host has left its checksum to hardware
+	Again         bool                   `protobuf:"varint,3,opt,name=again,proto3" json:"again,omitempty"`     // it was held before
+	Tags          uint32                 `protobuf:"varint,4,opt,name=tags,proto3" json:"tags,omitempty"`       // that were taken off
+	Fates         []string               `protobuf:"bytes,5,rep,name=fates,proto3" json:"fates,omitempty"`      // "answered", "held", "divided"...
+	Sent          []*SentFrame           `protobuf:"bytes,6,rep,name=sent,proto3" json:"sent,omitempty"`        // frames that were made for it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LoopSteps) Reset() {
+	*x = LoopSteps{}
+	mi := &file_weft_proto_msgTypes[72]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LoopSteps) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LoopSteps) ProtoMessage() {}
+
+func (x *LoopSteps) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[72]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LoopSteps.ProtoReflect.Descriptor instead.
+func (*LoopSteps) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{72}
+}
+
+func (x *LoopSteps) GetSlow() bool {
+	if x != nil {
+		return x.Slow
+	}
+	return false
+}
+
+func (x *LoopSteps) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
+func (x *LoopSteps) GetAgain() bool {
+	if x != nil {
+		return x.Again
+	}
+	return false
+}
+
+func (x *LoopSteps) GetTags() uint32 {
+	if x != nil {
+		return x.Tags
+	}
+	return 0
+}
+
+func (x *LoopSteps) GetFates() []string {
+	if x != nil {
+		return x.Fates
+	}
+	return nil
+}
+
+func (x *LoopSteps) GetSent() []*SentFrame {
+	if x != nil {
+		return x.Sent
+	}
+	return nil
+}
+
+type SentFrame struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Dev           string                 `protobuf:"bytes,1,opt,name=dev,proto3" json:"dev,omitempty"`
+	Frame         []byte                 `protobuf:"bytes,2,opt,name=frame,proto3" json:"frame,omitempty"`  // as much as was to be kept
+	Bytes         uint32                 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"` // of it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SentFrame) Reset() {
+	*x = SentFrame{}
+	mi := &file_weft_proto_msgTypes[73]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SentFrame) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SentFrame) ProtoMessage() {}
+
+func (x *SentFrame) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[73]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SentFrame.ProtoReflect.Descriptor instead.
+func (*SentFrame) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{73}
+}
+
+func (x *SentFrame) GetDev() string {
+	if x != nil {
+		return x.Dev
+	}
+	return ""
+}
+
+func (x *SentFrame) GetFrame() []byte {
+	if x != nil {
+		return x.Frame
+	}
+	return nil
+}
+
+func (x *SentFrame) GetBytes() uint32 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+type ClearTracesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClearTracesRequest) Reset() {
+	*x = ClearTracesRequest{}
+	mi := &file_weft_proto_msgTypes[74]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClearTracesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClearTracesRequest) ProtoMessage() {}
+
+func (x *ClearTracesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[74]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClearTracesRequest.ProtoReflect.Descriptor instead.
+func (*ClearTracesRequest) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{74}
+}
+
+type ClearTracesReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Traces        uint32                 `protobuf:"varint,1,opt,name=traces,proto3" json:"traces,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClearTracesReply) Reset() {
+	*x = ClearTracesReply{}
+	mi := &file_weft_proto_msgTypes[75]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClearTracesReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClearTracesReply) ProtoMessage() {}
+
+func (x *ClearTracesReply) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[75]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClearTracesReply.ProtoReflect.Descriptor instead.
+func (*ClearTracesReply) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{75}
+}
+
+func (x *ClearTracesReply) GetTraces() uint32 {
+	if x != nil {
+		return x.Traces
+	}
+	return 0
+}
+
+type Captured struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Packets       []*CapturedPacket      `protobuf:"bytes,1,rep,name=packets,proto3" json:"packets,omitempty"`
+	Lost          uint64                 `protobuf:"varint,2,opt,name=lost,proto3" json:"lost,omitempty"`  // packets so far that passed, and for which there was no room
+	Ports         []string               `protobuf:"bytes,3,rep,name=ports,proto3" json:"ports,omitempty"` // in the first message: all there are
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Captured) Reset() {
+	*x = Captured{}
+	mi := &file_weft_proto_msgTypes[76]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Captured) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Captured) ProtoMessage() {}
+
+func (x *Captured) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[76]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Captured.ProtoReflect.Descriptor instead.
+func (*Captured) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{76}
+}
+
+func (x *Captured) GetPackets() []*CapturedPacket {
+	if x != nil {
+		return x.Packets
+	}
+	return nil
+}
+
+func (x *Captured) GetLost() uint64 {
+	if x != nil {
+		return x.Lost
+	}
+	return 0
+}
+
+func (x *Captured) GetPorts() []string {
+	if x != nil {
+		return x.Ports
+	}
+	return nil
+}
+
 var File_weft_proto protoreflect.FileDescriptor
 
 const file_weft_proto_rawDesc = "" +
@@ -5953,7 +6779,71 @@ const file_weft_proto_rawDesc = "" +
 	"\x0fClearBGPRequest\x12\x1a\n" +
 	"\bneighbor\x18\x01 \x01(\tR\bneighbor\x12\x10\n" +
 	"\x03how\x18\x02 \x01(\tR\x03how\"\x0f\n" +
-	"\rClearBGPReply2\xa1\t\n" +
+	"\rClearBGPReply\"\xcc\x01\n" +
+	"\fTraceRequest\x12\x16\n" +
+	"\x06filter\x18\x01 \x01(\tR\x06filter\x12\x18\n" +
+	"\areasons\x18\x02 \x03(\tR\areasons\x12\x1a\n" +
+	"\bverdicts\x18\x03 \x03(\tR\bverdicts\x12\x10\n" +
+	"\x03dev\x18\x04 \x01(\tR\x03dev\x12\x16\n" +
+	"\x06engine\x18\x05 \x01(\tR\x06engine\x12\x14\n" +
+	"\x05count\x18\x06 \x01(\x04R\x05count\x12\x12\n" +
+	"\x04snap\x18\a \x01(\rR\x04snap\x12\x1a\n" +
+	"\bduration\x18\b \x01(\x03R\bduration\"\x1f\n" +
+	"\rAddTraceReply\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\rR\x02id\"\x13\n" +
+	"\x11ShowTracesRequest\"a\n" +
+	"\x06Traces\x12&\n" +
+	"\x06traces\x18\x01 \x03(\v2\x0e.weft.v1.TraceR\x06traces\x12/\n" +
+	"\apackets\x18\x02 \x03(\v2\x15.weft.v1.TracedPacketR\apackets\"\xa4\x01\n" +
+	"\x05Trace\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\rR\x02id\x12/\n" +
+	"\arequest\x18\x02 \x01(\v2\x15.weft.v1.TraceRequestR\arequest\x12\x18\n" +
+	"\apackets\x18\x03 \x01(\x04R\apackets\x12\x12\n" +
+	"\x04lost\x18\x04 \x01(\x04R\x04lost\x12\x16\n" +
+	"\x06active\x18\x05 \x01(\bR\x06active\x12\x14\n" +
+	"\x05added\x18\x06 \x01(\x03R\x05added\"\x87\x01\n" +
+	"\fTracedPacket\x12\x14\n" +
+	"\x05trace\x18\x01 \x01(\rR\x05trace\x12/\n" +
+	"\x06packet\x18\x02 \x01(\v2\x17.weft.v1.CapturedPacketR\x06packet\x120\n" +
+	"\bdecision\x18\x03 \x01(\v2\x14.weft.v1.LookupReplyR\bdecision\"\x9c\x03\n" +
+	"\x0eCapturedPacket\x12\x12\n" +
+	"\x04time\x18\x01 \x01(\x03R\x04time\x12\x16\n" +
+	"\x06engine\x18\x02 \x01(\tR\x06engine\x12\x10\n" +
+	"\x03dev\x18\x03 \x01(\tR\x03dev\x12\x12\n" +
+	"\x04root\x18\x04 \x01(\tR\x04root\x12\x14\n" +
+	"\x05frame\x18\x05 \x01(\fR\x05frame\x12\x14\n" +
+	"\x05bytes\x18\x06 \x01(\rR\x05bytes\x12\x18\n" +
+	"\averdict\x18\a \x01(\tR\averdict\x12\x16\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\x12\x16\n" +
+	"\x06egress\x18\t \x01(\tR\x06egress\x12\x1f\n" +
+	"\vegress_root\x18\n" +
+	" \x01(\tR\n" +
+	"egressRoot\x12\x12\n" +
+	"\x04sent\x18\v \x01(\fR\x04sent\x12\x1d\n" +
+	"\n" +
+	"sent_bytes\x18\f \x01(\rR\tsentBytes\x12\x14\n" +
+	"\x05group\x18\r \x01(\rR\x05group\x12\x12\n" +
+	"\x04hash\x18\x0e \x01(\rR\x04hash\x12\x1c\n" +
+	"\tadjacency\x18\x0f \x01(\rR\tadjacency\x12&\n" +
+	"\x04loop\x18\x10 \x01(\v2\x12.weft.v1.LoopStepsR\x04loop\"\xa1\x01\n" +
+	"\tLoopSteps\x12\x12\n" +
+	"\x04slow\x18\x01 \x01(\bR\x04slow\x12\x18\n" +
+	"\apartial\x18\x02 \x01(\bR\apartial\x12\x14\n" +
+	"\x05again\x18\x03 \x01(\bR\x05again\x12\x12\n" +
+	"\x04tags\x18\x04 \x01(\rR\x04tags\x12\x14\n" +
+	"\x05fates\x18\x05 \x03(\tR\x05fates\x12&\n" +
+	"\x04sent\x18\x06 \x03(\v2\x12.weft.v1.SentFrameR\x04sent\"I\n" +
+	"\tSentFrame\x12\x10\n" +
+	"\x03dev\x18\x01 \x01(\tR\x03dev\x12\x14\n" +
+	"\x05frame\x18\x02 \x01(\fR\x05frame\x12\x14\n" +
+	"\x05bytes\x18\x03 \x01(\rR\x05bytes\"\x14\n" +
+	"\x12ClearTracesRequest\"*\n" +
+	"\x10ClearTracesReply\x12\x16\n" +
+	"\x06traces\x18\x01 \x01(\rR\x06traces\"g\n" +
+	"\bCaptured\x121\n" +
+	"\apackets\x18\x01 \x03(\v2\x17.weft.v1.CapturedPacketR\apackets\x12\x12\n" +
+	"\x04lost\x18\x02 \x01(\x04R\x04lost\x12\x14\n" +
+	"\x05ports\x18\x03 \x03(\tR\x05ports2\x97\v\n" +
 	"\x06Router\x124\n" +
 	"\tGetStatus\x12\x16.weft.v1.StatusRequest\x1a\x0f.weft.v1.Status\x122\n" +
 	"\tListPorts\x12\x15.weft.v1.PortsRequest\x1a\x0e.weft.v1.Ports\x127\n" +
@@ -5975,7 +6865,12 @@ const file_weft_proto_rawDesc = "" +
 	"\vChangeRoute\x12\x1b.weft.v1.ChangeRouteRequest\x1a\x13.weft.v1.ConfigPlan\x12G\n" +
 	"\x10ListBGPNeighbors\x12\x1c.weft.v1.BGPNeighborsRequest\x1a\x15.weft.v1.BGPNeighbors\x12=\n" +
 	"\fListBGPPaths\x12\x18.weft.v1.BGPPathsRequest\x1a\x11.weft.v1.BGPPaths0\x01\x12<\n" +
-	"\bClearBGP\x12\x18.weft.v1.ClearBGPRequest\x1a\x16.weft.v1.ClearBGPReply\x120\n" +
+	"\bClearBGP\x12\x18.weft.v1.ClearBGPRequest\x1a\x16.weft.v1.ClearBGPReply\x129\n" +
+	"\bAddTrace\x12\x15.weft.v1.TraceRequest\x1a\x16.weft.v1.AddTraceReply\x12;\n" +
+	"\n" +
+	"ShowTraces\x12\x1a.weft.v1.ShowTracesRequest\x1a\x0f.weft.v1.Traces0\x01\x12E\n" +
+	"\vClearTraces\x12\x1b.weft.v1.ClearTracesRequest\x1a\x19.weft.v1.ClearTracesReply\x125\n" +
+	"\aCapture\x12\x15.weft.v1.TraceRequest\x1a\x11.weft.v1.Captured0\x01\x120\n" +
 	"\x04Stop\x12\x14.weft.v1.StopRequest\x1a\x12.weft.v1.StopReplyB\x12Z\x10weft/control/apib\x06proto3"
 
 var (
@@ -5990,7 +6885,7 @@ func file_weft_proto_rawDescGZIP() []byte {
 	return file_weft_proto_rawDescData
 }
 
-var file_weft_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
+var file_weft_proto_msgTypes = make([]protoimpl.MessageInfo, 77)
 var file_weft_proto_goTypes = []any{
 	(*StatusRequest)(nil),         // 0: weft.v1.StatusRequest
 	(*Status)(nil),                // 1: weft.v1.Status
@@ -6057,6 +6952,18 @@ var file_weft_proto_goTypes = []any{
 	(*BGPPath)(nil),               // 62: weft.v1.BGPPath
 	(*ClearBGPRequest)(nil),       // 63: weft.v1.ClearBGPRequest
 	(*ClearBGPReply)(nil),         // 64: weft.v1.ClearBGPReply
+	(*TraceRequest)(nil),          // 65: weft.v1.TraceRequest
+	(*AddTraceReply)(nil),         // 66: weft.v1.AddTraceReply
+	(*ShowTracesRequest)(nil),     // 67: weft.v1.ShowTracesRequest
+	(*Traces)(nil),                // 68: weft.v1.Traces
+	(*Trace)(nil),                 // 69: weft.v1.Trace
+	(*TracedPacket)(nil),          // 70: weft.v1.TracedPacket
+	(*CapturedPacket)(nil),        // 71: weft.v1.CapturedPacket
+	(*LoopSteps)(nil),             // 72: weft.v1.LoopSteps
+	(*SentFrame)(nil),             // 73: weft.v1.SentFrame
+	(*ClearTracesRequest)(nil),    // 74: weft.v1.ClearTracesRequest
+	(*ClearTracesReply)(nil),      // 75: weft.v1.ClearTracesReply
+	(*Captured)(nil),              // 76: weft.v1.Captured
 }
 var file_weft_proto_depIdxs = []int32{
 	5,  // 0: weft.v1.Status.fib:type_name -> weft.v1.FIB
@@ -6097,49 +7004,65 @@ var file_weft_proto_depIdxs = []int32{
 	58, // 35: weft.v1.BGPNeighbor.timers:type_name -> weft.v1.BGPTimers
 	59, // 36: weft.v1.BGPNeighbor.config:type_name -> weft.v1.BGPNeighborConfig
 	62, // 37: weft.v1.BGPPaths.paths:type_name -> weft.v1.BGPPath
-	0,  // 38: weft.v1.Router.GetStatus:input_type -> weft.v1.StatusRequest
-	8,  // 39: weft.v1.Router.ListPorts:input_type -> weft.v1.PortsRequest
-	14, // 40: weft.v1.Router.ListRoutes:input_type -> weft.v1.RoutesRequest
-	18, // 41: weft.v1.Router.ListNeighbors:input_type -> weft.v1.NeighborsRequest
-	21, // 42: weft.v1.Router.ListGroups:input_type -> weft.v1.GroupsRequest
-	25, // 43: weft.v1.Router.Lookup:input_type -> weft.v1.LookupRequest
-	29, // 44: weft.v1.Router.Monitor:input_type -> weft.v1.MonitorRequest
-	32, // 45: weft.v1.Router.Verify:input_type -> weft.v1.VerifyRequest
-	37, // 46: weft.v1.Router.GetConfig:input_type -> weft.v1.GetConfigRequest
-	39, // 47: weft.v1.Router.PlanConfig:input_type -> weft.v1.PlanConfigRequest
-	42, // 48: weft.v1.Router.ApplyConfig:input_type -> weft.v1.ApplyConfigRequest
-	43, // 49: weft.v1.Router.ConfirmConfig:input_type -> weft.v1.ConfirmConfigRequest
-	45, // 50: weft.v1.Router.RollbackConfig:input_type -> weft.v1.RollbackConfigRequest
-	46, // 51: weft.v1.Router.ListGenerations:input_type -> weft.v1.GenerationsRequest
-	49, // 52: weft.v1.Router.ChangeRoute:input_type -> weft.v1.ChangeRouteRequest
-	52, // 53: weft.v1.Router.ListBGPNeighbors:input_type -> weft.v1.BGPNeighborsRequest
-	60, // 54: weft.v1.Router.ListBGPPaths:input_type -> weft.v1.BGPPathsRequest
-	63, // 55: weft.v1.Router.ClearBGP:input_type -> weft.v1.ClearBGPRequest
-	35, // 56: weft.v1.Router.Stop:input_type -> weft.v1.StopRequest
-	1,  // 57: weft.v1.Router.GetStatus:output_type -> weft.v1.Status
-	9,  // 58: weft.v1.Router.ListPorts:output_type -> weft.v1.Ports
-	15, // 59: weft.v1.Router.ListRoutes:output_type -> weft.v1.Routes
-	19, // 60: weft.v1.Router.ListNeighbors:output_type -> weft.v1.Neighbors
-	22, // 61: weft.v1.Router.ListGroups:output_type -> weft.v1.Groups
-	26, // 62: weft.v1.Router.Lookup:output_type -> weft.v1.LookupReply
-	30, // 63: weft.v1.Router.Monitor:output_type -> weft.v1.Event
-	33, // 64: weft.v1.Router.Verify:output_type -> weft.v1.VerifyReply
-	38, // 65: weft.v1.Router.GetConfig:output_type -> weft.v1.Configuration
-	40, // 66: weft.v1.Router.PlanConfig:output_type -> weft.v1.ConfigPlan
-	40, // 67: weft.v1.Router.ApplyConfig:output_type -> weft.v1.ConfigPlan
-	44, // 68: weft.v1.Router.ConfirmConfig:output_type -> weft.v1.ConfirmConfigReply
-	40, // 69: weft.v1.Router.RollbackConfig:output_type -> weft.v1.ConfigPlan
-	47, // 70: weft.v1.Router.ListGenerations:output_type -> weft.v1.Generations
-	40, // 71: weft.v1.Router.ChangeRoute:output_type -> weft.v1.ConfigPlan
-	53, // 72: weft.v1.Router.ListBGPNeighbors:output_type -> weft.v1.BGPNeighbors
-	61, // 73: weft.v1.Router.ListBGPPaths:output_type -> weft.v1.BGPPaths
-	64, // 74: weft.v1.Router.ClearBGP:output_type -> weft.v1.ClearBGPReply
-	36, // 75: weft.v1.Router.Stop:output_type -> weft.v1.StopReply
-	57, // [57:76] is the sub-list for method output_type
-	38, // [38:57] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	69, // 38: weft.v1.Traces.traces:type_name -> weft.v1.Trace
+	70, // 39: weft.v1.Traces.packets:type_name -> weft.v1.TracedPacket
+	65, // 40: weft.v1.Trace.request:type_name -> weft.v1.TraceRequest
+	71, // 41: weft.v1.TracedPacket.packet:type_name -> weft.v1.CapturedPacket
+	26, // 42: weft.v1.TracedPacket.decision:type_name -> weft.v1.LookupReply
+	72, // 43: weft.v1.CapturedPacket.loop:type_name -> weft.v1.LoopSteps
+	73, // 44: weft.v1.LoopSteps.sent:type_name -> weft.v1.SentFrame
+	71, // 45: weft.v1.Captured.packets:type_name -> weft.v1.CapturedPacket
+	0,  // 46: weft.v1.Router.GetStatus:input_type -> weft.v1.StatusRequest
+	8,  // 47: weft.v1.Router.ListPorts:input_type -> weft.v1.PortsRequest
+	14, // 48: weft.v1.Router.ListRoutes:input_type -> weft.v1.RoutesRequest
+	18, // 49: weft.v1.Router.ListNeighbors:input_type -> weft.v1.NeighborsRequest
+	21, // 50: weft.v1.Router.ListGroups:input_type -> weft.v1.GroupsRequest
+	25, // 51: weft.v1.Router.Lookup:input_type -> weft.v1.LookupRequest
+	29, // 52: weft.v1.Router.Monitor:input_type -> weft.v1.MonitorRequest
+	32, // 53: weft.v1.Router.Verify:input_type -> weft.v1.VerifyRequest
+	37, // 54: weft.v1.Router.GetConfig:input_type -> weft.v1.GetConfigRequest
+	39, // 55: weft.v1.Router.PlanConfig:input_type -> weft.v1.PlanConfigRequest
+	42, // 56: weft.v1.Router.ApplyConfig:input_type -> weft.v1.ApplyConfigRequest
+	43, // 57: weft.v1.Router.ConfirmConfig:input_type -> weft.v1.ConfirmConfigRequest
+	45, // 58: weft.v1.Router.RollbackConfig:input_type -> weft.v1.RollbackConfigRequest
+	46, // 59: weft.v1.Router.ListGenerations:input_type -> weft.v1.GenerationsRequest
+	49, // 60: weft.v1.Router.ChangeRoute:input_type -> weft.v1.ChangeRouteRequest
+	52, // 61: weft.v1.Router.ListBGPNeighbors:input_type -> weft.v1.BGPNeighborsRequest
+	60, // 62: weft.v1.Router.ListBGPPaths:input_type -> weft.v1.BGPPathsRequest
+	63, // 63: weft.v1.Router.ClearBGP:input_type -> weft.v1.ClearBGPRequest
+	65, // 64: weft.v1.Router.AddTrace:input_type -> weft.v1.TraceRequest
+	67, // 65: weft.v1.Router.ShowTraces:input_type -> weft.v1.ShowTracesRequest
+	74, // 66: weft.v1.Router.ClearTraces:input_type -> weft.v1.ClearTracesRequest
+	65, // 67: weft.v1.Router.Capture:input_type -> weft.v1.TraceRequest
+	35, // 68: weft.v1.Router.Stop:input_type -> weft.v1.StopRequest
+	1,  // 69: weft.v1.Router.GetStatus:output_type -> weft.v1.Status
+	9,  // 70: weft.v1.Router.ListPorts:output_type -> weft.v1.Ports
+	15, // 71: weft.v1.Router.ListRoutes:output_type -> weft.v1.Routes
+	19, // 72: weft.v1.Router.ListNeighbors:output_type -> weft.v1.Neighbors
+	22, // 73: weft.v1.Router.ListGroups:output_type -> weft.v1.Groups
+	26, // 74: weft.v1.Router.Lookup:output_type -> weft.v1.LookupReply
+	30, // 75: weft.v1.Router.Monitor:output_type -> weft.v1.Event
+	33, // 76: weft.v1.Router.Verify:output_type -> weft.v1.VerifyReply
+	38, // 77: weft.v1.Router.GetConfig:output_type -> weft.v1.Configuration
+	40, // 78: weft.v1.Router.PlanConfig:output_type -> weft.v1.ConfigPlan
+	40, // 79: weft.v1.Router.ApplyConfig:output_type -> weft.v1.ConfigPlan
+	44, // 80: weft.v1.Router.ConfirmConfig:output_type -> weft.v1.ConfirmConfigReply
+	40, // 81: weft.v1.Router.RollbackConfig:output_type -> weft.v1.ConfigPlan
+	47, // 82: weft.v1.Router.ListGenerations:output_type -> weft.v1.Generations
+	40, // 83: weft.v1.Router.ChangeRoute:output_type -> weft.v1.ConfigPlan
+	53, // 84: weft.v1.Router.ListBGPNeighbors:output_type -> weft.v1.BGPNeighbors
+	61, // 85: weft.v1.Router.ListBGPPaths:output_type -> weft.v1.BGPPaths
+	64, // 86: weft.v1.Router.ClearBGP:output_type -> weft.v1.ClearBGPReply
+	66, // 87: weft.v1.Router.AddTrace:output_type -> weft.v1.AddTraceReply
+	68, // 88: weft.v1.Router.ShowTraces:output_type -> weft.v1.Traces
+	75, // 89: weft.v1.Router.ClearTraces:output_type -> weft.v1.ClearTracesReply
+	76, // 90: weft.v1.Router.Capture:output_type -> weft.v1.Captured
+	36, // 91: weft.v1.Router.Stop:output_type -> weft.v1.StopReply
+	69, // [69:92] is the sub-list for method output_type
+	46, // [46:69] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_weft_proto_init() }
@@ -6156,7 +7079,7 @@ func file_weft_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_weft_proto_rawDesc), len(file_weft_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   65,
+			NumMessages:   77,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -108,6 +108,6 @@ func (t *tapped) gaveUp(i uint8) {
 // made notes a frame that was made for the packet that is being finished.
 func (t *tapped) made(port uint32, frame []byte) {
 	if n := &t.notes[t.current]; t.some && n.wanted != 0 {
-		n.loop.Sent = append(n.loop.Sent, trace.Sent{Port: port, Frame: slices.Clone(frame[:min(t.Snap(), len(frame))])})
+		n.loop.Sent = append(n.loop.Sent, trace.Sent{Port: port, Frame: slices.Clone(frame[:min(t.Snap(), len(frame))]), Bytes: len(frame)})
 	}
 }

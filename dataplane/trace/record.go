@@ -52,7 +52,8 @@ type Loop struct {
 // Sent is a frame that leaves by a port.
 type Sent struct {
 	Port  uint32
-	Frame []byte
+	Frame []byte // as much as was to be kept
+	Bytes int    // of it
 }
 
 const (
@@ -117,5 +118,13 @@ func insertTag(frame []byte, tag uint32) []byte {
 func (r *Record) cut(snap int) *Record {
 	c := *r
 	c.Frame, c.Packet = c.Frame[:min(snap, len(c.Frame))], c.Packet[:min(snap, len(c.Packet))]
+	if r.Loop != nil {
+		loop := *r.Loop
+		loop.Sent = slices.Clone(loop.Sent)
+		for i := range loop.Sent {
+			loop.Sent[i].Frame = loop.Sent[i].Frame[:min(snap, len(loop.Sent[i].Frame))]
+		}
+		c.Loop = &loop
+	}
 	return &c
 }

@@ -36,8 +36,10 @@ struct {
 /* capture_filter tells which selections' filters a frame passes, a bit for each. The loader writes its body. */
 static __noinline __u64 capture_filter(void *eth, void *end, __u64 bytes)
 {
-	asm volatile("" : : "r"(eth), "r"(end), "r"(bytes));
-	return 0;
+	__u64 passed;
+
+	asm volatile("%0 = 0" : "=r"(passed) : "r"(eth), "r"(end), "r"(bytes)); /* the compiler must not know */
+	return passed;
 }
 
 /*
@@ -103,41 +105,39 @@ static __always_inline __u32 capture_copy(const struct packet *p, void *to, __u6
 	return len;
 }
 
-/* capture_begin keeps the frame as received, if anybody wants it. */
+/*
+ * capture_begin keeps the frame as received, if anybody wants it. That stands in the draft and nowhere
+ * else: so the verifier does not have to go two ways, with and without, through all that follows.
+ */
 static __always_inline void capture_begin(struct packet *p)
 {
-	__u64 wanted = *(volatile __u64 *)&selections.armed;
-	struct weft_record *r;
 	__u32 zero = 0;
+	struct weft_record *r = bpf_map_lookup_elem(&drafts, &zero);
 
-	p->record = 0;
-	p->bytes = p->end - p->eth;
-	if (!wanted)
-		return;
-	wanted &= capture_filter(p->eth, p->end, packet_bytes(p));
-	if (!wanted)
-		return;
-	r = bpf_map_lookup_elem(&drafts, &zero);
 	if (!r)
 		return;
+	p->bytes = p->end - p->eth;
+	r->selections = 0;
+	if (selections.armed)
+		r->selections = selections.armed & capture_filter(p->eth, p->end, packet_bytes(p));
+	packet_load(p); /* so that the verifier forgets how far each way through the filter has looked */
+	if (!r->selections)
+		return;
 	r->time = bpf_ktime_get_ns();
-	r->selections = wanted;
 	r->root = p->port->number;
-	__builtin_memset(&r->steps, 0, sizeof(r->steps));
 	r->tag = packet_beside(p);
 	r->bytes = packet_bytes(p);
 	r->kept = capture_copy(p, r->frame, r->bytes - (r->tag ? VLAN_HLEN : 0), WEFT_SNAP);
-	p->record = r;
 }
 
 /* capture_end hands the record over, now that it is known what becomes of the packet. */
 static __always_inline void capture_end(struct packet *p, enum weft_reason reason)
 {
-	struct weft_record *r = p->record;
+	__u32 len, zero = 0;
+	struct weft_record *r = bpf_map_lookup_elem(&drafts, &zero);
 	__u64 wanted;
-	__u32 len;
 
-	if (likely(!r))
+	if (!r || !r->selections)
 		return;
 	wanted = capture_choose(r->selections, reason, p->port->number, r->root);
 	if (!wanted)
@@ -145,6 +145,7 @@ static __always_inline void capture_end(struct packet *p, enum weft_reason reaso
 	r->selections = wanted;
 	r->reason = reason;
 	r->port = p->port->number;
+	r->steps = p->steps;
 	r->sent_bytes = packet_now(p);
 	r->sent_kept = capture_copy(p, r->sent, r->sent_bytes, WEFT_SENT);
 	len = capture_snap(wanted);

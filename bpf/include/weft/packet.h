@@ -45,7 +45,7 @@ struct packet {
 	void *eth, *end;	      /* the first piece of the frame, which is all of it unless it is large */
 	__u64 bytes;		      /* from eth to end, as received */
 #ifdef CAPTURE
-	struct weft_record *record; /* what is written down of it; 0: nobody looks at it */
+	struct weft_trace steps;
 #endif
 };
 
