@@ -84,11 +84,8 @@ func variants(direct, chunked *Image, whole, inPieces *State, xsks *ebpf.Map, ca
 				maps, err := fit(spec, tcProgWeftTc, im, s, f)
 				return spec, maps, err
 			}})
-			if f.Capture != nil {
-				continue // the loop captures
-			}
 			all = append(all, variant{name("tap", image, false, f), func() (*ebpf.CollectionSpec, map[string]*ebpf.Map, error) {
-				spec, err := specTap(im)
+				spec, err := specTap(im, f.Capture != nil)
 				if err != nil {
 					return nil, nil, err
 				}

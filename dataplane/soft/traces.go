@@ -16,9 +16,9 @@ func (e *Engine) StopTrace(one *trace.Session) error {
 	return e.Engine.StopTrace(one)
 }
 
-// setTap has the loop look for the sessions of a Tap from its next round on, and for no others. The caller has the lock.
+// setTap has the loops look for the sessions of a Tap from their next rounds on, and for no others. The caller has the lock.
 func (e *Engine) setTap(t *trace.Tap) {
-	if e.loop != nil {
-		e.loop.do(func() { e.loop.setTap(t) })
+	if e.crew != nil {
+		e.crew.setTap(t)
 	}
 }

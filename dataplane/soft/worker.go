@@ -52,6 +52,7 @@ type Options struct {
 	Pool   *device.Pool         // the Worker's own, with its queues
 	Reader *fib.Reader          // joined to the Readers of all images that Configs will have; nil: they do not change
 	Now    func() time.Duration // grows only; nil: time since NewWorker
+	Asks   chan Neighbor        // where it asks for neighbors, with others; nil: one of its own
 }
 
 // Neighbor is one that the kernel is to resolve.
@@ -67,7 +68,10 @@ const asksMost = 256
 func NewWorker(o Options) *Worker {
 	w := &Worker{
 		mem: o.Memory, base: o.Memory.Base(), frameMask: uint64(o.Memory.FrameSize() - 1), pool: o.Pool, reader: o.Reader, now: o.Now,
-		asks: make(chan Neighbor, asksMost), limiter: packet.NewLimiter(packet.Limits{}),
+		asks: o.Asks, limiter: packet.NewLimiter(packet.Limits{}),
+	}
+	if w.asks == nil {
+		w.asks = make(chan Neighbor, asksMost)
 	}
 	if w.now == nil {
 		start := time.Now()
@@ -211,13 +215,17 @@ func (w *Worker) decide(s *state, t uint64) uint64 {
 	v := &w.v
 	w.input(s)
 	t = w.stages.end(stageInput, v.n, t)
-	if v.partial {
+	inputEnded := v.ended
+	if v.seen&isPartial != 0 {
 		w.features(s)
 		t = w.stages.end(stageFeatures, v.n, t)
 	}
 	w.lookup()
 	t = w.stages.end(stageLookup, v.four.n+v.six.n, t)
 	w.rewrite(s)
+	if v.seen&isTap != 0 && !w.again {
+		w.leaveToKernel(s, inputEnded)
+	}
 	return w.stages.end(stageRewrite, v.four.n+v.six.n, t)
 }
 

@@ -81,9 +81,7 @@ var stops = []stopping{{
 }, {
 	name: "image grows", prepare: func(r *router) { stopped(r); r.run(); r.Before = r.Accounts() },
 	points: []string{
-		"growMade", "fibCopyAdjacencies",
-		"fibCopyGroups", "fibCopyRecords", "fibCopyTries", "growCopied", "imageNextPinned", "imageSwapped", "imageReplaced",
-		"growReplaced", "ribGrown",
+		"growMade", "fibCopyExtended", "growCopied", "imageNextPinned", "imageSwapped", "imageReplaced", "growReplaced", "ribGrown",
 	},
 	begin: func(r *router) { r.fill(40000) },
 	undo:  (*router).empty,

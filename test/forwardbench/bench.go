@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/netip"
 	"os"
+	"path"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -41,16 +42,25 @@ type bench struct {
 type contest struct {
 	family, table string
 	engines       []string
+	soft          bool // router and sink have a CPU of their own
 	dst           []netip.Addr
 }
 
-func (c *contest) row(engine string) string { return rowName(c.family, c.table, engine) }
+func (c *contest) row(engine string) string {
+	if c.soft {
+		return softRow(c.family, c.table, engine)
+	}
+	return rowName(c.family, c.table, engine)
+}
 
 func contests(table string) (all []*contest) {
 	for _, family := range []string{"ipv4", "ipv6"} {
 		all = append(all, &contest{family: family, table: table, engines: engineNames})
 		if table == "full" {
 			all = append(all, &contest{family: family, table: "full_zipf", engines: []string{"ceiling", "weft_xdp"}})
+		}
+		if family == "ipv4" || table == "full" {
+			all = append(all, &contest{family: family, table: table, engines: softNames, soft: true})
 		}
 	}
 	return all
@@ -62,7 +72,8 @@ func allRows() (rows []string) {
 			rows = append(rows, c.row(e))
 		}
 	}
-	return append(rows, rowSync, rowDump, rowMemory, rowIdle)
+	rows = append(rows, slices.Sorted(maps.Values(memRows))...)
+	return append(rows, rowSync, rowDump, rowMemory, rowIdle, rowIdleSoft)
 }
 
 func (b *bench) wantsAny(rows ...string) bool { return slices.ContainsFunc(rows, b.Only.MatchString) }
@@ -78,7 +89,7 @@ func (b *bench) wanted(table string) (wanted []*contest) {
 }
 
 func (b *bench) measure(ctx context.Context) error {
-	one, full := b.wanted("one"), b.wanted("full")
+	one, full := b.able(b.wanted("one")), b.able(b.wanted("full"))
 	for _, c := range one {
 		c.dst = oneDestinations(c.family, fulltable.TraceLen)
 	}
@@ -90,7 +101,7 @@ func (b *bench) measure(ctx context.Context) error {
 		}
 		defer rOne.close()
 	}
-	daemon := b.wantsAny(rowSync, rowDump, rowMemory, rowIdle)
+	daemon := b.wantsAny(rowSync, rowDump, rowMemory, rowIdle, rowIdleSoft)
 	if len(full) > 0 || daemon {
 		tab, err := fullTable()
 		if err != nil {
@@ -108,10 +119,45 @@ func (b *bench) measure(ctx context.Context) error {
 		}
 		defer rFull.close()
 	}
-	if err := b.forward(ctx, rOne, rFull, append(one, full...)); err != nil || !daemon {
+	if err := b.forward(ctx, rOne, rFull, append(one, full...)); err != nil {
 		return err
 	}
+	if b.wantsAny(slices.Collect(maps.Values(memRows))...) {
+		if err := b.memory(ctx); err != nil {
+			return err
+		}
+	}
+	if !daemon {
+		return nil
+	}
 	return b.daemon(ctx, rFull)
+}
+
+// able leaves out what cannot be measured here, and notes why.
+func (b *bench) able(wanted []*contest) (can []*contest) {
+	for _, c := range wanted {
+		if c.soft && b.allCPUs.Count() < 2 {
+			b.note("soft/...: router and sink on a CPU of their own need another one for the generator: left out")
+			continue
+		}
+		c.engines = slices.DeleteFunc(c.engines, func(e string) bool {
+			why := missing(e)
+			if why != "" {
+				b.note(fmt.Sprintf("rows of %s: left out: %s", e, why))
+			}
+			return why != ""
+		})
+		if len(c.engines) > 0 {
+			can = append(can, c)
+		}
+	}
+	return can
+}
+
+func (b *bench) note(text string) {
+	if !slices.Contains(b.env.Notes, text) {
+		b.env.Notes = append(b.env.Notes, text)
+	}
 }
 
 func (b *bench) newRouter(ctx context.Context, name string, tab *table) (*router, error) {
@@ -138,22 +184,38 @@ func (b *bench) forward(ctx context.Context, one, full *router, cs []*contest) e
 		}
 		defer g.Close()
 		generators[i] = g
+		if c.soft && routers[i].split == nil {
+			if err := routers[i].softEngines(ctx, b.CPU); err != nil {
+				return err
+			}
+		}
 	}
+	others := b.allCPUs
+	others.Clear(b.CPU)
 	// No garbage is made from here on that would matter; a collection in the middle of a measurement would.
 	runtime.GC()
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	for round := range b.Rounds {
 		for i, c := range cs {
-			fmt.Fprintf(b.stderr, "forwardbench: %s/%s, %d rows, round %d of %d\n", c.family, c.table, len(c.engines), round+1, b.Rounds)
+			fmt.Fprintf(b.stderr, "forwardbench: %s, %d rows, round %d of %d\n", path.Dir(c.row("")), len(c.engines), round+1, b.Rounds)
 			for _, e := range c.engines {
 				if err := ctx.Err(); err != nil {
 					return err
 				}
-				counts, err := routers[i].forward(e, generators[i], warmPackets, countPackets)
+				var counts traffic.Counts
+				var err error
+				if c.soft {
+					counts, err = routers[i].forwardSplit(e, generators[i], &others, warmPackets, countPackets)
+				} else {
+					counts, err = routers[i].forward(e, generators[i], warmPackets, countPackets)
+				}
 				if err != nil {
 					return fmt.Errorf("measure %s: %w", c.row(e), err)
 				}
 				b.samples.Add(c.row(e), "Mpps", counts.Rate/1e6)
+				if c.soft { // packets are made faster than forwarded: some are lost before
+					continue
+				}
 				b.lost[c.row(e)] = max(b.lost[c.row(e)], 1-float64(counts.Packets)/countPackets)
 			}
 		}
@@ -196,12 +258,17 @@ func (b *bench) daemon(ctx context.Context, r *router) error {
 func (b *bench) daemonRound(ctx context.Context, binary string) error {
 	var f daemonFigures
 	var dump time.Duration
-	var errs [2]error
+	var errs [3]error
 	if b.wantsAny(rowSync, rowMemory, rowIdle) {
 		f, errs[0] = measureDaemon(ctx, binary, b.Only.MatchString(rowIdle))
 	}
+	if b.wantsAny(rowIdleSoft) {
+		soft, err := measureDaemon(ctx, binary, true, "--engine", "soft")
+		errs[1] = err
+		b.samples.Add(rowIdleSoft, "%", soft.idle)
+	}
 	if b.Only.MatchString(rowDump) {
-		dump, errs[1] = timeDump()
+		dump, errs[2] = timeDump()
 	}
 	for _, figure := range []struct {
 		row, unit string

@@ -3,15 +3,18 @@ package main
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
 
 	"weft/test/root"
 	"weft/test/traffic"
 )
 
-// What each engine forwards is complete, and each packet's TTL, MAC and bytes are right.
+// What each engine forwards is complete, and each packet's TTL, MAC and bytes are right: with packets made on the same CPU,
+// and on others.
 func TestEnginesForward(t *testing.T) {
 	root.Require(t)
 	if err := rlimit.RemoveMemlock(); err != nil {
@@ -23,20 +26,42 @@ func TestEnginesForward(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.close()
-	const n, size = 5000, 80
+	const size = 80
+	var cpus unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &cpus); err != nil {
+		t.Fatal(err)
+	}
+	last := -1
+	for cpu := range runtime.NumCPU() {
+		if cpus.IsSet(cpu) {
+			last = cpu
+		}
+	}
+	if err := r.softEngines(t.Context(), last); err != nil {
+		t.Fatal(err)
+	}
 	for _, family := range []string{"ipv4", "ipv6"} {
-		for _, name := range engineNames {
-			what := fmt.Sprintf("%s %s", name, family)
+		for i, name := range append(slices.Clone(engineNames), "linux", "weft_xdp", "weft_soft") {
+			split, n := i >= len(engineNames), 5000
+			if split {
+				n = 200 // what comes from another CPU has to find room
+			}
+			what := fmt.Sprintf("%s %s, split %v", name, family, split)
 			g, err := r.newGenerator(family, oneDestinations(family, 1024), size)
 			if err != nil {
 				t.Fatal(err)
 			}
-			counts, err := r.forward(name, g, 0, n)
+			var counts traffic.Counts
+			if split {
+				counts, err = r.forwardSplit(name, g, &cpus, 0, n)
+			} else {
+				counts, err = r.forward(name, g, 0, n)
+			}
 			if err != nil {
 				t.Fatalf("%s: %v", what, err)
 			}
 			counts.Rate = 0
-			if want := (traffic.Counts{Packets: n, Bytes: n * size}); counts != want {
+			if want := (traffic.Counts{Packets: uint64(n), Bytes: uint64(n * size)}); counts != want {
 				t.Errorf("%s: sink has %+v, want %+v", what, counts, want)
 			}
 			if missing, err := r.drain.Missing(0, n); err != nil || len(missing) > 0 {
@@ -46,7 +71,7 @@ func TestEnginesForward(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := forwarded(g.Frame(n-1), family); string(last) != string(want) {
+			if want := forwarded(g.Frame(uint64(n-1)), family); string(last) != string(want) {
 				t.Errorf("%s: last frame is\n%x, want\n%x", what, last, want)
 			}
 			g.Close()

@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"net/netip"
 
+	"golang.org/x/sys/unix"
+
 	"weft/test/fulltable"
 	"weft/test/traffic"
 )
@@ -24,6 +26,10 @@ type router struct {
 	peers   *peers
 	weft    *weft
 	engines map[string]engine
+
+	cpu   int // of split
+	soft  *softEngine
+	split map[string]engine // of the rows soft/...
 }
 
 func newRouter(ctx context.Context, tab *table, o traffic.SinkOptions) (*router, error) {
@@ -47,6 +53,9 @@ func newRouter(ctx context.Context, tab *table, o traffic.SinkOptions) (*router,
 
 func (r *router) close() error {
 	var err error
+	if r.soft != nil {
+		err = within(r.router, r.soft.engine.Stop)
+	}
 	if r.weft != nil {
 		err = within(r.router, r.weft.close)
 	}
@@ -60,7 +69,21 @@ func (r *router) close() error {
 // forward sends packets through an engine, the first of them to warm the caches up, and returns what the sink says of the
 // rest.
 func (r *router) forward(name string, g *traffic.Generator, warm, n int) (counts traffic.Counts, err error) {
-	e := r.engines[name]
+	return r.forwardBy(name, r.engines[name], g.Send, warm, n)
+}
+
+// forwardSplit is forward with packets made on CPUs that are not the router's and the sink's.
+func (r *router) forwardSplit(name string, g *traffic.Generator, cpus *unix.CPUSet, warm, n int) (counts traffic.Counts, err error) {
+	return r.forwardBy(name, r.split[name], func(n int) (sent int, err error) {
+		err = onCPUs(cpus, func() (err error) {
+			sent, err = g.Send(n)
+			return err
+		})
+		return sent, err
+	}, warm, n)
+}
+
+func (r *router) forwardBy(name string, e engine, send func(n int) (int, error), warm, n int) (counts traffic.Counts, err error) {
 	if err := within(r.router, e.attach); err != nil {
 		return counts, fmt.Errorf("attach %s: %w", name, err)
 	}
@@ -76,7 +99,7 @@ func (r *router) forward(name string, g *traffic.Generator, warm, n int) (counts
 		if err := r.drain.Reset(); err != nil {
 			return counts, err
 		}
-		sent, err := g.Send(n)
+		sent, err := send(n)
 		if err != nil {
 			return counts, err
 		}

@@ -35,7 +35,8 @@ type (
 		Number                     uint32
 		Ifindex                    int
 		Ifname, Mode, Egress       string
-		Engine                     string
+		Engine, Sockets            string
+		EngineMatch                string `json:"engine_match"` // of the configuration
 		MTU                        int
 		Up, IPv4, IPv6             bool
 		IngressWhy                 string `json:"ingress_why"`

@@ -18,6 +18,7 @@ const (
 	generateTrafficLimitsTRAFFIC_PORT      generateTrafficLimits = 9
 	generateTrafficLimitsTRAFFIC_FRAME     generateTrafficLimits = 1514
 	generateTrafficLimitsTRAFFIC_SEQUENCES generateTrafficLimits = 16777216
+	generateTrafficLimitsTRAFFIC_STRETCHES generateTrafficLimits = 8
 	generateTrafficLimitsTRAFFIC_CPUS      generateTrafficLimits = 256
 )
 

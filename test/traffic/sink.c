@@ -16,11 +16,13 @@ struct count {
 	__u64 unknown;		    /* sequence number beyond TRAFFIC_SEQUENCES */
 	__u64 since, since_packets; /* ns at a packet at the start, and how many there were then */
 	__u64 until, until_packets; /* and at one near the end */
-	__u64 unused[5];
+	__u64 late;		    /* behind one of its stretch that was sent later */
+	__u64 unused[4];
 };
 
 struct count counts[TRAFFIC_CPUS];
 __u64 seen[TRAFFIC_SEQUENCES / 64];
+__u64 highest[TRAFFIC_STRETCHES];
 __u8 last[TRAFFIC_FRAME + 8]; /* frame, with room for two VLAN tags */
 __u32 last_size;
 
@@ -42,9 +44,17 @@ static __always_inline void note_sequence(struct count *c, __u64 sequence)
 {
 	__u64 bit = 1ULL << (sequence & 63);
 
-	if (sequence >= TRAFFIC_SEQUENCES)
+	__u64 stretch = sequence / (TRAFFIC_SEQUENCES / TRAFFIC_STRETCHES);
+
+	if (sequence >= TRAFFIC_SEQUENCES) {
 		c->unknown++;
-	else if (__sync_fetch_and_or(&seen[sequence / 64], bit) & bit)
+		return;
+	}
+	if (sequence < highest[stretch & (TRAFFIC_STRETCHES - 1)])
+		c->late++;
+	else
+		highest[stretch & (TRAFFIC_STRETCHES - 1)] = sequence;
+	if (__sync_fetch_and_or(&seen[sequence / 64], bit) & bit)
 		c->repeated++;
 }
 

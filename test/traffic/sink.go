@@ -12,6 +12,9 @@ import (
 // Sequences is how many sequence numbers, from 0 on, a Sink can tell apart.
 const Sequences = int(generateTrafficLimitsTRAFFIC_SEQUENCES)
 
+// Stretches is in how many parts of Sequences, of equal length, a Sink looks for order: each is for flows of its own.
+const Stretches = int(generateTrafficLimitsTRAFFIC_STRETCHES)
+
 // SinkOptions say what a Sink does besides counting. The zero value is the fastest.
 type SinkOptions struct {
 	Check bool    // look into each packet: for Missing, Last and all of Counts
@@ -26,6 +29,7 @@ type Counts struct {
 	Corrupt            uint64 // without the magic number
 	Repeated           uint64 // with a sequence number that was there before
 	Unknown            uint64 // with one of Sequences or more
+	Late               uint64 // behind one with a higher number of the same of Stretches
 
 	// Rate is how many packets a second came in, from the first to the last. What a generator does before and after
 	// does not count. It is exact to 1 packet in 1000 from 2^19 packets on.
@@ -96,6 +100,7 @@ func (s *Sink) Counts() (Counts, error) {
 		sum.Corrupt += c.Corrupt
 		sum.Repeated += c.Repeated
 		sum.Unknown += c.Unknown
+		sum.Late += c.Late
 		if c.Since == 0 {
 			continue
 		}
@@ -134,6 +139,9 @@ func (s *Sink) Reset() error {
 	err := s.coll.Variables["counts"].Set([generateTrafficLimitsTRAFFIC_CPUS]sinkCount{})
 	if err == nil {
 		err = s.coll.Variables["seen"].Set(make([]uint64, Sequences/64))
+	}
+	if err == nil {
+		err = s.coll.Variables["highest"].Set([Stretches]uint64{})
 	}
 	if err != nil {
 		return fmt.Errorf("reset sink: %w", err)

@@ -26,7 +26,8 @@ type sinkCount struct {
 	SincePackets uint64
 	Until        uint64
 	UntilPackets uint64
-	Unused       [5]uint64
+	Late         uint64
+	Unused       [4]uint64
 }
 
 // Names of all BPF objects in the ELF.
@@ -37,6 +38,7 @@ const (
 	sinkVarCheck    = "check"
 	sinkVarCounts   = "counts"
 	sinkVarGoLimits = "go_limits"
+	sinkVarHighest  = "highest"
 	sinkVarLast     = "last"
 	sinkVarLastSize = "last_size"
 	sinkVarSeen     = "seen"
@@ -102,6 +104,7 @@ type sinkVariableSpecs struct {
 	Check    *ebpf.VariableSpec `ebpf:"check"`
 	Counts   *ebpf.VariableSpec `ebpf:"counts"`
 	GoLimits *ebpf.VariableSpec `ebpf:"go_limits"`
+	Highest  *ebpf.VariableSpec `ebpf:"highest"`
 	Last     *ebpf.VariableSpec `ebpf:"last"`
 	LastSize *ebpf.VariableSpec `ebpf:"last_size"`
 	Seen     *ebpf.VariableSpec `ebpf:"seen"`
@@ -142,6 +145,7 @@ type sinkVariables struct {
 	Check    *ebpf.Variable `ebpf:"check"`
 	Counts   *ebpf.Variable `ebpf:"counts"`
 	GoLimits *ebpf.Variable `ebpf:"go_limits"`
+	Highest  *ebpf.Variable `ebpf:"highest"`
 	Last     *ebpf.Variable `ebpf:"last"`
 	LastSize *ebpf.Variable `ebpf:"last_size"`
 	Seen     *ebpf.Variable `ebpf:"seen"`

@@ -19,6 +19,7 @@ enum traffic_limits {
 	TRAFFIC_PORT = 9,	     /* discard (RFC 863) */
 	TRAFFIC_FRAME = 1514,	     /* longest, bytes */
 	TRAFFIC_SEQUENCES = 1 << 24, /* a sink knows so many apart */
+	TRAFFIC_STRETCHES = 8,	     /* of these, each of flows of its own */
 	TRAFFIC_CPUS = 256,
 };
 
