@@ -153,6 +153,9 @@ func (c *Capture) Lose(i int) {
 	atomic.AddUint64(&c.all.Selection[i].Lost, 1)
 }
 
+// Miss counts a packet as lost that was not taken.
+func (c *Capture) Miss(i int) { atomic.AddUint64(&c.all.Selection[i].Lost, 1) }
+
 // Lost returns how many packets selection i has not got, for there was no room.
 func (c *Capture) Lost(i int) uint64 { return atomic.LoadUint64(&c.all.Selection[i].Lost) }
 

@@ -140,7 +140,12 @@ func newCrew(readers *fib.Readers, o *LoopOptions) (_ *crew, err error) {
 func (c *crew) setTap(t *trace.Tap) {
 	c.tap = t
 	for _, l := range c.loops {
-		l.do(func() { l.setTap(t) })
+		var before *tapped
+		now := newTapped(t)
+		l.do(func() { before = l.setTap(now) })
+		if before != nil {
+			<-before.done
+		}
 	}
 }
 
@@ -158,7 +163,8 @@ func (c *crew) add() error {
 		l.do(func() { err = c.thread() })
 	}
 	if c.tap != nil {
-		l.do(func() { l.setTap(c.tap) })
+		now := newTapped(c.tap)
+		l.do(func() { l.setTap(now) })
 	}
 	if err == nil && c.config != nil {
 		err = l.Set(c.config)
@@ -249,6 +255,9 @@ func (c *crew) stages() []StageStats {
 // close ends all loops. All sockets have been closed.
 func (c *crew) close() error {
 	var errs []error
+	if c.tap != nil {
+		c.setTap(nil)
+	}
 	for _, l := range c.loops {
 		errs = append(errs, l.close())
 	}

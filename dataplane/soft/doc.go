@@ -84,6 +84,12 @@
 // then, too. Packets that only the kernel can finish after all go up by test runs of a program
 // (xdp.Injector): some 80 a second, others are lost.
 //
+// # Packets that somebody looks at
+//
+// While there are traces (package trace) each loop has a Tap: the filters run on each packet of a
+// vector, and what the stages decide is noted in drafts, which a goroutine beside takes (traced.go). Without,
+// that is one comparison a vector. What the programs leave to Linux, or drop, they tell themselves.
+//
 // # What is finished here
 //
 // What XDP leaves to the kernel is counted for the same reason, as punted, and then

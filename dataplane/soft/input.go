@@ -78,7 +78,7 @@ func (w *Worker) inputSlow(s *state, i uint8) {
 	v := &w.v
 	d := &v.packets[i]
 	if w.tap != nil {
-		w.tap.notes[i].loop.Slow = true
+		w.tap.slow(i)
 	}
 	if s.vlans {
 		w.popTags(s, i)

@@ -7,8 +7,7 @@ import (
 	"weft/dataplane"
 )
 
-// Tap is what a loop has of Sessions: one goroutine at a time. It is not changed; when Sessions come or go there
-// is another one.
+// Tap is what loops have of Sessions. Any goroutine. It is not changed; when Sessions come or go there is another one.
 type Tap struct {
 	capture  *weftbpf.Capture
 	sessions [weftbpf.Selections]*Session // nil: not for a loop
@@ -48,6 +47,15 @@ func (t *Tap) Passes(frame []byte) (wanted uint64) {
 		}
 	}
 	return wanted
+}
+
+// Miss counts a packet as lost for some Sessions: there is no room to write it down.
+func (t *Tap) Miss(wanted uint64) {
+	for i, one := range t.sessions {
+		if one != nil && wanted&(1<<i) != 0 {
+			t.capture.Miss(i)
+		}
+	}
 }
 
 // Deliver gives a Record to those of some Sessions that want it, now that it is known what became of the packet.

@@ -195,7 +195,7 @@ func TestPipe(t *testing.T) {
 func TestNothingLost(t *testing.T) {
 	each(t, func(n *star.Network, engine string) {
 		s := n.BeginStable()
-		const rounds = 20
+		const rounds = 20 // of programs that come and go
 		for range rounds {
 			add(n, "udp", "10000")
 			s.Pass(20 * time.Millisecond)

@@ -229,9 +229,9 @@ func TestRefused(t *testing.T) {
 		}
 	}
 	for range 8 {
-		add(n, "5")
+		add(n, "vlan 77 and udp", "5")
 	}
-	if o := n.Weft("trace", "add", "5"); o.Code == 0 || !strings.Contains(o.Stderr, "there are 8 traces and captures already, the most: 'weft trace clear' ends traces") {
+	if o := n.Weft("trace", "add", "vlan", "77", "5"); o.Code == 0 || !strings.Contains(o.Stderr, "there are 8 traces and captures already, the most: 'weft trace clear' ends traces") {
 		t.Errorf("a ninth trace: exit code %d, %s", o.Code, o.Stderr)
 	}
 	n.Ask(new(map[string]uint32), "trace", "clear")
