@@ -28,9 +28,9 @@ func (s *Server) startTrace(q *TraceRequest) (*trace.Session, error) {
 	session, err := tracer.StartTrace(sel)
 	switch {
 	case errors.Is(err, trace.ErrFull):
-		return nil, status.Errorf(codes.ResourceExhausted, "%v: 'weft trace clear' ends traces", trace.ErrFull)
+		return nil, status.Errorf(codes.Aborted, "%v: 'weft trace clear' ends traces", trace.ErrFull)
 	case errors.Is(err, xdp.ErrProgram):
-		return nil, status.Errorf(codes.FailedPrecondition, "the kernel does not take a program with this filter: %v: make it simpler", err)
+		return nil, status.Errorf(codes.Aborted, "the kernel does not take a program with this filter: %v: make it simpler", err)
 	case err != nil:
 		return nil, status.Errorf(codes.Internal, "%v", err)
 	}

@@ -87,7 +87,7 @@ func (s *Server) AddTrace(_ context.Context, q *TraceRequest) (*AddTraceReply, e
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.all) >= tracesMost {
-		return nil, errors.Join(s.stopTrace(session), status.Errorf(codes.ResourceExhausted,
+		return nil, errors.Join(s.stopTrace(session), status.Errorf(codes.Aborted,
 			"there are %d traces that were added, the most: 'weft trace clear' forgets them", tracesMost))
 	}
 	t.next++
