@@ -22,16 +22,6 @@ func isQuestion(ins *asm.Instruction, mark int64) bool {
 	return ins.OpCode.Class() == asm.JumpClass && ins.OpCode.JumpOp() == asm.JEq && ins.Dst == asm.R10 && ins.Constant == mark
 }
 
-// functionEnd is where a program's first function ends, and those begin that it calls.
-func functionEnd(insns asm.Instructions) int {
-	for i := 1; i < len(insns); i++ {
-		if insns[i].Symbol() != "" {
-			return i
-		}
-	}
-	return len(insns)
-}
-
 // block is instructions that are executed one after the other, and where it goes on: by its last one, if that is a
 // jump, or to what follows. -1: nowhere.
 type block struct {
@@ -74,6 +64,16 @@ func arrange(insns asm.Instructions, mark int64) asm.Instructions {
 		}
 	}
 	return all
+}
+
+// arrangeMain arranges the first function of a program. The others, which it calls, stay as they are: of them nothing is asked.
+func arrangeMain(insns asm.Instructions, mark int64) asm.Instructions {
+	for i := 1; i < len(insns); i++ {
+		if insns[i].Symbol() != "" {
+			return append(arrange(insns[:i], mark), insns[i:]...)
+		}
+	}
+	return arrange(insns, mark)
 }
 
 // split returns the blocks of a function, in their order.

@@ -256,8 +256,7 @@ func fit(spec *ebpf.CollectionSpec, name string, im *Image, s *State, f Features
 	decide(prog.Instructions, tracedMark, f.Trace)
 	decide(prog.Instructions, vlansMark, f.VLANs)
 	decide(prog.Instructions, partialMark, f.Partial)
-	first := functionEnd(prog.Instructions)
-	prog.Instructions = append(arrange(prog.Instructions[:first:first], coldMark), prog.Instructions[first:]...)
+	prog.Instructions = arrangeMain(prog.Instructions, coldMark)
 	if f.Capture != nil {
 		if err := f.Capture.use(spec, prog, maps); err != nil {
 			return nil, err

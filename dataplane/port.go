@@ -151,6 +151,9 @@ type Result struct {
 	Adjacency uint32        // 0: none
 	Egress    uint32        // number of the port it leaves by; 0: none
 	Took      time.Duration // by the engine's clock, with caches as they were; 0: not measured
+
+	// Fate is what the soft engine does itself with a packet that it counts as punted: "answered", "held"...; "": nothing.
+	Fate string
 }
 
 // Stage is what one step of a loop has had to do, of those that vectors of packets go through.

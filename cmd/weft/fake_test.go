@@ -249,6 +249,12 @@ func (f *fake) Lookup(_ context.Context, q *api.LookupRequest) (*api.LookupReply
 	switch {
 	case q.GetIif() == "eth7":
 		return nil, status.Error(codes.NotFound, "iif eth7: no such port")
+	case q.GetIif() == "soft1":
+		r.Engine, r.Iif = "soft", "soft1"
+		if q.GetTtl() == 1 {
+			punt("ttl_value_is_too_small", "forward")
+			r.Fate, r.Kernel = "answered", &api.KernelAnswer{Agrees: true, Error: "answers with ICMP time exceeded"}
+		}
 	case q.GetTtl() == 1:
 		punt("ttl_value_is_too_small", "forward")
 		r.Kernel = &api.KernelAnswer{Agrees: true, Error: "answers with ICMP time exceeded"}

@@ -26,10 +26,10 @@ func fakePacket(engine string) *api.CapturedPacket {
 	}
 }
 
-func fakeDecision(mode string) *api.LookupReply {
+func fakeDecision(engine string) *api.LookupReply {
 	return &api.LookupReply{
 		Verdict: "forward", Reason: "forwarded", Prefix: "10.1.0.0/16", Route: &api.Route{Source: "kernel"}, Group: 5, GroupKind: "forward", Members: 1,
-		Adjacency: 7, Gateway: "192.0.2.1", Dev: "veth1", Lladdr: "02:00:00:00:00:01", Mtu: 1500, Iif: "eth0", Mode: mode, Generation: 4182,
+		Adjacency: 7, Gateway: "192.0.2.1", Dev: "veth1", Lladdr: "02:00:00:00:00:01", Mtu: 1500, Iif: "eth0", Engine: engine, Mode: "native", Generation: 4182,
 	}
 }
 
@@ -52,7 +52,7 @@ func (f *fake) ShowTraces(_ *api.ShowTracesRequest, stream grpc.ServerStreamingS
 			{Id: 1, Request: &api.TraceRequest{Filter: "udp port 53", Count: 1}, Packets: 1, Added: began.UnixNano()},
 			{Id: 2, Request: &api.TraceRequest{Count: 10, Verdicts: []string{"punt"}, Dev: "eth0"}, Packets: 1, Lost: 3, Active: true, Added: began.UnixNano()},
 		},
-		Packets: []*api.TracedPacket{{Trace: 1, Packet: fakePacket("xdp"), Decision: fakeDecision("native")}, expired},
+		Packets: []*api.TracedPacket{{Trace: 1, Packet: fakePacket("xdp"), Decision: fakeDecision("xdp")}, expired},
 	})
 }
 

@@ -206,7 +206,7 @@ var stageOf = map[string]string{
 func (e *env) tracedInWords(number int, t *api.TracedPacket) string {
 	var b strings.Builder
 	p, r := t.GetPacket(), t.GetDecision()
-	fmt.Fprintf(&b, "packet %d  %s  in by %s (%s)  %d bytes  trace %d\n", number, e.stamp(p.GetTime()), p.GetRoot(), engineName(r.GetMode()),
+	fmt.Fprintf(&b, "packet %d  %s  in by %s (%s)  %d bytes  trace %d\n", number, e.stamp(p.GetTime()), p.GetRoot(), engineName(r.GetEngine(), r.GetMode()),
 		p.GetBytes(), t.GetTrace())
 	before, after := decode(p.GetFrame()), decode(p.GetSent())
 	stage := ""

@@ -12,7 +12,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	"weft/control/rib"
-	"weft/dataplane"
 	"weft/dataplane/trace"
 )
 
@@ -159,10 +158,7 @@ func (s *Server) decision(r *rib.RIB, names *portTable, rec *trace.Record, waiti
 	p := &probe{port: names.ports[rec.Ingress]}
 	reply := &LookupReply{
 		Verdict: rec.Reason.Verdict().String(), Reason: rec.Reason.String(), Group: rec.Group, Hash: rec.Hash, Adjacency: rec.Adjacency,
-		Iif: names.name(rec.Ingress), Mode: string(p.port.Mode), Packet: rec.Frame, Result: rec.Packet,
-	}
-	if rec.Engine != dataplane.XDP {
-		reply.Mode = rec.Engine.String()
+		Iif: names.name(rec.Ingress), Engine: rec.Engine.String(), Mode: string(p.port.Mode), Packet: rec.Frame, Result: rec.Packet,
 	}
 	var ok bool
 	if p.src, p.dst, ok = addressesOf(rec.Frame); ok {

@@ -2404,7 +2404,7 @@ type LookupReply struct {
 	Mtu           uint32                 `protobuf:"varint,13,opt,name=mtu,proto3" json:"mtu,omitempty"`
 	Iif           string                 `protobuf:"bytes,14,opt,name=iif,proto3" json:"iif,omitempty"`
 	Src           string                 `protobuf:"bytes,15,opt,name=src,proto3" json:"src,omitempty"`
-	Mode          string                 `protobuf:"bytes,16,opt,name=mode,proto3" json:"mode,omitempty"` // of the ingress port; "soft": of a traced packet that the loop had
+	Mode          string                 `protobuf:"bytes,16,opt,name=mode,proto3" json:"mode,omitempty"` // of the ingress port
 	Generation    uint64                 `protobuf:"varint,17,opt,name=generation,proto3" json:"generation,omitempty"`
 	Steps         []*Step                `protobuf:"bytes,18,rep,name=steps,proto3" json:"steps,omitempty"`              // of the longest-prefix match
 	Packet        []byte                 `protobuf:"bytes,19,opt,name=packet,proto3" json:"packet,omitempty"`            // as it came in
@@ -2413,6 +2413,7 @@ type LookupReply struct {
 	Kernel        *KernelAnswer          `protobuf:"bytes,22,opt,name=kernel,proto3" json:"kernel,omitempty"`
 	Candidates    []*Route               `protobuf:"bytes,23,rep,name=candidates,proto3" json:"candidates,omitempty"` // of the matched prefix, best first; route is the chosen one
 	Engine        string                 `protobuf:"bytes,24,opt,name=engine,proto3" json:"engine,omitempty"`         // of the ingress port, which the packet was run through: "xdp", "soft"
+	Fate          string                 `protobuf:"bytes,25,opt,name=fate,proto3" json:"fate,omitempty"`             // what the engine does itself with a packet that it punts: "answered", "held"...; "": Linux finishes it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2611,6 +2612,13 @@ func (x *LookupReply) GetCandidates() []*Route {
 func (x *LookupReply) GetEngine() string {
 	if x != nil {
 		return x.Engine
+	}
+	return ""
+}
+
+func (x *LookupReply) GetFate() string {
+	if x != nil {
+		return x.Fate
 	}
 	return ""
 }
@@ -6647,7 +6655,7 @@ const file_weft_proto_rawDesc = "" +
 	"\x05sport\x18\x05 \x01(\rR\x05sport\x12\x14\n" +
 	"\x05dport\x18\x06 \x01(\rR\x05dport\x12\x10\n" +
 	"\x03ttl\x18\a \x01(\rR\x03ttl\x12\x16\n" +
-	"\x06length\x18\b \x01(\rR\x06length\"\x9a\x05\n" +
+	"\x06length\x18\b \x01(\rR\x06length\"\xae\x05\n" +
 	"\vLookupReply\x12\x18\n" +
 	"\averdict\x18\x01 \x01(\tR\averdict\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x16\n" +
@@ -6678,7 +6686,8 @@ const file_weft_proto_rawDesc = "" +
 	"\n" +
 	"candidates\x18\x17 \x03(\v2\x0e.weft.v1.RouteR\n" +
 	"candidates\x12\x16\n" +
-	"\x06engine\x18\x18 \x01(\tR\x06engine\"v\n" +
+	"\x06engine\x18\x18 \x01(\tR\x06engine\x12\x12\n" +
+	"\x04fate\x18\x19 \x01(\tR\x04fate\"v\n" +
 	"\x04Step\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x14\n" +
 	"\x05depth\x18\x02 \x01(\rR\x05depth\x12\x16\n" +

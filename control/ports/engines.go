@@ -24,7 +24,7 @@ var ErrRule = errors.New("ports cannot have this engine")
 // an error, all have the engines and the Set has the rules that they had. It is for the goroutine
 // of Take.
 func (s *Set) SetRules(rules []Rule) error {
-	if err := s.checkRules(rules); err != nil {
+	if err := checkRules(rules); err != nil {
 		return err
 	}
 	before := s.rules
@@ -37,13 +37,10 @@ func (s *Set) SetRules(rules []Rule) error {
 	return nil
 }
 
-func (s *Set) checkRules(rules []Rule) error {
+func checkRules(rules []Rule) error {
 	for _, r := range rules {
 		if _, err := path.Match(r.Match, ""); err != nil {
 			return fmt.Errorf("%s: %w: %w", r.Match, ErrRule, err)
-		}
-		if r.Engine == dataplane.Soft && s.config.Mode == dataplane.TC {
-			return fmt.Errorf("%s: %w: the daemon runs with --mode tc, and the sockets of engine soft are reached by XDP: choose mode auto, native or generic, or engine xdp", r.Match, ErrRule)
 		}
 	}
 	return nil

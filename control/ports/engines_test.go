@@ -95,17 +95,6 @@ func TestRulesRefused(t *testing.T) {
 	b.did("")
 }
 
-// In mode tc there is nothing that packets could come to the soft engine by.
-func TestRulesOfModeTC(t *testing.T) {
-	s := New(Config{Engine: newFake(t), Mode: dataplane.TC, Log: slog.New(slog.DiscardHandler)})
-	if err := s.SetRules([]Rule{{"*", dataplane.XDP}}); err != nil {
-		t.Error(err)
-	}
-	if err := s.SetRules([]Rule{{"eth0", dataplane.Soft}}); !errors.Is(err, ErrRule) || !strings.Contains(err.Error(), "--mode") {
-		t.Errorf("%v", err)
-	}
-}
-
 // Rules that are there before any interface is told of are kept from the first moment: what was
 // adopted does not go to another engine and back.
 func TestRulesOfAdopted(t *testing.T) {

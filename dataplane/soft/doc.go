@@ -39,7 +39,7 @@
 //
 // To the XDP engine a port goes in the reverse order: the program first, and what has come to
 // the sockets by then the loop finishes. Close does that with all ports. A process that is
-// killed leaves the program without sockets: Linux forwards, counted for irif_disabled, until the
+// killed leaves the program without sockets: Linux forwards, counted for loop_absent, until the
 // next one takes over.
 //
 // # Several loops
@@ -82,7 +82,14 @@
 //
 // Addresses and MTUs for ICMP errors it asks the kernel for, at each change of them; limits are read
 // then, too. Packets that only the kernel can finish after all go up by test runs of a program
-// (xdp.Injector): some 80 a second, others are lost.
+// (xdp.Injector): some 80 a second, others are dropped, for loop_punt_overrun. They are few: upward.go says which.
+//
+// # Another engine
+//
+// A port goes from one engine to the other while packets come in (SetPort). To the loop: first it
+// has the sockets and knows the port, then the map leads to them, then the link has the program
+// that steers, by one update. To the XDP engine: first the program, then the map; what the loop has
+// by then it sends, behind what XDP forwards already: a few packets come late, none is lost.
 //
 // # Packets that somebody looks at
 //

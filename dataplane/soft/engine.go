@@ -36,6 +36,8 @@ type Engine struct {
 
 	mu      sync.Mutex // guards what follows
 	image   *fib.Image
+	config  *Config // that the loop goes by
+	probe   *probe  // made by the first Run
 	ports   map[uint32]dataplane.Port
 	counted map[uint32]*account
 	crew    *crew // nil: there is no loop
@@ -244,10 +246,11 @@ func (e *Engine) take(p dataplane.Port, mode dataplane.Mode, kind dataplane.Sock
 	wanted := p.Engine == dataplane.Soft && p.Parent == 0
 	if wanted && (mode == dataplane.TC || p.Want == dataplane.TC) {
 		kind = dataplane.AFPacket
-		if s := e.sockets[p.Number]; s != nil && s.kind() != kind { // it was the XDP engine's
-			if err := e.close(p.Number); err != nil {
-				return failed(err)
-			}
+	}
+	// Those of the XDP engine's port may be others: it can be sent to, whatever it was that was not to be had.
+	if s := e.sockets[p.Number]; wanted && s != nil && !s.steers && (s.kind() == dataplane.AFPacket) != (kind == dataplane.AFPacket) {
+		if err := e.close(p.Number); err != nil {
+			return failed(err)
 		}
 	}
 	if err := e.open(&p, kind); err != nil {
@@ -326,7 +329,10 @@ func (e *Engine) configure() error {
 	for i := range c.Interfaces {
 		c.Interfaces[i].Port = numbers[indexes[i]]
 	}
-	return e.crew.set(c)
+	if err = e.crew.set(c); err == nil {
+		e.config = c
+	}
+	return err
 }
 
 // refresh is configure when the kernel has changed something.
@@ -393,10 +399,7 @@ func (e *Engine) Ports() []dataplane.PortStatus {
 	all := e.Engine.Ports()
 	for i := range all {
 		p := &all[i]
-		root := p.Number
-		for p, ok := e.ports[root]; ok && p.Parent != 0; p, ok = e.ports[root] {
-			root = p.Parent
-		}
+		root := e.root(p.Number)
 		p.Engine = e.ports[root].Engine
 		if s := e.sockets[root]; s != nil {
 			p.Sockets = s.kind()
@@ -472,7 +475,7 @@ func (e *Engine) end() error {
 	e.mu.Unlock() // what goes on aside may want it
 	errs = append(errs, e.aside.end())
 	e.mu.Lock()
-	errs = append(errs, e.crew.close(), e.xsks.Close())
-	e.crew, e.xsks, e.aside = nil, nil, aside{}
+	errs = append(errs, e.probe.close(), e.crew.close(), e.xsks.Close())
+	e.crew, e.xsks, e.aside, e.probe = nil, nil, aside{}, nil
 	return errors.Join(errs...)
 }

@@ -282,7 +282,10 @@ func (w *Worker) transmit() {
 			l.n = 0
 		}
 		if l.up > 0 {
-			w.send(l.kernel, l.punted[:l.up], &l.refused)
+			taken := w.send(l.kernel, l.punted[:l.up], &l.refused)
+			for _, i := range l.from[taken:l.up] {
+				w.v.reason[i] = dataplane.LoopPuntOverrun // it is counted yet
+			}
 			l.up = 0
 		}
 	}
@@ -300,13 +303,15 @@ func (w *Worker) reclaim() {
 	}
 }
 
-func (w *Worker) send(q device.Queue, d []device.Descriptor, lost *counter) {
-	n := q.Transmit(d)
+// send returns how many of the packets a queue has taken. The others are lost.
+func (w *Worker) send(q device.Queue, d []device.Descriptor, lost *counter) (n int) {
+	n = q.Transmit(d)
 	q.Flush()
 	for _, one := range d[n:] {
 		lost.add(1, uint64(one.Length))
 		w.pool.Put(one.Address)
 	}
+	return n
 }
 
 // Counters reads what came in by a port. Any goroutine.

@@ -36,6 +36,9 @@ func wantForwarding(n *star.Network) {
 			d.Payload = 1400
 			p.Crosses(d)
 		})
+		if l := n.Lookup(dst); l.Engine != "soft" || l.Verdict != "forward" || l.Dev != "to-h2" {
+			n.Errorf("explained: %+v", l)
+		}
 		d.Ttl = 1
 		n.WantCounted("to-h1", "ttl_value_is_too_small", 1, func() { p.IsLost(d) })
 		n.Command("h1", "ping", "-q", "-c", "3", "-i", "0.01", "-W", "5", dst)
@@ -49,6 +52,10 @@ func TestForward(t *testing.T) {
 	wantEngines(n, all("soft"))
 	n.Resolve()
 	wantForwarding(n)
+	var l []star.Lookup
+	if n.Ask(&l, "routes", "get", "10.2.0.2", "ttl", "1"); len(l) != 1 || l[0].Engine != "soft" || l[0].Fate != "answered" {
+		t.Errorf("of a packet that expires: %+v", l)
+	}
 	n.WantCounted("to-h1", "loop_overrun", 0, func() { n.BeginStable().Finish() })
 }
 
@@ -57,7 +64,7 @@ func TestKilled(t *testing.T) {
 	n := star.New(t)
 	n.Run("--engine", "soft")
 	n.Resolve()
-	before := n.Count("to-h1", "irif_disabled")
+	before := n.Count("to-h1", "loop_absent")
 	n.Signal(unix.SIGKILL)
 	p := n.Path(2)
 	p.Arrives(p.Packet("10.2.0.2"))
@@ -65,7 +72,7 @@ func TestKilled(t *testing.T) {
 	n.Start("--engine", "soft")
 	wantEngines(n, all("soft"))
 	n.WantCounted("to-h1", "forwarded", 1, func() { p.Crosses(p.Packet("10.2.0.2")) })
-	if got := n.Count("to-h1", "irif_disabled") - before; got < 2 {
+	if got := n.Count("to-h1", "loop_absent") - before; got < 2 {
 		t.Errorf("%d packets were Linux's without the loop, want 2", got)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"weft/control/api"
+	"weft/dataplane/soft/device"
+	"weft/dataplane/soft/xsk"
 	"weft/test/proof"
 	"weft/test/star"
 )
@@ -126,23 +128,49 @@ func TestSwitchByFile(t *testing.T) {
 		t.Errorf("exit code %d: %s", o.Code, o.Stderr)
 	}
 	n.Signal(unix.SIGTERM)
-	// Of a daemon in mode tc no port can be the loop's: it does not start, and what forwards goes on.
-	o := n.Weft("run", "--mode", "tc").LastLine()
-	o.WantError(t, 1, "--mode", "soft")
 	n.Start()
 	wantEngines(n, want)
 	n.BeginStable().Finish()
 }
 
-// A daemon in mode tc has no way to the loop: ports keep the engine they have, and forward.
+// A queue whose socket another program has: the port keeps the engine it has, and forwards, and so do
+// those that were asked for with it.
 func TestSwitchRefused(t *testing.T) {
 	n := star.New(t)
-	n.Start("--mode", "tc")
+	n.Run()
 	n.Resolve()
+	other := occupy(n, "to-h2")
 	m := beginMesh(n)
 	o := n.Weft("ports", "set", "to-*", "engine", "soft")
-	o.WantError(t, 1, "nothing has changed", "--mode", "engine xdp")
+	o.WantError(t, 1, "nothing has changed", "to-h2")
 	wantEngines(n, all("xdp"))
 	m.pass(200)
+	if err := other.Close(); err != nil {
+		t.Error(err)
+	}
+	n.Until("the kernel has freed the queue", func() bool { return n.Weft("ports", "set", "to-*", "engine", "soft").Code == 0 })
+	wantEngines(n, all("soft"))
 	m.finish()
+}
+
+// occupy has this process take the first queue of a port of the router.
+func occupy(n *star.Network, port string) (s *xsk.Socket) {
+	n.Helper()
+	mem, err := device.NewMemory(4096, device.MinFrameSize)
+	if err != nil {
+		n.Fatal(err)
+	}
+	n.Cleanup(func() { mem.Close() })
+	pool, err := mem.NewPool(mem.Frames())
+	if err == nil {
+		at := xsk.Where{Port: 1, Ifindex: n.Link("r1", port).Attrs().Index}
+		err = n.Lab.In("r1", func() error {
+			s, err = xsk.Open(xsk.NewUMEM(mem), pool, at, xsk.Options{Copy: true, Ring: 64})
+			return err
+		})
+	}
+	if err != nil {
+		n.Fatal(err)
+	}
+	return s
 }

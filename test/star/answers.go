@@ -54,6 +54,7 @@ type (
 	Lookup struct {
 		Type, Dst, Gateway, Dev         string
 		Verdict, Reason, Prefix, Lladdr string
+		Engine, Fate                    string
 		MTU, Members                    int
 		Group                           uint32
 		Via                             struct{ Family, Host string }
