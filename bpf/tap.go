@@ -13,7 +13,7 @@ import (
 // bytes, not counting a tag that stands beside. What it counts as forwarded is what the loop has. It must not outlive the
 // loop's sockets: attach it by a link that ends with the process.
 func LoadTap(im *Image, s *State, frameMax int, f Features) (*ebpf.Program, error) {
-	spec, err := specTap(im)
+	spec, err := specTap(im, f.Capture != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -28,9 +28,6 @@ func LoadTap(im *Image, s *State, frameMax int, f Features) (*ebpf.Program, erro
 	return prog, nil
 }
 
-func specTap(im *Image) (*ebpf.CollectionSpec, error) {
-	if im.Chunked() {
-		return loadTapchunked()
-	}
-	return loadTap()
+func specTap(im *Image, capture bool) (*ebpf.CollectionSpec, error) {
+	return im.spec(capture, loadTap, loadTapchunked, loadTapcapture, loadTapchunkedcapture)
 }

@@ -11,7 +11,7 @@ import (
 
 // LoadTC is Load for the program of tc. It sends by Ports.Egress.
 func LoadTC(im *Image, s *State, f Features) (*ebpf.Program, error) {
-	spec, err := specTC(im)
+	spec, err := specTC(im, f.Capture != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -23,9 +23,6 @@ func LoadTC(im *Image, s *State, f Features) (*ebpf.Program, error) {
 	return prog, nil
 }
 
-func specTC(im *Image) (*ebpf.CollectionSpec, error) {
-	if im.Chunked() {
-		return loadTcchunked()
-	}
-	return loadTc()
+func specTC(im *Image, capture bool) (*ebpf.CollectionSpec, error) {
+	return im.spec(capture, loadTc, loadTcchunked, loadTccapture, loadTcchunkedcapture)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/rlimit"
+	netbpf "golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 
 	"weft/test/proof"
@@ -46,17 +47,23 @@ type variant struct {
 
 // variants returns every program in every combination of features. A device map is for programs that take frames in pieces,
 // or for those that do not: so there is a state for each.
-func variants(direct, chunked *Image, whole, inPieces *State, xsks *ebpf.Map) (all []variant) {
+func variants(direct, chunked *Image, whole, inPieces *State, xsks *ebpf.Map, capture *Capture) (all []variant) {
 	for _, im := range []*Image{direct, chunked} {
 		image := map[bool]string{false: "direct", true: "chunked"}[im.Chunked()]
-		for bits := range 16 {
+		for bits := range 32 {
 			f := Features{Trace: bits&1 != 0, VLANs: bits&2 != 0, Partial: bits&4 != 0}
+			if bits&16 != 0 {
+				f.Capture = capture
+			}
+			if f.Trace && f.Capture != nil {
+				continue
+			}
 			pieces, s := bits&8 != 0, whole
 			if pieces {
 				s = inPieces
 			}
 			all = append(all, variant{name("xdp", image, pieces, f), func() (*ebpf.CollectionSpec, map[string]*ebpf.Map, error) {
-				spec, err := specXDP(im, pieces)
+				spec, err := specXDP(im, pieces, f.Capture != nil)
 				if err != nil {
 					return nil, nil, err
 				}
@@ -70,7 +77,7 @@ func variants(direct, chunked *Image, whole, inPieces *State, xsks *ebpf.Map) (a
 				continue // tc has neither
 			}
 			all = append(all, variant{name("tc", image, false, f), func() (*ebpf.CollectionSpec, map[string]*ebpf.Map, error) {
-				spec, err := specTC(im)
+				spec, err := specTC(im, f.Capture != nil)
 				if err != nil {
 					return nil, nil, err
 				}
@@ -78,7 +85,7 @@ func variants(direct, chunked *Image, whole, inPieces *State, xsks *ebpf.Map) (a
 				return spec, maps, err
 			}})
 			all = append(all, variant{name("tap", image, false, f), func() (*ebpf.CollectionSpec, map[string]*ebpf.Map, error) {
-				spec, err := specTap(im)
+				spec, err := specTap(im, f.Capture != nil)
 				if err != nil {
 					return nil, nil, err
 				}
@@ -95,7 +102,7 @@ func name(program, image string, pieces bool, f Features) string {
 	for _, w := range []struct {
 		name string
 		on   bool
-	}{{"pieces", pieces}, {"trace", f.Trace}, {"vlans", f.VLANs}, {"partial", f.Partial}} {
+	}{{"pieces", pieces}, {"trace", f.Trace}, {"vlans", f.VLANs}, {"partial", f.Partial}, {"capture", f.Capture != nil}} {
 		if w.on {
 			words = append(words, w.name)
 		}
@@ -132,9 +139,15 @@ func TestVerifier(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer xsks.Close()
+	capture, err := NewCapture(1 << 16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer capture.Close()
+	capture = capture.With([Selections][]netbpf.Instruction{everything})
 	var names []string
 	have := map[string]figures{}
-	for _, v := range variants(direct, chunked, states[0], states[1], xsks) {
+	for _, v := range variants(direct, chunked, states[0], states[1], xsks, capture) {
 		spec, maps, err := v.spec()
 		if err != nil {
 			t.Fatalf("%s: %v", v.name, err)

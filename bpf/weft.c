@@ -1,6 +1,7 @@
 //go:build ignore
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The XDP program of a router. */
+#include "weft/capture.h"
 #include "weft/router.h"
 #include "weft/xdp.h"
 
@@ -21,7 +22,9 @@ int weft(struct xdp_md *ctx)
 	enum weft_reason r;
 
 	packet_load(&p);
+	capture_begin(&p);
 	r = router(&p);
+	capture_end(&p, r);
 	if (likely(r == WEFT_FORWARDED))
 		return XDP_REDIRECT;
 	return (__u32)r < (__u32)WEFT_DROP ? XDP_PASS : XDP_DROP;

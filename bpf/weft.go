@@ -162,6 +162,8 @@ type Features struct {
 	// Partial: it hands packets to the kernel whose L4 checksums are to be filled in
 	// by hardware yet. XDP loses the note that says so, tc does not.
 	Partial bool
+	// Capture: it writes down what becomes of packets; nil: it does not. Then Trace is without effect.
+	Capture *Capture
 }
 
 // Load loads the XDP program for an image and maps; it does not attach it.
@@ -180,19 +182,15 @@ func Load(im *Image, s *State, f Features) (*ebpf.Program, error) {
 }
 
 func loadXDP(im *Image, s *State, f Features, pieces bool) (*ebpf.Program, error) {
-	spec, err := specXDP(im, pieces)
+	spec, err := specXDP(im, pieces, f.Capture != nil)
 	if err != nil {
 		return nil, err
 	}
 	return load(spec, weftProgWeft, im, s, f)
 }
 
-func specXDP(im *Image, pieces bool) (*ebpf.CollectionSpec, error) {
-	loadSpec := loadWeft
-	if im.Chunked() {
-		loadSpec = loadWeftchunked
-	}
-	spec, err := loadSpec()
+func specXDP(im *Image, pieces, capture bool) (*ebpf.CollectionSpec, error) {
+	spec, err := im.spec(capture, loadWeft, loadWeftchunked, loadWeftcapture, loadWeftchunkedcapture)
 	if err != nil {
 		return nil, err
 	}
@@ -200,6 +198,19 @@ func specXDP(im *Image, pieces bool) (*ebpf.CollectionSpec, error) {
 		spec.Programs[weftProgWeft].Flags &^= unix.BPF_F_XDP_HAS_FRAGS
 	}
 	return spec, spec.Variables[weftVarPieces].Set(pieces)
+}
+
+// spec loads the one of four that is for the image.
+func (im *Image) spec(capture bool, plain, chunked, captures, chunkedCaptures func() (*ebpf.CollectionSpec, error)) (*ebpf.CollectionSpec, error) {
+	switch {
+	case capture && im.Chunked():
+		return chunkedCaptures()
+	case capture:
+		return captures()
+	case im.Chunked():
+		return chunked()
+	}
+	return plain()
 }
 
 // load loads a program of spec that is a router.
@@ -246,5 +257,10 @@ func fit(spec *ebpf.CollectionSpec, name string, im *Image, s *State, f Features
 	decide(prog.Instructions, vlansMark, f.VLANs)
 	decide(prog.Instructions, partialMark, f.Partial)
 	prog.Instructions = arrangeMain(prog.Instructions, coldMark)
+	if f.Capture != nil {
+		if err := f.Capture.use(spec, prog, maps); err != nil {
+			return nil, err
+		}
+	}
 	return maps, nil
 }

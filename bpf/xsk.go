@@ -66,11 +66,7 @@ func loadSteering(im *Image, s *State, xsks *ebpf.Map, frameMax int, f Features,
 
 // specXSK returns what is loaded, and the maps that it is loaded on.
 func specXSK(im *Image, s *State, xsks *ebpf.Map, f Features, pieces bool) (*ebpf.CollectionSpec, map[string]*ebpf.Map, error) {
-	loadSpec := loadXsk
-	if im.Chunked() {
-		loadSpec = loadXskchunked
-	}
-	spec, err := loadSpec()
+	spec, err := im.spec(f.Capture != nil, loadXsk, loadXskchunked, loadXskcapture, loadXskchunkedcapture)
 	if err != nil {
 		return nil, nil, err
 	}

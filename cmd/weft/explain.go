@@ -65,18 +65,8 @@ func explanation(q *query, r *api.LookupReply) string {
 	fmt.Fprintln(&b, newAnswer(q, r).text())
 	before, after := decode(r.GetPacket()), decode(r.GetResult())
 	last := stopsAt(r)
-	for i, s := range steps(r, before, after) {
-		text := s.text
-		if s.name == last {
-			text = strings.TrimPrefix(text+" -> "+r.GetVerdict()+": "+r.GetReason(), " ")
-		}
-		fmt.Fprintf(&b, "  %-2d %-9s %s\n", i+1, s.name, text)
-		for _, sub := range s.sub {
-			fmt.Fprintf(&b, "               %s\n", sub)
-		}
-		if s.name == last {
-			break
-		}
+	for i, s := range walked(r, before, after) {
+		s.write(&b, i, r)
 	}
 	if last == stepForwarded {
 		b.WriteString(rewritten(r, before, after))
@@ -100,6 +90,29 @@ func ranBy(r *api.LookupReply) string {
 type step struct {
 	name, text string
 	sub        []string
+}
+
+// walked returns the steps that the packet came to.
+func walked(r *api.LookupReply, before, after *headers) []step {
+	all, last := steps(r, before, after), stopsAt(r)
+	for i := range all {
+		if all[i].name == last {
+			return all[:i+1]
+		}
+	}
+	return all
+}
+
+// write is one step's line, number i from 0 on, and what belongs to it.
+func (s *step) write(b *strings.Builder, i int, r *api.LookupReply) {
+	text := s.text
+	if s.name == stopsAt(r) {
+		text = strings.TrimPrefix(text+" -> "+r.GetVerdict()+": "+r.GetReason(), " ")
+	}
+	fmt.Fprintf(b, "  %-2d %-9s %s\n", i+1, s.name, text)
+	for _, sub := range s.sub {
+		fmt.Fprintf(b, "               %s\n", sub)
+	}
 }
 
 // steps returns all steps, as far as the packet could have come.

@@ -35,6 +35,10 @@ var requests = map[string]func() proto.Message{
 	"ConfirmConfig": func() proto.Message { return new(ConfirmConfigRequest) }, "RollbackConfig": func() proto.Message { return new(RollbackConfigRequest) },
 	"ListBGPNeighbors": func() proto.Message { return new(BGPNeighborsRequest) }, "ListBGPPaths": func() proto.Message { return new(BGPPathsRequest) },
 	"ClearBGP":        func() proto.Message { return new(ClearBGPRequest) },
+	"AddTrace":        func() proto.Message { return new(TraceRequest) },
+	"ShowTraces":      func() proto.Message { return new(ShowTracesRequest) },
+	"ClearTraces":     func() proto.Message { return new(ClearTracesRequest) },
+	"Capture":         func() proto.Message { return new(TraceRequest) },
 	"SetPorts":        func() proto.Message { return new(SetPortsRequest) },
 	"ListGenerations": func() proto.Message { return new(GenerationsRequest) }, "ChangeRoute": func() proto.Message { return new(ChangeRouteRequest) },
 }
@@ -84,7 +88,12 @@ func FuzzRequests(f *testing.F) {
 			&ChangeRouteRequest{Op: "add", Prefix: "10.9.1.0/24", Nexthops: []*NextHop{{Gateway: "10.0.1.2", Dev: "port1", Weight: 3}}, Preference: 9, Table: 7},
 			&ChangeRouteRequest{Op: "del", Prefix: "10.9.1.0/24"}, &ChangeRouteRequest{Op: "replace", Prefix: "::/0", Type: "prohibit", Vrf: "blue"},
 		},
-		"SetPorts":       {&SetPortsRequest{Match: []string{"port1", "port*"}, Engine: "soft"}, &SetPortsRequest{Match: []string{"["}, Engine: "x"}, &SetPortsRequest{}},
+		"SetPorts": {&SetPortsRequest{Match: []string{"port1", "port*"}, Engine: "soft"}, &SetPortsRequest{Match: []string{"["}, Engine: "x"}, &SetPortsRequest{}},
+		"AddTrace": {
+			&TraceRequest{Filter: "udp port 53", Count: 5, Reasons: []string{"ipv4_lpm_miss"}, Verdicts: []string{"drop"}, Dev: "port1", Engine: "xdp", Snap: 60, Duration: 1e6},
+			&TraceRequest{Filter: "udp prot 53", Count: 5}, &TraceRequest{Count: 1 << 40}, &TraceRequest{Count: 1, Verdicts: []string{"x"}}, &TraceRequest{Count: 1, Duration: -1},
+		},
+		"Capture":        {&TraceRequest{Filter: "tcp[13] & 2 != 0", Duration: 1}, &TraceRequest{Snap: 1 << 30}, &TraceRequest{Engine: "dpdk"}, &TraceRequest{Dev: "x"}},
 		"RollbackConfig": {&RollbackConfigRequest{Changes: 1}},
 		"Monitor":        {&MonitorRequest{Kinds: []string{"link", "route"}}, &MonitorRequest{Kinds: []string{"", "x"}}},
 	} {
@@ -124,7 +133,7 @@ func ask(conn *grpc.ClientConn, method string, b []byte) error {
 	if err == nil {
 		err = stream.CloseSend()
 	}
-	if header, headerErr := stream.Header(); err == nil && method == "Monitor" && headerErr == nil && header != nil {
+	if header, headerErr := stream.Header(); err == nil && (method == "Monitor" || method == "Capture") && headerErr == nil && header != nil {
 		return nil // it listens
 	}
 	for err == nil {

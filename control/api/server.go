@@ -60,6 +60,7 @@ type Server struct {
 	grpc     *grpc.Server
 	seen     *seen
 	watchers watchers
+	traces   traces
 	verify   sync.Mutex // one at a time: each takes memory for a table
 }
 
@@ -121,6 +122,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 // end lets answers that are under way reach their clients.
 func (s *Server) end() {
 	s.watchers.close()
+	s.traces.close()
 	hard := time.AfterFunc(lastAnswers, s.grpc.Stop)
 	defer hard.Stop()
 	s.grpc.GracefulStop()

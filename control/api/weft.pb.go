@@ -5607,6 +5607,832 @@ func (*ClearBGPReply) Descriptor() ([]byte, []int) {
 	return file_weft_proto_rawDescGZIP(), []int{66}
 }
 
+// TraceRequest says which packets are wanted.
+type TraceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Filter        string                 `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`      // as of pcap-filter(7); "": all
+	Reasons       []string               `protobuf:"bytes,2,rep,name=reasons,proto3" json:"reasons,omitempty"`    // none: all
+	Verdicts      []string               `protobuf:"bytes,3,rep,name=verdicts,proto3" json:"verdicts,omitempty"`  // "forward", "punt", "drop"; none: all
+	Dev           string                 `protobuf:"bytes,4,opt,name=dev,proto3" json:"dev,omitempty"`            // port that they come in by; "": any
+	Engine        string                 `protobuf:"bytes,5,opt,name=engine,proto3" json:"engine,omitempty"`      // "xdp", "soft"; "": both
+	Count         uint64                 `protobuf:"varint,6,opt,name=count,proto3" json:"count,omitempty"`       // so many packets; 0 for a capture: until the caller leaves
+	Snap          uint32                 `protobuf:"varint,7,opt,name=snap,proto3" json:"snap,omitempty"`         // bytes of a frame to keep; 0: all for a capture, 256 for a trace
+	Duration      int64                  `protobuf:"varint,8,opt,name=duration,proto3" json:"duration,omitempty"` // ns, from when it has begun; 0: without end
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TraceRequest) Reset() {
+	*x = TraceRequest{}
+	mi := &file_weft_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TraceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TraceRequest) ProtoMessage() {}
+
+func (x *TraceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TraceRequest.ProtoReflect.Descriptor instead.
+func (*TraceRequest) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{67}
+}
+
+func (x *TraceRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *TraceRequest) GetReasons() []string {
+	if x != nil {
+		return x.Reasons
+	}
+	return nil
+}
+
+func (x *TraceRequest) GetVerdicts() []string {
+	if x != nil {
+		return x.Verdicts
+	}
+	return nil
+}
+
+func (x *TraceRequest) GetDev() string {
+	if x != nil {
+		return x.Dev
+	}
+	return ""
+}
+
+func (x *TraceRequest) GetEngine() string {
+	if x != nil {
+		return x.Engine
+	}
+	return ""
+}
+
+func (x *TraceRequest) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *TraceRequest) GetSnap() uint32 {
+	if x != nil {
+		return x.Snap
+	}
+	return 0
+}
+
+func (x *TraceRequest) GetDuration() int64 {
+	if x != nil {
+		return x.Duration
+	}
+	return 0
+}
+
+type AddTraceReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddTraceReply) Reset() {
+	*x = AddTraceReply{}
+	mi := &file_weft_proto_msgTypes[68]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddTraceReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddTraceReply) ProtoMessage() {}
+
+func (x *AddTraceReply) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[68]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddTraceReply.ProtoReflect.Descriptor instead.
+func (*AddTraceReply) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{68}
+}
+
+func (x *AddTraceReply) GetId() uint32 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+type ShowTracesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShowTracesRequest) Reset() {
+	*x = ShowTracesRequest{}
+	mi := &file_weft_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShowTracesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShowTracesRequest) ProtoMessage() {}
+
+func (x *ShowTracesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShowTracesRequest.ProtoReflect.Descriptor instead.
+func (*ShowTracesRequest) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{69}
+}
+
+type Traces struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Traces        []*Trace               `protobuf:"bytes,1,rep,name=traces,proto3" json:"traces,omitempty"` // in the first message
+	Packets       []*TracedPacket        `protobuf:"bytes,2,rep,name=packets,proto3" json:"packets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Traces) Reset() {
+	*x = Traces{}
+	mi := &file_weft_proto_msgTypes[70]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Traces) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Traces) ProtoMessage() {}
+
+func (x *Traces) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[70]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Traces.ProtoReflect.Descriptor instead.
+func (*Traces) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{70}
+}
+
+func (x *Traces) GetTraces() []*Trace {
+	if x != nil {
+		return x.Traces
+	}
+	return nil
+}
+
+func (x *Traces) GetPackets() []*TracedPacket {
+	if x != nil {
+		return x.Packets
+	}
+	return nil
+}
+
+type Trace struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Request       *TraceRequest          `protobuf:"bytes,2,opt,name=request,proto3" json:"request,omitempty"`
+	Packets       uint64                 `protobuf:"varint,3,opt,name=packets,proto3" json:"packets,omitempty"` // that it has
+	Lost          uint64                 `protobuf:"varint,4,opt,name=lost,proto3" json:"lost,omitempty"`       // that passed, and for which there was no room
+	Active        bool                   `protobuf:"varint,5,opt,name=active,proto3" json:"active,omitempty"`   // it waits for more
+	Added         int64                  `protobuf:"varint,6,opt,name=added,proto3" json:"added,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Trace) Reset() {
+	*x = Trace{}
+	mi := &file_weft_proto_msgTypes[71]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Trace) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Trace) ProtoMessage() {}
+
+func (x *Trace) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[71]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Trace.ProtoReflect.Descriptor instead.
+func (*Trace) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{71}
+}
+
+func (x *Trace) GetId() uint32 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Trace) GetRequest() *TraceRequest {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *Trace) GetPackets() uint64 {
+	if x != nil {
+		return x.Packets
+	}
+	return 0
+}
+
+func (x *Trace) GetLost() uint64 {
+	if x != nil {
+		return x.Lost
+	}
+	return 0
+}
+
+func (x *Trace) GetActive() bool {
+	if x != nil {
+		return x.Active
+	}
+	return false
+}
+
+func (x *Trace) GetAdded() int64 {
+	if x != nil {
+		return x.Added
+	}
+	return 0
+}
+
+type TracedPacket struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Trace         uint32                 `protobuf:"varint,1,opt,name=trace,proto3" json:"trace,omitempty"`
+	Packet        *CapturedPacket        `protobuf:"bytes,2,opt,name=packet,proto3" json:"packet,omitempty"`
+	Decision      *LookupReply           `protobuf:"bytes,3,opt,name=decision,proto3" json:"decision,omitempty"` // explained by the FIB as it was when the packet was read; packet and result may be cut off
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TracedPacket) Reset() {
+	*x = TracedPacket{}
+	mi := &file_weft_proto_msgTypes[72]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TracedPacket) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TracedPacket) ProtoMessage() {}
+
+func (x *TracedPacket) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[72]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TracedPacket.ProtoReflect.Descriptor instead.
+func (*TracedPacket) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{72}
+}
+
+func (x *TracedPacket) GetTrace() uint32 {
+	if x != nil {
+		return x.Trace
+	}
+	return 0
+}
+
+func (x *TracedPacket) GetPacket() *CapturedPacket {
+	if x != nil {
+		return x.Packet
+	}
+	return nil
+}
+
+func (x *TracedPacket) GetDecision() *LookupReply {
+	if x != nil {
+		return x.Decision
+	}
+	return nil
+}
+
+type CapturedPacket struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Time          int64                  `protobuf:"varint,1,opt,name=time,proto3" json:"time,omitempty"`
+	Engine        string                 `protobuf:"bytes,2,opt,name=engine,proto3" json:"engine,omitempty"`
+	Dev           string                 `protobuf:"bytes,3,opt,name=dev,proto3" json:"dev,omitempty"`      // it was counted for
+	Root          string                 `protobuf:"bytes,4,opt,name=root,proto3" json:"root,omitempty"`    // the frame came in by: the same, or that at the root of a VLAN
+	Frame         []byte                 `protobuf:"bytes,5,opt,name=frame,proto3" json:"frame,omitempty"`  // as received, as much as was to be kept
+	Bytes         uint32                 `protobuf:"varint,6,opt,name=bytes,proto3" json:"bytes,omitempty"` // of it as received
+	Verdict       string                 `protobuf:"bytes,7,opt,name=verdict,proto3" json:"verdict,omitempty"`
+	Reason        string                 `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
+	Egress        string                 `protobuf:"bytes,9,opt,name=egress,proto3" json:"egress,omitempty"`                            // port that it leaves by
+	EgressRoot    string                 `protobuf:"bytes,10,opt,name=egress_root,json=egressRoot,proto3" json:"egress_root,omitempty"` // the same, or that at the root of a VLAN
+	Sent          []byte                 `protobuf:"bytes,11,opt,name=sent,proto3" json:"sent,omitempty"`                               // the frame as it leaves
+	SentBytes     uint32                 `protobuf:"varint,12,opt,name=sent_bytes,json=sentBytes,proto3" json:"sent_bytes,omitempty"`
+	Group         uint32                 `protobuf:"varint,13,opt,name=group,proto3" json:"group,omitempty"`
+	Hash          uint32                 `protobuf:"varint,14,opt,name=hash,proto3" json:"hash,omitempty"`
+	Adjacency     uint32                 `protobuf:"varint,15,opt,name=adjacency,proto3" json:"adjacency,omitempty"`
+	Loop          *LoopSteps             `protobuf:"bytes,16,opt,name=loop,proto3" json:"loop,omitempty"` // of the loop in user space only
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CapturedPacket) Reset() {
+	*x = CapturedPacket{}
+	mi := &file_weft_proto_msgTypes[73]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CapturedPacket) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CapturedPacket) ProtoMessage() {}
+
+func (x *CapturedPacket) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[73]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CapturedPacket.ProtoReflect.Descriptor instead.
+func (*CapturedPacket) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{73}
+}
+
+func (x *CapturedPacket) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+func (x *CapturedPacket) GetEngine() string {
+	if x != nil {
+		return x.Engine
+	}
+	return ""
+}
+
+func (x *CapturedPacket) GetDev() string {
+	if x != nil {
+		return x.Dev
+	}
+	return ""
+}
+
+func (x *CapturedPacket) GetRoot() string {
+	if x != nil {
+		return x.Root
+	}
+	return ""
+}
+
+func (x *CapturedPacket) GetFrame() []byte {
+	if x != nil {
+		return x.Frame
+	}
+	return nil
+}
+
+func (x *CapturedPacket) GetBytes() uint32 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *CapturedPacket) GetVerdict() string {
+	if x != nil {
+		return x.Verdict
+	}
+	return ""
+}
+
+func (x *CapturedPacket) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *CapturedPacket) GetEgress() string {
+	if x != nil {
+		return x.Egress
+	}
+	return ""
+}
+
+func (x *CapturedPacket) GetEgressRoot() string {
+	if x != nil {
+		return x.EgressRoot
+	}
+	return ""
+}
+
+func (x *CapturedPacket) GetSent() []byte {
+	if x != nil {
+		return x.Sent
+	}
+	return nil
+}
+
+func (x *CapturedPacket) GetSentBytes() uint32 {
+	if x != nil {
+		return x.SentBytes
+	}
+	return 0
+}
+
+func (x *CapturedPacket) GetGroup() uint32 {
+	if x != nil {
+		return x.Group
+	}
+	return 0
+}
+
+func (x *CapturedPacket) GetHash() uint32 {
+	if x != nil {
+		return x.Hash
+	}
+	return 0
+}
+
+func (x *CapturedPacket) GetAdjacency() uint32 {
+	if x != nil {
+		return x.Adjacency
+	}
+	return 0
+}
+
+func (x *CapturedPacket) GetLoop() *LoopSteps {
+	if x != nil {
+		return x.Loop
+	}
+	return nil
+}
+
+// LoopSteps is what the loop did with a packet besides.
+type LoopSteps struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Slow          bool                   `protobuf:"varint,1,opt,name=slow,proto3" json:"slow,omitempty"`       // it was looked at step by step, as it is not like most
+	Partial       bool                   `protobuf:"varint,2,opt,name=partial,proto3" json:"partial,omitempty"` // a host has left its checksum to hardware
+	Again         bool                   `protobuf:"varint,3,opt,name=again,proto3" json:"again,omitempty"`     // it was held before
+	Tags          uint32                 `protobuf:"varint,4,opt,name=tags,proto3" json:"tags,omitempty"`       // that were taken off
+	Fates         []string               `protobuf:"bytes,5,rep,name=fates,proto3" json:"fates,omitempty"`      // "answered", "held", "divided"...
+	Sent          []*SentFrame           `protobuf:"bytes,6,rep,name=sent,proto3" json:"sent,omitempty"`        // frames that were made for it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LoopSteps) Reset() {
+	*x = LoopSteps{}
+	mi := &file_weft_proto_msgTypes[74]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LoopSteps) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LoopSteps) ProtoMessage() {}
+
+func (x *LoopSteps) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[74]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LoopSteps.ProtoReflect.Descriptor instead.
+func (*LoopSteps) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{74}
+}
+
+func (x *LoopSteps) GetSlow() bool {
+	if x != nil {
+		return x.Slow
+	}
+	return false
+}
+
+func (x *LoopSteps) GetPartial() bool {
+	if x != nil {
+		return x.Partial
+	}
+	return false
+}
+
+func (x *LoopSteps) GetAgain() bool {
+	if x != nil {
+		return x.Again
+	}
+	return false
+}
+
+func (x *LoopSteps) GetTags() uint32 {
+	if x != nil {
+		return x.Tags
+	}
+	return 0
+}
+
+func (x *LoopSteps) GetFates() []string {
+	if x != nil {
+		return x.Fates
+	}
+	return nil
+}
+
+func (x *LoopSteps) GetSent() []*SentFrame {
+	if x != nil {
+		return x.Sent
+	}
+	return nil
+}
+
+type SentFrame struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Dev           string                 `protobuf:"bytes,1,opt,name=dev,proto3" json:"dev,omitempty"`
+	Frame         []byte                 `protobuf:"bytes,2,opt,name=frame,proto3" json:"frame,omitempty"`  // as much as was to be kept
+	Bytes         uint32                 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"` // of it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SentFrame) Reset() {
+	*x = SentFrame{}
+	mi := &file_weft_proto_msgTypes[75]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SentFrame) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SentFrame) ProtoMessage() {}
+
+func (x *SentFrame) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[75]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SentFrame.ProtoReflect.Descriptor instead.
+func (*SentFrame) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{75}
+}
+
+func (x *SentFrame) GetDev() string {
+	if x != nil {
+		return x.Dev
+	}
+	return ""
+}
+
+func (x *SentFrame) GetFrame() []byte {
+	if x != nil {
+		return x.Frame
+	}
+	return nil
+}
+
+func (x *SentFrame) GetBytes() uint32 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+type ClearTracesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClearTracesRequest) Reset() {
+	*x = ClearTracesRequest{}
+	mi := &file_weft_proto_msgTypes[76]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClearTracesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClearTracesRequest) ProtoMessage() {}
+
+func (x *ClearTracesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[76]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClearTracesRequest.ProtoReflect.Descriptor instead.
+func (*ClearTracesRequest) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{76}
+}
+
+type ClearTracesReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Traces        uint32                 `protobuf:"varint,1,opt,name=traces,proto3" json:"traces,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClearTracesReply) Reset() {
+	*x = ClearTracesReply{}
+	mi := &file_weft_proto_msgTypes[77]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClearTracesReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClearTracesReply) ProtoMessage() {}
+
+func (x *ClearTracesReply) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[77]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClearTracesReply.ProtoReflect.Descriptor instead.
+func (*ClearTracesReply) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{77}
+}
+
+func (x *ClearTracesReply) GetTraces() uint32 {
+	if x != nil {
+		return x.Traces
+	}
+	return 0
+}
+
+type Captured struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Packets       []*CapturedPacket      `protobuf:"bytes,1,rep,name=packets,proto3" json:"packets,omitempty"`
+	Lost          uint64                 `protobuf:"varint,2,opt,name=lost,proto3" json:"lost,omitempty"`  // packets so far that passed, and for which there was no room
+	Ports         []string               `protobuf:"bytes,3,rep,name=ports,proto3" json:"ports,omitempty"` // in the first message: all there are
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Captured) Reset() {
+	*x = Captured{}
+	mi := &file_weft_proto_msgTypes[78]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Captured) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Captured) ProtoMessage() {}
+
+func (x *Captured) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[78]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Captured.ProtoReflect.Descriptor instead.
+func (*Captured) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{78}
+}
+
+func (x *Captured) GetPackets() []*CapturedPacket {
+	if x != nil {
+		return x.Packets
+	}
+	return nil
+}
+
+func (x *Captured) GetLost() uint64 {
+	if x != nil {
+		return x.Lost
+	}
+	return 0
+}
+
+func (x *Captured) GetPorts() []string {
+	if x != nil {
+		return x.Ports
+	}
+	return nil
+}
+
 var File_weft_proto protoreflect.FileDescriptor
 
 const file_weft_proto_rawDesc = "" +
@@ -6137,7 +6963,71 @@ const file_weft_proto_rawDesc = "" +
 	"\x0fClearBGPRequest\x12\x1a\n" +
 	"\bneighbor\x18\x01 \x01(\tR\bneighbor\x12\x10\n" +
 	"\x03how\x18\x02 \x01(\tR\x03how\"\x0f\n" +
-	"\rClearBGPReply2\xdc\t\n" +
+	"\rClearBGPReply\"\xcc\x01\n" +
+	"\fTraceRequest\x12\x16\n" +
+	"\x06filter\x18\x01 \x01(\tR\x06filter\x12\x18\n" +
+	"\areasons\x18\x02 \x03(\tR\areasons\x12\x1a\n" +
+	"\bverdicts\x18\x03 \x03(\tR\bverdicts\x12\x10\n" +
+	"\x03dev\x18\x04 \x01(\tR\x03dev\x12\x16\n" +
+	"\x06engine\x18\x05 \x01(\tR\x06engine\x12\x14\n" +
+	"\x05count\x18\x06 \x01(\x04R\x05count\x12\x12\n" +
+	"\x04snap\x18\a \x01(\rR\x04snap\x12\x1a\n" +
+	"\bduration\x18\b \x01(\x03R\bduration\"\x1f\n" +
+	"\rAddTraceReply\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\rR\x02id\"\x13\n" +
+	"\x11ShowTracesRequest\"a\n" +
+	"\x06Traces\x12&\n" +
+	"\x06traces\x18\x01 \x03(\v2\x0e.weft.v1.TraceR\x06traces\x12/\n" +
+	"\apackets\x18\x02 \x03(\v2\x15.weft.v1.TracedPacketR\apackets\"\xa4\x01\n" +
+	"\x05Trace\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\rR\x02id\x12/\n" +
+	"\arequest\x18\x02 \x01(\v2\x15.weft.v1.TraceRequestR\arequest\x12\x18\n" +
+	"\apackets\x18\x03 \x01(\x04R\apackets\x12\x12\n" +
+	"\x04lost\x18\x04 \x01(\x04R\x04lost\x12\x16\n" +
+	"\x06active\x18\x05 \x01(\bR\x06active\x12\x14\n" +
+	"\x05added\x18\x06 \x01(\x03R\x05added\"\x87\x01\n" +
+	"\fTracedPacket\x12\x14\n" +
+	"\x05trace\x18\x01 \x01(\rR\x05trace\x12/\n" +
+	"\x06packet\x18\x02 \x01(\v2\x17.weft.v1.CapturedPacketR\x06packet\x120\n" +
+	"\bdecision\x18\x03 \x01(\v2\x14.weft.v1.LookupReplyR\bdecision\"\x9c\x03\n" +
+	"\x0eCapturedPacket\x12\x12\n" +
+	"\x04time\x18\x01 \x01(\x03R\x04time\x12\x16\n" +
+	"\x06engine\x18\x02 \x01(\tR\x06engine\x12\x10\n" +
+	"\x03dev\x18\x03 \x01(\tR\x03dev\x12\x12\n" +
+	"\x04root\x18\x04 \x01(\tR\x04root\x12\x14\n" +
+	"\x05frame\x18\x05 \x01(\fR\x05frame\x12\x14\n" +
+	"\x05bytes\x18\x06 \x01(\rR\x05bytes\x12\x18\n" +
+	"\averdict\x18\a \x01(\tR\averdict\x12\x16\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\x12\x16\n" +
+	"\x06egress\x18\t \x01(\tR\x06egress\x12\x1f\n" +
+	"\vegress_root\x18\n" +
+	" \x01(\tR\n" +
+	"egressRoot\x12\x12\n" +
+	"\x04sent\x18\v \x01(\fR\x04sent\x12\x1d\n" +
+	"\n" +
+	"sent_bytes\x18\f \x01(\rR\tsentBytes\x12\x14\n" +
+	"\x05group\x18\r \x01(\rR\x05group\x12\x12\n" +
+	"\x04hash\x18\x0e \x01(\rR\x04hash\x12\x1c\n" +
+	"\tadjacency\x18\x0f \x01(\rR\tadjacency\x12&\n" +
+	"\x04loop\x18\x10 \x01(\v2\x12.weft.v1.LoopStepsR\x04loop\"\xa1\x01\n" +
+	"\tLoopSteps\x12\x12\n" +
+	"\x04slow\x18\x01 \x01(\bR\x04slow\x12\x18\n" +
+	"\apartial\x18\x02 \x01(\bR\apartial\x12\x14\n" +
+	"\x05again\x18\x03 \x01(\bR\x05again\x12\x12\n" +
+	"\x04tags\x18\x04 \x01(\rR\x04tags\x12\x14\n" +
+	"\x05fates\x18\x05 \x03(\tR\x05fates\x12&\n" +
+	"\x04sent\x18\x06 \x03(\v2\x12.weft.v1.SentFrameR\x04sent\"I\n" +
+	"\tSentFrame\x12\x10\n" +
+	"\x03dev\x18\x01 \x01(\tR\x03dev\x12\x14\n" +
+	"\x05frame\x18\x02 \x01(\fR\x05frame\x12\x14\n" +
+	"\x05bytes\x18\x03 \x01(\rR\x05bytes\"\x14\n" +
+	"\x12ClearTracesRequest\"*\n" +
+	"\x10ClearTracesReply\x12\x16\n" +
+	"\x06traces\x18\x01 \x01(\rR\x06traces\"g\n" +
+	"\bCaptured\x121\n" +
+	"\apackets\x18\x01 \x03(\v2\x17.weft.v1.CapturedPacketR\apackets\x12\x12\n" +
+	"\x04lost\x18\x02 \x01(\x04R\x04lost\x12\x14\n" +
+	"\x05ports\x18\x03 \x03(\tR\x05ports2\xd2\v\n" +
 	"\x06Router\x124\n" +
 	"\tGetStatus\x12\x16.weft.v1.StatusRequest\x1a\x0f.weft.v1.Status\x122\n" +
 	"\tListPorts\x12\x15.weft.v1.PortsRequest\x1a\x0e.weft.v1.Ports\x127\n" +
@@ -6160,7 +7050,12 @@ const file_weft_proto_rawDesc = "" +
 	"\bSetPorts\x12\x18.weft.v1.SetPortsRequest\x1a\x13.weft.v1.ConfigPlan\x12G\n" +
 	"\x10ListBGPNeighbors\x12\x1c.weft.v1.BGPNeighborsRequest\x1a\x15.weft.v1.BGPNeighbors\x12=\n" +
 	"\fListBGPPaths\x12\x18.weft.v1.BGPPathsRequest\x1a\x11.weft.v1.BGPPaths0\x01\x12<\n" +
-	"\bClearBGP\x12\x18.weft.v1.ClearBGPRequest\x1a\x16.weft.v1.ClearBGPReply\x120\n" +
+	"\bClearBGP\x12\x18.weft.v1.ClearBGPRequest\x1a\x16.weft.v1.ClearBGPReply\x129\n" +
+	"\bAddTrace\x12\x15.weft.v1.TraceRequest\x1a\x16.weft.v1.AddTraceReply\x12;\n" +
+	"\n" +
+	"ShowTraces\x12\x1a.weft.v1.ShowTracesRequest\x1a\x0f.weft.v1.Traces0\x01\x12E\n" +
+	"\vClearTraces\x12\x1b.weft.v1.ClearTracesRequest\x1a\x19.weft.v1.ClearTracesReply\x125\n" +
+	"\aCapture\x12\x15.weft.v1.TraceRequest\x1a\x11.weft.v1.Captured0\x01\x120\n" +
 	"\x04Stop\x12\x14.weft.v1.StopRequest\x1a\x12.weft.v1.StopReplyB\x12Z\x10weft/control/apib\x06proto3"
 
 var (
@@ -6175,7 +7070,7 @@ func file_weft_proto_rawDescGZIP() []byte {
 	return file_weft_proto_rawDescData
 }
 
-var file_weft_proto_msgTypes = make([]protoimpl.MessageInfo, 67)
+var file_weft_proto_msgTypes = make([]protoimpl.MessageInfo, 79)
 var file_weft_proto_goTypes = []any{
 	(*StatusRequest)(nil),         // 0: weft.v1.StatusRequest
 	(*Status)(nil),                // 1: weft.v1.Status
@@ -6244,6 +7139,18 @@ var file_weft_proto_goTypes = []any{
 	(*BGPPath)(nil),               // 64: weft.v1.BGPPath
 	(*ClearBGPRequest)(nil),       // 65: weft.v1.ClearBGPRequest
 	(*ClearBGPReply)(nil),         // 66: weft.v1.ClearBGPReply
+	(*TraceRequest)(nil),          // 67: weft.v1.TraceRequest
+	(*AddTraceReply)(nil),         // 68: weft.v1.AddTraceReply
+	(*ShowTracesRequest)(nil),     // 69: weft.v1.ShowTracesRequest
+	(*Traces)(nil),                // 70: weft.v1.Traces
+	(*Trace)(nil),                 // 71: weft.v1.Trace
+	(*TracedPacket)(nil),          // 72: weft.v1.TracedPacket
+	(*CapturedPacket)(nil),        // 73: weft.v1.CapturedPacket
+	(*LoopSteps)(nil),             // 74: weft.v1.LoopSteps
+	(*SentFrame)(nil),             // 75: weft.v1.SentFrame
+	(*ClearTracesRequest)(nil),    // 76: weft.v1.ClearTracesRequest
+	(*ClearTracesReply)(nil),      // 77: weft.v1.ClearTracesReply
+	(*Captured)(nil),              // 78: weft.v1.Captured
 }
 var file_weft_proto_depIdxs = []int32{
 	5,  // 0: weft.v1.Status.fib:type_name -> weft.v1.FIB
@@ -6286,51 +7193,67 @@ var file_weft_proto_depIdxs = []int32{
 	60, // 37: weft.v1.BGPNeighbor.timers:type_name -> weft.v1.BGPTimers
 	61, // 38: weft.v1.BGPNeighbor.config:type_name -> weft.v1.BGPNeighborConfig
 	64, // 39: weft.v1.BGPPaths.paths:type_name -> weft.v1.BGPPath
-	0,  // 40: weft.v1.Router.GetStatus:input_type -> weft.v1.StatusRequest
-	9,  // 41: weft.v1.Router.ListPorts:input_type -> weft.v1.PortsRequest
-	15, // 42: weft.v1.Router.ListRoutes:input_type -> weft.v1.RoutesRequest
-	19, // 43: weft.v1.Router.ListNeighbors:input_type -> weft.v1.NeighborsRequest
-	22, // 44: weft.v1.Router.ListGroups:input_type -> weft.v1.GroupsRequest
-	26, // 45: weft.v1.Router.Lookup:input_type -> weft.v1.LookupRequest
-	30, // 46: weft.v1.Router.Monitor:input_type -> weft.v1.MonitorRequest
-	33, // 47: weft.v1.Router.Verify:input_type -> weft.v1.VerifyRequest
-	38, // 48: weft.v1.Router.GetConfig:input_type -> weft.v1.GetConfigRequest
-	40, // 49: weft.v1.Router.PlanConfig:input_type -> weft.v1.PlanConfigRequest
-	43, // 50: weft.v1.Router.ApplyConfig:input_type -> weft.v1.ApplyConfigRequest
-	44, // 51: weft.v1.Router.ConfirmConfig:input_type -> weft.v1.ConfirmConfigRequest
-	46, // 52: weft.v1.Router.RollbackConfig:input_type -> weft.v1.RollbackConfigRequest
-	47, // 53: weft.v1.Router.ListGenerations:input_type -> weft.v1.GenerationsRequest
-	50, // 54: weft.v1.Router.ChangeRoute:input_type -> weft.v1.ChangeRouteRequest
-	51, // 55: weft.v1.Router.SetPorts:input_type -> weft.v1.SetPortsRequest
-	54, // 56: weft.v1.Router.ListBGPNeighbors:input_type -> weft.v1.BGPNeighborsRequest
-	62, // 57: weft.v1.Router.ListBGPPaths:input_type -> weft.v1.BGPPathsRequest
-	65, // 58: weft.v1.Router.ClearBGP:input_type -> weft.v1.ClearBGPRequest
-	36, // 59: weft.v1.Router.Stop:input_type -> weft.v1.StopRequest
-	1,  // 60: weft.v1.Router.GetStatus:output_type -> weft.v1.Status
-	10, // 61: weft.v1.Router.ListPorts:output_type -> weft.v1.Ports
-	16, // 62: weft.v1.Router.ListRoutes:output_type -> weft.v1.Routes
-	20, // 63: weft.v1.Router.ListNeighbors:output_type -> weft.v1.Neighbors
-	23, // 64: weft.v1.Router.ListGroups:output_type -> weft.v1.Groups
-	27, // 65: weft.v1.Router.Lookup:output_type -> weft.v1.LookupReply
-	31, // 66: weft.v1.Router.Monitor:output_type -> weft.v1.Event
-	34, // 67: weft.v1.Router.Verify:output_type -> weft.v1.VerifyReply
-	39, // 68: weft.v1.Router.GetConfig:output_type -> weft.v1.Configuration
-	41, // 69: weft.v1.Router.PlanConfig:output_type -> weft.v1.ConfigPlan
-	41, // 70: weft.v1.Router.ApplyConfig:output_type -> weft.v1.ConfigPlan
-	45, // 71: weft.v1.Router.ConfirmConfig:output_type -> weft.v1.ConfirmConfigReply
-	41, // 72: weft.v1.Router.RollbackConfig:output_type -> weft.v1.ConfigPlan
-	48, // 73: weft.v1.Router.ListGenerations:output_type -> weft.v1.Generations
-	41, // 74: weft.v1.Router.ChangeRoute:output_type -> weft.v1.ConfigPlan
-	41, // 75: weft.v1.Router.SetPorts:output_type -> weft.v1.ConfigPlan
-	55, // 76: weft.v1.Router.ListBGPNeighbors:output_type -> weft.v1.BGPNeighbors
-	63, // 77: weft.v1.Router.ListBGPPaths:output_type -> weft.v1.BGPPaths
-	66, // 78: weft.v1.Router.ClearBGP:output_type -> weft.v1.ClearBGPReply
-	37, // 79: weft.v1.Router.Stop:output_type -> weft.v1.StopReply
-	60, // [60:80] is the sub-list for method output_type
-	40, // [40:60] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	71, // 40: weft.v1.Traces.traces:type_name -> weft.v1.Trace
+	72, // 41: weft.v1.Traces.packets:type_name -> weft.v1.TracedPacket
+	67, // 42: weft.v1.Trace.request:type_name -> weft.v1.TraceRequest
+	73, // 43: weft.v1.TracedPacket.packet:type_name -> weft.v1.CapturedPacket
+	27, // 44: weft.v1.TracedPacket.decision:type_name -> weft.v1.LookupReply
+	74, // 45: weft.v1.CapturedPacket.loop:type_name -> weft.v1.LoopSteps
+	75, // 46: weft.v1.LoopSteps.sent:type_name -> weft.v1.SentFrame
+	73, // 47: weft.v1.Captured.packets:type_name -> weft.v1.CapturedPacket
+	0,  // 48: weft.v1.Router.GetStatus:input_type -> weft.v1.StatusRequest
+	9,  // 49: weft.v1.Router.ListPorts:input_type -> weft.v1.PortsRequest
+	15, // 50: weft.v1.Router.ListRoutes:input_type -> weft.v1.RoutesRequest
+	19, // 51: weft.v1.Router.ListNeighbors:input_type -> weft.v1.NeighborsRequest
+	22, // 52: weft.v1.Router.ListGroups:input_type -> weft.v1.GroupsRequest
+	26, // 53: weft.v1.Router.Lookup:input_type -> weft.v1.LookupRequest
+	30, // 54: weft.v1.Router.Monitor:input_type -> weft.v1.MonitorRequest
+	33, // 55: weft.v1.Router.Verify:input_type -> weft.v1.VerifyRequest
+	38, // 56: weft.v1.Router.GetConfig:input_type -> weft.v1.GetConfigRequest
+	40, // 57: weft.v1.Router.PlanConfig:input_type -> weft.v1.PlanConfigRequest
+	43, // 58: weft.v1.Router.ApplyConfig:input_type -> weft.v1.ApplyConfigRequest
+	44, // 59: weft.v1.Router.ConfirmConfig:input_type -> weft.v1.ConfirmConfigRequest
+	46, // 60: weft.v1.Router.RollbackConfig:input_type -> weft.v1.RollbackConfigRequest
+	47, // 61: weft.v1.Router.ListGenerations:input_type -> weft.v1.GenerationsRequest
+	50, // 62: weft.v1.Router.ChangeRoute:input_type -> weft.v1.ChangeRouteRequest
+	51, // 63: weft.v1.Router.SetPorts:input_type -> weft.v1.SetPortsRequest
+	54, // 64: weft.v1.Router.ListBGPNeighbors:input_type -> weft.v1.BGPNeighborsRequest
+	62, // 65: weft.v1.Router.ListBGPPaths:input_type -> weft.v1.BGPPathsRequest
+	65, // 66: weft.v1.Router.ClearBGP:input_type -> weft.v1.ClearBGPRequest
+	67, // 67: weft.v1.Router.AddTrace:input_type -> weft.v1.TraceRequest
+	69, // 68: weft.v1.Router.ShowTraces:input_type -> weft.v1.ShowTracesRequest
+	76, // 69: weft.v1.Router.ClearTraces:input_type -> weft.v1.ClearTracesRequest
+	67, // 70: weft.v1.Router.Capture:input_type -> weft.v1.TraceRequest
+	36, // 71: weft.v1.Router.Stop:input_type -> weft.v1.StopRequest
+	1,  // 72: weft.v1.Router.GetStatus:output_type -> weft.v1.Status
+	10, // 73: weft.v1.Router.ListPorts:output_type -> weft.v1.Ports
+	16, // 74: weft.v1.Router.ListRoutes:output_type -> weft.v1.Routes
+	20, // 75: weft.v1.Router.ListNeighbors:output_type -> weft.v1.Neighbors
+	23, // 76: weft.v1.Router.ListGroups:output_type -> weft.v1.Groups
+	27, // 77: weft.v1.Router.Lookup:output_type -> weft.v1.LookupReply
+	31, // 78: weft.v1.Router.Monitor:output_type -> weft.v1.Event
+	34, // 79: weft.v1.Router.Verify:output_type -> weft.v1.VerifyReply
+	39, // 80: weft.v1.Router.GetConfig:output_type -> weft.v1.Configuration
+	41, // 81: weft.v1.Router.PlanConfig:output_type -> weft.v1.ConfigPlan
+	41, // 82: weft.v1.Router.ApplyConfig:output_type -> weft.v1.ConfigPlan
+	45, // 83: weft.v1.Router.ConfirmConfig:output_type -> weft.v1.ConfirmConfigReply
+	41, // 84: weft.v1.Router.RollbackConfig:output_type -> weft.v1.ConfigPlan
+	48, // 85: weft.v1.Router.ListGenerations:output_type -> weft.v1.Generations
+	41, // 86: weft.v1.Router.ChangeRoute:output_type -> weft.v1.ConfigPlan
+	41, // 87: weft.v1.Router.SetPorts:output_type -> weft.v1.ConfigPlan
+	55, // 88: weft.v1.Router.ListBGPNeighbors:output_type -> weft.v1.BGPNeighbors
+	63, // 89: weft.v1.Router.ListBGPPaths:output_type -> weft.v1.BGPPaths
+	66, // 90: weft.v1.Router.ClearBGP:output_type -> weft.v1.ClearBGPReply
+	68, // 91: weft.v1.Router.AddTrace:output_type -> weft.v1.AddTraceReply
+	70, // 92: weft.v1.Router.ShowTraces:output_type -> weft.v1.Traces
+	77, // 93: weft.v1.Router.ClearTraces:output_type -> weft.v1.ClearTracesReply
+	78, // 94: weft.v1.Router.Capture:output_type -> weft.v1.Captured
+	37, // 95: weft.v1.Router.Stop:output_type -> weft.v1.StopReply
+	72, // [72:96] is the sub-list for method output_type
+	48, // [48:72] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_weft_proto_init() }
@@ -6347,7 +7270,7 @@ func file_weft_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_weft_proto_rawDesc), len(file_weft_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   67,
+			NumMessages:   79,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -42,6 +42,10 @@ const (
 	Router_ListBGPNeighbors_FullMethodName = "/weft.v1.Router/ListBGPNeighbors"
 	Router_ListBGPPaths_FullMethodName     = "/weft.v1.Router/ListBGPPaths"
 	Router_ClearBGP_FullMethodName         = "/weft.v1.Router/ClearBGP"
+	Router_AddTrace_FullMethodName         = "/weft.v1.Router/AddTrace"
+	Router_ShowTraces_FullMethodName       = "/weft.v1.Router/ShowTraces"
+	Router_ClearTraces_FullMethodName      = "/weft.v1.Router/ClearTraces"
+	Router_Capture_FullMethodName          = "/weft.v1.Router/Capture"
 	Router_Stop_FullMethodName             = "/weft.v1.Router/Stop"
 )
 
@@ -83,6 +87,14 @@ type RouterClient interface {
 	ListBGPPaths(ctx context.Context, in *BGPPathsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[BGPPaths], error)
 	// ClearBGP ends a session of BGP, or has policies applied again.
 	ClearBGP(ctx context.Context, in *ClearBGPRequest, opts ...grpc.CallOption) (*ClearBGPReply, error)
+	// AddTrace has packets traced, beside those that are.
+	AddTrace(ctx context.Context, in *TraceRequest, opts ...grpc.CallOption) (*AddTraceReply, error)
+	// ShowTraces returns what was traced so far: all traces, and then their packets, in order of time.
+	ShowTraces(ctx context.Context, in *ShowTracesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Traces], error)
+	// ClearTraces ends all traces and forgets them.
+	ClearTraces(ctx context.Context, in *ClearTracesRequest, opts ...grpc.CallOption) (*ClearTracesReply, error)
+	// Capture sends packets and what became of them, until there are as many as are wanted or the caller leaves.
+	Capture(ctx context.Context, in *TraceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Captured], error)
 	// Stop gives all ports back to Linux, removes what is pinned and ends the
 	// daemon. It answers when that is done.
 	Stop(ctx context.Context, in *StopRequest, opts ...grpc.CallOption) (*StopReply, error)
@@ -340,6 +352,64 @@ func (c *routerClient) ClearBGP(ctx context.Context, in *ClearBGPRequest, opts .
 	return out, nil
 }
 
+func (c *routerClient) AddTrace(ctx context.Context, in *TraceRequest, opts ...grpc.CallOption) (*AddTraceReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AddTraceReply)
+	err := c.cc.Invoke(ctx, Router_AddTrace_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *routerClient) ShowTraces(ctx context.Context, in *ShowTracesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Traces], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Router_ServiceDesc.Streams[6], Router_ShowTraces_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ShowTracesRequest, Traces]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Router_ShowTracesClient = grpc.ServerStreamingClient[Traces]
+
+func (c *routerClient) ClearTraces(ctx context.Context, in *ClearTracesRequest, opts ...grpc.CallOption) (*ClearTracesReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ClearTracesReply)
+	err := c.cc.Invoke(ctx, Router_ClearTraces_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *routerClient) Capture(ctx context.Context, in *TraceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Captured], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Router_ServiceDesc.Streams[7], Router_Capture_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[TraceRequest, Captured]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Router_CaptureClient = grpc.ServerStreamingClient[Captured]
+
 func (c *routerClient) Stop(ctx context.Context, in *StopRequest, opts ...grpc.CallOption) (*StopReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(StopReply)
@@ -388,6 +458,14 @@ type RouterServer interface {
 	ListBGPPaths(*BGPPathsRequest, grpc.ServerStreamingServer[BGPPaths]) error
 	// ClearBGP ends a session of BGP, or has policies applied again.
 	ClearBGP(context.Context, *ClearBGPRequest) (*ClearBGPReply, error)
+	// AddTrace has packets traced, beside those that are.
+	AddTrace(context.Context, *TraceRequest) (*AddTraceReply, error)
+	// ShowTraces returns what was traced so far: all traces, and then their packets, in order of time.
+	ShowTraces(*ShowTracesRequest, grpc.ServerStreamingServer[Traces]) error
+	// ClearTraces ends all traces and forgets them.
+	ClearTraces(context.Context, *ClearTracesRequest) (*ClearTracesReply, error)
+	// Capture sends packets and what became of them, until there are as many as are wanted or the caller leaves.
+	Capture(*TraceRequest, grpc.ServerStreamingServer[Captured]) error
 	// Stop gives all ports back to Linux, removes what is pinned and ends the
 	// daemon. It answers when that is done.
 	Stop(context.Context, *StopRequest) (*StopReply, error)
@@ -457,6 +535,18 @@ func (UnimplementedRouterServer) ListBGPPaths(*BGPPathsRequest, grpc.ServerStrea
 }
 func (UnimplementedRouterServer) ClearBGP(context.Context, *ClearBGPRequest) (*ClearBGPReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method ClearBGP not implemented")
+}
+func (UnimplementedRouterServer) AddTrace(context.Context, *TraceRequest) (*AddTraceReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method AddTrace not implemented")
+}
+func (UnimplementedRouterServer) ShowTraces(*ShowTracesRequest, grpc.ServerStreamingServer[Traces]) error {
+	return status.Error(codes.Unimplemented, "method ShowTraces not implemented")
+}
+func (UnimplementedRouterServer) ClearTraces(context.Context, *ClearTracesRequest) (*ClearTracesReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method ClearTraces not implemented")
+}
+func (UnimplementedRouterServer) Capture(*TraceRequest, grpc.ServerStreamingServer[Captured]) error {
+	return status.Error(codes.Unimplemented, "method Capture not implemented")
 }
 func (UnimplementedRouterServer) Stop(context.Context, *StopRequest) (*StopReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Stop not implemented")
@@ -782,6 +872,64 @@ func _Router_ClearBGP_Handler(srv interface{}, ctx context.Context, dec func(int
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Router_AddTrace_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TraceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RouterServer).AddTrace(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Router_AddTrace_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RouterServer).AddTrace(ctx, req.(*TraceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Router_ShowTraces_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ShowTracesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(RouterServer).ShowTraces(m, &grpc.GenericServerStream[ShowTracesRequest, Traces]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Router_ShowTracesServer = grpc.ServerStreamingServer[Traces]
+
+func _Router_ClearTraces_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ClearTracesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RouterServer).ClearTraces(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Router_ClearTraces_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RouterServer).ClearTraces(ctx, req.(*ClearTracesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Router_Capture_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(TraceRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(RouterServer).Capture(m, &grpc.GenericServerStream[TraceRequest, Captured]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Router_CaptureServer = grpc.ServerStreamingServer[Captured]
+
 func _Router_Stop_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(StopRequest)
 	if err := dec(in); err != nil {
@@ -860,6 +1008,14 @@ var Router_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Router_ClearBGP_Handler,
 		},
 		{
+			MethodName: "AddTrace",
+			Handler:    _Router_AddTrace_Handler,
+		},
+		{
+			MethodName: "ClearTraces",
+			Handler:    _Router_ClearTraces_Handler,
+		},
+		{
 			MethodName: "Stop",
 			Handler:    _Router_Stop_Handler,
 		},
@@ -893,6 +1049,16 @@ var Router_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "ListBGPPaths",
 			Handler:       _Router_ListBGPPaths_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ShowTraces",
+			Handler:       _Router_ShowTraces_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Capture",
+			Handler:       _Router_Capture_Handler,
 			ServerStreams: true,
 		},
 	},

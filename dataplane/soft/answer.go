@@ -166,6 +166,9 @@ func (w *Worker) answered(i uint8, own device.Descriptor, etherType uint16, back
 	w.note(FateAnswered, i)
 	w.free(i)
 	if back.block == nil {
+		if w.tap != nil {
+			w.tap.fate(FateHeld, i)
+		}
 		w.hold(back.port, back.neighbor, held{packet: own, etherType: etherType})
 		return
 	}

@@ -12,6 +12,7 @@ import (
 	"weft/dataplane"
 	"weft/dataplane/soft/device"
 	"weft/dataplane/soft/xsk"
+	"weft/dataplane/trace"
 	"weft/fib"
 )
 
@@ -102,6 +103,7 @@ type crew struct {
 	asks    chan Neighbor
 	loops   []*loop
 	config  *Config // of all; nil: not set yet
+	tap     *trace.Tap
 }
 
 // Memory is framesFirst and framesEach for each loop that there may be: 64 MiB for one, 32 for each more.
@@ -134,6 +136,19 @@ func newCrew(readers *fib.Readers, o *LoopOptions) (_ *crew, err error) {
 	return c, nil
 }
 
+// setTap has all loops look for what a Tap wants, and for nothing else.
+func (c *crew) setTap(t *trace.Tap) {
+	c.tap = t
+	for _, l := range c.loops {
+		var before *tapped
+		now := newTapped(t)
+		l.do(func() { before = l.setTap(now) })
+		if before != nil {
+			<-before.done
+		}
+	}
+}
+
 // add makes one more loop, that has what the others are configured by.
 func (c *crew) add() error {
 	cpu := -1
@@ -146,6 +161,10 @@ func (c *crew) add() error {
 	}
 	if c.thread != nil {
 		l.do(func() { err = c.thread() })
+	}
+	if c.tap != nil {
+		now := newTapped(c.tap)
+		l.do(func() { l.setTap(now) })
 	}
 	if err == nil && c.config != nil {
 		err = l.Set(c.config)
@@ -236,6 +255,9 @@ func (c *crew) stages() []StageStats {
 // close ends all loops. All sockets have been closed.
 func (c *crew) close() error {
 	var errs []error
+	if c.tap != nil {
+		c.setTap(nil)
+	}
 	for _, l := range c.loops {
 		errs = append(errs, l.close())
 	}

@@ -91,6 +91,12 @@
 // that steers, by one update. To the XDP engine: first the program, then the map; what the loop has
 // by then it sends, behind what XDP forwards already: a few packets come late, none is lost.
 //
+// # Packets that somebody looks at
+//
+// While there are traces (package trace) each loop has a Tap: the filters run on each packet of a
+// vector, and what the stages decide is noted in drafts, which a goroutine beside takes (traced.go). Without,
+// that is one comparison a vector. What the programs leave to Linux, or drop, they tell themselves.
+//
 // # What is finished here
 //
 // What XDP leaves to the kernel is counted for the same reason, as punted, and then

@@ -70,6 +70,7 @@ func New(e *xdp.Engine, im *fib.Image, readers *fib.Readers, o LoopOptions) *Eng
 	for _, p := range e.Ports() {
 		all.ports[p.Number] = p.Port
 	}
+	e.OnTap(all.setTap)
 	return all
 }
 
@@ -89,6 +90,7 @@ func (e *Engine) start() (err error) {
 	if e.crew, err = newCrew(e.readers, &e.options); err != nil {
 		return err
 	}
+	e.crew.tap = e.Tap()
 	e.Steer(e.xsks, e.crew.umem.PacketMax(), afpacket.PacketMax(e.crew.mem))
 	if err := e.startAside(); err != nil {
 		return err

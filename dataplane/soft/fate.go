@@ -42,6 +42,9 @@ func (w *Worker) Fates() (all [numFates]dataplane.Counter) {
 // note counts a packet of the vector.
 func (w *Worker) note(f Fate, i uint8) {
 	w.fates[f].add(1, uint64(w.v.packets[i].Length))
+	if w.tap != nil {
+		w.tap.fate(f, i)
+	}
 }
 
 // free ends a packet of the vector.

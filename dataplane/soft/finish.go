@@ -17,6 +17,9 @@ func (w *Worker) finish(s *state) {
 }
 
 func (w *Worker) finishOne(s *state, view *fib.View, i uint8, r dataplane.Reason) {
+	if w.tap != nil {
+		w.tap.current = i
+	}
 	switch r {
 	case dataplane.TTLValueIsTooSmall:
 		w.expired(s, view, i)
@@ -97,8 +100,11 @@ func (w *Worker) fill(s *state, view *fib.View, i uint8) {
 	} else {
 		r = w.resolve6(view, i, v.group[i])
 	}
-	if r != dataplane.Forwarded {
+	switch {
+	case r != dataplane.Forwarded:
 		w.finishOne(s, view, i, r)
+	case w.tap != nil:
+		w.tap.made(view.Block(v.adjacency[i]).Port, w.mem.Packet(v.packets[i]))
 	}
 }
 
@@ -208,6 +214,9 @@ func (w *Worker) sendOwn(d device.Descriptor, etherType uint16, b *fib.Block) {
 	h := w.mem.Packet(d)
 	copy(h, b.Rewrite[:n])
 	h[n-2], h[n-1] = byte(etherType>>8), byte(etherType)
+	if w.tap != nil {
+		w.tap.made(l.number, h)
+	}
 	if l.n == maxOut {
 		w.send(l.queue, l.out[:], &l.lost)
 		l.n = 0

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"weft/dataplane"
 	"weft/dataplane/packet"
 	"weft/dataplane/soft/device"
 	"weft/fib"
@@ -244,8 +245,15 @@ func (w *Worker) giveUp(s *state, one *hold) {
 		}
 		v.put(p)
 	}
+	if w.tap != nil {
+		w.beginTap(s)
+	}
 	for i := range v.n {
 		i := uint8(i)
+		if w.tap != nil {
+			w.tap.gaveUp(i)
+			v.reason[i] = dataplane.UnresolvedNeigh
+		}
 		frame := w.mem.Packet(v.packets[i])
 		if w.isIPv4(i) { // as Linux, which has been about to send it
 			packet.IPv4(frame[at4:]).Forward()
@@ -254,6 +262,9 @@ func (w *Worker) giveUp(s *state, one *hold) {
 			packet.IPv6(frame[at6:]).Forward()
 			w.answer6(s, &view, i, packet.Error{Type: packet.Unreachable6, Code: packet.AddressUnreachable})
 		}
+	}
+	if w.tap != nil {
+		w.endTap(s)
 	}
 	w.transmit()
 }

@@ -77,6 +77,9 @@ func (w *Worker) input(s *state) {
 func (w *Worker) inputSlow(s *state, i uint8) {
 	v := &w.v
 	d := &v.packets[i]
+	if w.tap != nil {
+		w.tap.slow(i)
+	}
 	if s.vlans {
 		w.popTags(s, i)
 	}

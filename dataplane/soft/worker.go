@@ -43,6 +43,7 @@ type Worker struct {
 	fates    fates
 	stages   stages
 	scratch  [1]uint64
+	tap      *tapped // nil: nobody looks
 }
 
 // Options say how a Worker is made. Memory and Pool it must have.
@@ -201,6 +202,9 @@ func (w *Worker) Round() int {
 
 // process takes the vector through all stages but the first.
 func (w *Worker) process(s *state, t uint64) {
+	if w.tap != nil {
+		w.beginTap(s)
+	}
 	t = w.decide(s, t)
 	w.deliver(s, t)
 }
@@ -231,6 +235,9 @@ func (w *Worker) deliver(s *state, t uint64) {
 	if v.ended > 0 {
 		w.finish(s)
 		t = w.stages.end(stageFinish, v.ended, t)
+	}
+	if w.tap != nil {
+		w.endTap(s)
 	}
 	w.transmit()
 	t = w.stages.end(stageTransmit, v.n, t)

@@ -57,6 +57,12 @@
 // packets to sockets (Steer), and all else is as with other ports. Open gives all ports
 // this engine's program: they are the loop's again when it has set them.
 //
+// # Packets that somebody looks at
+//
+// While there are traces (StartTrace, package trace) the programs are others, that write down what becomes of
+// packets. They come and go as those for other features do. A process that adopts ports has no
+// traces: the usual programs take the place of what it finds.
+//
 // # What a port does not take
 //
 // A frame that is redirected is sent when the program has ended and counted it.

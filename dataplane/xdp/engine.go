@@ -12,6 +12,7 @@ import (
 
 	"weft/bpf"
 	"weft/dataplane"
+	"weft/dataplane/trace"
 	"weft/fib"
 )
 
@@ -57,6 +58,8 @@ type Engine struct {
 	nextPeers time.Time // when veths' peers are asked again
 	nextLook  time.Time // when accounts are looked at again
 	sender    *sender   // made for the first port that is tried
+	traces    trace.Sessions
+	onTap     func(*trace.Tap) // nil: there is no loop
 	closed    bool
 }
 
@@ -291,7 +294,7 @@ func (e *Engine) release() error {
 		return nil
 	}
 	e.closed = true
-	errs := []error{e.dropProbe(), e.sender.close(), e.watch.close()}
+	errs := []error{e.endTraces(), e.dropProbe(), e.sender.close(), e.watch.close()}
 	for _, p := range e.ports {
 		if p.link != nil {
 			errs = append(errs, p.link.Close())

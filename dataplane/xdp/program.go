@@ -88,6 +88,7 @@ func (e *Engine) swap(im *bpf.Image, f bpf.Features, how func(update func() erro
 // fit makes the programs that run those for the ports that there are.
 func (e *Engine) fit() error {
 	f := e.mem.features()
+	f.Capture = e.traces.Capture()
 	if f == e.features {
 		e.unfit = nil
 		return nil

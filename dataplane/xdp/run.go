@@ -46,7 +46,7 @@ func (e *Engine) newProbe() (_ *probe, err error) {
 	}
 	if err == nil {
 		f := e.features
-		f.Trace = true
+		f.Trace, f.Capture = true, nil
 		p.progs, err = loadPrograms(e.image, &p.state, f, e.progs.tc != nil)
 	}
 	if err != nil {

@@ -73,9 +73,9 @@ static __always_inline _Bool adj_is_plain(const struct packet *p, const struct f
 }
 
 /* adj_port names the port that a packet leaves by; it goes when the program ends. */
-static __always_inline enum weft_reason adj_port(const struct fib_adjacency *adj)
+static __always_inline enum weft_reason adj_port(const struct packet *p, const struct fib_adjacency *adj)
 {
-	TRACE(port, adj->port);
+	TRACE(p, port, adj->port);
 	if (unlikely(!packet_send(adj->port)))
 		STOP(WEFT_ERIF_DISABLED);
 	return 0;

@@ -132,7 +132,7 @@ static __always_inline __u32 ipv4_hash(const struct packet *p, const struct ipv4
 	if (!(*(__be16 *)(header + 6) & bpf_htons(0x3fff))) /* more fragments, and offset */
 		ports = l4_ports(p, ETH_HLEN + IPV4_HLEN, protocol);
 	hash = fib_hash_ipv4(bpf_ntohl(*(__be32 *)(header + 12)), ipv4_dst(p), ports, protocol, fib_hash_seed());
-	TRACE(hash, hash);
+	TRACE(p, hash, hash);
 	return hash;
 }
 

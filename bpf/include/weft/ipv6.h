@@ -155,7 +155,7 @@ static __always_inline __u32 ipv6_hash(const struct packet *p, const struct ipv6
 
 	hash = fib_hash_ipv6(ipv6_word(p, 1), ipv6_word(p, 2), ipv6_word(p, 3), ipv6_word(p, 4), label,
 			     l4_ports(p, ETH_HLEN + IPV6_HLEN, next), next, fib_hash_seed());
-	TRACE(hash, hash);
+	TRACE(p, hash, hash);
 	return hash;
 }
 

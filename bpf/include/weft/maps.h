@@ -37,12 +37,16 @@ struct weft_trace trace SEC(".data.trace");
 		answer_;                                                                 \
 	})
 
-/* Notes a step in a traced program. */
-#define TRACE(step, value)                             \
+/* Notes a step of a packet, in a traced program or in one that captures. */
+#ifdef CAPTURE
+#define TRACE(p, step, value) (((struct packet *)(p))->steps.step = (value))
+#else
+#define TRACE(p, step, value)                          \
 	do {                                           \
 		if (unlikely(LOADER_SAYS(0x77655452))) \
 			trace.step = (value);          \
 	} while (0)
+#endif
 
 /* port_of returns the port that an interface is: number 0 when it is none. */
 static __always_inline struct weft_port *port_of(__u32 ifindex)

@@ -44,6 +44,9 @@ struct packet {
 	const struct weft_port *port; /* it came in by */
 	void *eth, *end;	      /* the first piece of the frame, which is all of it unless it is large */
 	__u64 bytes;		      /* from eth to end, as received */
+#ifdef CAPTURE
+	struct weft_trace steps;
+#endif
 };
 
 /* What follows differs between XDP and tc: xdp.h and tc.h define it. */
@@ -56,6 +59,15 @@ static __always_inline void *packet_end(const struct packet *p);
 
 /* packet_bytes returns the length of the frame as received, all pieces of it. */
 static __always_inline __u64 packet_bytes(const struct packet *p);
+
+/* packet_copy copies the frame's first len bytes, which it has. */
+static __always_inline long packet_copy(const struct packet *p, void *to, __u32 len);
+
+/* packet_beside returns the tag that stands beside the frame, as it lies in one; 0: none. */
+static __always_inline __u32 packet_beside(const struct packet *p);
+
+/* packet_now returns the length of the frame as it is now, all pieces of it, without a tag beside it. */
+static __always_inline __u64 packet_now(const struct packet *p);
 
 /* packet_cut takes bytes off the frame's end. */
 static __always_inline long packet_cut(struct packet *p, __u32 from, __u32 to);

@@ -31,7 +31,7 @@ static __always_inline enum weft_reason ipv4_leave(struct packet *p, const struc
 {
 	enum weft_reason r;
 
-	r = adj_port(adj);
+	r = adj_port(p, adj);
 	if (r)
 		return r;
 	ipv4_forward(p);
@@ -49,7 +49,7 @@ static __always_inline enum weft_reason ipv4_leave_checked(struct packet *p, con
 		return r;
 	if (unlikely(ipv4_too_big(p, ip, adj->mtu)))
 		STOP(WEFT_MTU_VALUE_IS_TOO_SMALL);
-	r = adj_port(adj);
+	r = adj_port(p, adj);
 	if (r)
 		return r;
 	ipv4_forward(p);
@@ -72,7 +72,7 @@ static __always_inline enum weft_reason ipv4_packet(struct packet *p)
 		return r;
 	if (unlikely(!ANY_BIT(*(volatile __u16 *)&p->port->flags, WEFT_PORT_IPV4)))
 		return port_disabled(p->port);
-	TRACE(group, group);
+	TRACE(p, group, group);
 	if (unlikely(!group))
 		STOP(WEFT_IPV4_LPM_MISS);
 	word = fib_group(group);
@@ -89,7 +89,7 @@ static __always_inline enum weft_reason ipv4_packet(struct packet *p)
 			return r;
 		number = fib_member(word, ipv4_hash(p, &ip));
 	}
-	TRACE(adjacency, number);
+	TRACE(p, adjacency, number);
 	FIB_ADJACENCY(adj, number, none);
 	if (likely(adj_is_plain(p, adj)))
 		return ipv4_leave(p, adj);
@@ -117,7 +117,7 @@ static __always_inline enum weft_reason ipv6_leave(struct packet *p, const struc
 {
 	enum weft_reason r;
 
-	r = adj_port(adj);
+	r = adj_port(p, adj);
 	if (r)
 		return r;
 	packet_changed(p, 0x0100);
@@ -136,7 +136,7 @@ static __always_inline enum weft_reason ipv6_leave_checked(struct packet *p, con
 		return r;
 	if (unlikely(ipv6_too_big(p, ip, adj->mtu)))
 		STOP(WEFT_MTU_VALUE_IS_TOO_SMALL);
-	r = adj_port(adj);
+	r = adj_port(p, adj);
 	if (r)
 		return r;
 	packet_changed(p, 0x0100);
@@ -162,7 +162,7 @@ static __always_inline enum weft_reason ipv6_packet(struct packet *p)
 		return r;
 	if (unlikely(!ANY_BIT(*(volatile __u16 *)&p->port->flags, WEFT_PORT_IPV6)))
 		return port_disabled(p->port);
-	TRACE(group, group);
+	TRACE(p, group, group);
 	if (unlikely(!group))
 		STOP(WEFT_IPV6_LPM_MISS);
 	word = fib_group(group);
@@ -179,7 +179,7 @@ static __always_inline enum weft_reason ipv6_packet(struct packet *p)
 			return r;
 		number = fib_member(word, ipv6_hash(p, &ip));
 	}
-	TRACE(adjacency, number);
+	TRACE(p, adjacency, number);
 	FIB_ADJACENCY(adj, number, none);
 	if (likely(adj_is_plain(p, adj)))
 		return ipv6_leave(p, adj);

@@ -87,7 +87,7 @@ static __always_inline enum weft_reason ipv4_packet(struct packet *p)
 		return r;
 	if (unlikely(!ANY_BIT(*(volatile __u16 *)&p->port->flags, WEFT_PORT_IPV4)))
 		return port_disabled(p->port);
-	TRACE(group, group);
+	TRACE(p, group, group);
 	r = steer_group(p, group, WEFT_IPV4_LPM_MISS);
 	if (r)
 		return r;
@@ -115,7 +115,7 @@ static __always_inline enum weft_reason ipv6_packet(struct packet *p)
 		return r;
 	if (unlikely(!ANY_BIT(*(volatile __u16 *)&p->port->flags, WEFT_PORT_IPV6)))
 		return port_disabled(p->port);
-	TRACE(group, group);
+	TRACE(p, group, group);
 	r = steer_group(p, group, WEFT_IPV6_LPM_MISS);
 	if (r)
 		return r;

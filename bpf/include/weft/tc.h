@@ -63,6 +63,25 @@ static __always_inline __u64 packet_bytes(const struct packet *p)
 	return bytes > p->bytes ? bytes : p->bytes; /* it is less after packet_fit */
 }
 
+static __always_inline long packet_copy(const struct packet *p, void *to, __u32 len)
+{
+	return bpf_skb_load_bytes(p->ctx, 0, to, len);
+}
+
+static __always_inline __u32 packet_beside(const struct packet *p)
+{
+	struct __sk_buff *skb = p->ctx;
+
+	return skb->vlan_present ? skb->vlan_proto | (__u32)bpf_htons(skb->vlan_tci) << 16 : 0;
+}
+
+static __always_inline __u64 packet_now(const struct packet *p)
+{
+	struct __sk_buff *skb = p->ctx;
+
+	return skb->len;
+}
+
 static __always_inline long packet_cut(struct packet *p, __u32 from, __u32 to)
 {
 	return bpf_skb_change_tail(p->ctx, to, 0);
@@ -101,7 +120,7 @@ static __always_inline _Bool tc_push(struct packet *p, __u32 tag)
 {
 	if (bpf_skb_vlan_push(p->ctx, (__u16)tag, bpf_ntohs(tag >> 16)))
 		return 0;
-	TRACE(tag, tag);
+	TRACE(p, tag, tag);
 	packet_load(p);
 	return p->eth + ETH_HLEN <= p->end;
 }

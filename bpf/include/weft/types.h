@@ -185,6 +185,43 @@ struct weft_trace {
 	__u32 tag;  /* as it lies in a frame, but stands beside it: the outermost that tc has set; 0: none */
 };
 
+enum weft_capture_limits {
+	WEFT_SELECTIONS = 8, /* at once */
+	WEFT_SNAP = 9216,    /* most bytes of a frame that are kept */
+	WEFT_SENT = 128,     /* of them, those that may not be as they came in */
+};
+
+/* Which packets are captured, besides what its filter says. */
+struct weft_selection {
+	__u64 reasons[2]; /* a bit for each */
+	__s64 left;	  /* packets to capture yet */
+	__u64 lost;	  /* there was no room for them */
+	__u32 port;	  /* they came in by, or the one at its root; 0: any */
+	__u32 snap;	  /* bytes of a frame to keep, at most WEFT_SNAP */
+};
+
+struct weft_selections {
+	__u64 armed; /* a bit for each that has packets left */
+	struct weft_selection selection[WEFT_SELECTIONS];
+};
+
+/* A packet that was captured. Of frame, as much as kept says is there. */
+struct weft_record {
+	__u64 time;	  /* since the machine was started, ns */
+	__u32 selections; /* that it is for, a bit for each */
+	__u32 reason;
+	__u32 port;	  /* it was counted for */
+	__u32 root;	  /* it came in by: the same, or that at the root of a VLAN */
+	__u32 bytes;	  /* of the frame as received */
+	__u32 kept;	  /* of those, in frame */
+	__u32 tag;	  /* that stood beside the frame as received, as it lies in a frame; 0: none */
+	__u32 sent_bytes; /* of the frame in the end */
+	__u32 sent_kept;  /* of those, in sent: all that may not be as they came in */
+	struct weft_trace steps;
+	__u8 sent[WEFT_SENT];
+	__u8 frame[WEFT_SNAP];
+};
+
 enum weft_asked_limits {
 	WEFT_ASKED = 65536,
 	WEFT_ASKED_FRAME = 68, /* bytes: room for IPv6 behind two VLAN tags */
@@ -234,5 +271,7 @@ _Static_assert(sizeof(struct fib_adjacency) == 64, "fib_adjacency");
 _Static_assert(sizeof(struct weft_port) == 16, "weft_port");
 _Static_assert(sizeof(struct weft_counter) == 16, "weft_counter");
 _Static_assert(sizeof(struct weft_transmit) == 24, "weft_transmit");
+_Static_assert(sizeof(struct weft_selection) == 40, "weft_selection");
+_Static_assert(sizeof(struct weft_record) == 64 + WEFT_SENT + WEFT_SNAP, "weft_record");
 
 #endif

@@ -43,6 +43,27 @@ static __always_inline __u64 packet_bytes(const struct packet *p)
 	return bytes > p->bytes ? bytes : p->bytes; /* it is less after packet_fit */
 }
 
+static __always_inline long packet_copy(const struct packet *p, void *to, __u32 len)
+{
+	struct xdp_md *ctx = p->ctx;
+
+	if (pieces)
+		return bpf_xdp_load_bytes(ctx, 0, to, len);
+	return bpf_probe_read_kernel(to, len, (void *)(long)ctx->data);
+}
+
+static __always_inline __u32 packet_beside(const struct packet *p)
+{
+	return 0;
+}
+
+static __always_inline __u64 packet_now(const struct packet *p)
+{
+	struct xdp_md *ctx = p->ctx;
+
+	return pieces ? bpf_xdp_get_buff_len(ctx) : (__u64)ctx->data_end - ctx->data;
+}
+
 static __always_inline long packet_cut(struct packet *p, __u32 from, __u32 to)
 {
 	return bpf_xdp_adjust_tail(p->ctx, (int)to - (int)from);

@@ -1,0 +1,72 @@
+package bpf
+
+import (
+	"testing"
+
+	netbpf "golang.org/x/net/bpf"
+
+	"weft/test/root"
+)
+
+// everything is a filter of each instruction that there is.
+var everything = []netbpf.Instruction{
+	netbpf.LoadAbsolute{Off: 12, Size: 2},
+	netbpf.JumpIf{Cond: netbpf.JumpNotEqual, Val: 0x800, SkipTrue: 26},
+	netbpf.LoadMemShift{Off: 14},
+	netbpf.LoadIndirect{Off: 14, Size: 2},
+	netbpf.StoreScratch{Src: netbpf.RegA, N: 15},
+	netbpf.LoadConstant{Dst: netbpf.RegX, Val: 40},
+	netbpf.LoadConstant{Dst: netbpf.RegA, Val: 7},
+	netbpf.ALUOpX{Op: netbpf.ALUOpShiftLeft}, // by 40: nothing is left
+	netbpf.JumpIf{Cond: netbpf.JumpNotEqual, Val: 0, SkipTrue: 19},
+	netbpf.LoadScratch{Dst: netbpf.RegX, N: 15},
+	netbpf.TXA{},
+	netbpf.JumpIf{Cond: netbpf.JumpNotEqual, Val: 40000, SkipTrue: 16},
+	netbpf.ALUOpConstant{Op: netbpf.ALUOpMod, Val: 7},
+	netbpf.TAX{},
+	netbpf.LoadConstant{Dst: netbpf.RegA, Val: 0xffffffff},
+	netbpf.ALUOpX{Op: netbpf.ALUOpDiv},
+	netbpf.ALUOpX{Op: netbpf.ALUOpMul},
+	netbpf.JumpIfX{Cond: netbpf.JumpLessThan, SkipTrue: 10},
+	netbpf.LoadExtension{Num: netbpf.ExtLen},
+	netbpf.JumpIf{Cond: netbpf.JumpLessThan, Val: 60, SkipTrue: 8},
+	netbpf.JumpIf{Cond: netbpf.JumpBitsNotSet, Val: 0xffff, SkipTrue: 1},
+	netbpf.Jump{Skip: 1},
+	netbpf.RetConstant{Val: 0},
+	netbpf.LoadAbsolute{Off: 23, Size: 1},
+	netbpf.JumpIf{Cond: netbpf.JumpEqual, Val: 17, SkipFalse: 3},
+	netbpf.LoadAbsolute{Off: 26, Size: 4},
+	netbpf.JumpIf{Cond: netbpf.JumpGreaterThan, Val: 0xc0000000, SkipTrue: 1},
+	netbpf.JumpIf{Cond: netbpf.JumpGreaterOrEqual, Val: 0x0a000000, SkipTrue: 1},
+	netbpf.RetConstant{Val: 0},
+	netbpf.RetConstant{Val: 0xffff},
+}
+
+func TestLoadCapture(t *testing.T) {
+	root.Require(t)
+	im, err := NewImage(1 << 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer im.Close()
+	s, err := NewState(16, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	c, err := NewCapture(1 << 16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	with := c.With([Selections][]netbpf.Instruction{3: everything, 7: everything})
+	p, err := Load(im, s, Features{Capture: with, VLANs: true, Partial: true})
+	if err != nil {
+		t.Fatalf("%+v", err)
+	}
+	p.Close()
+	if p, err = LoadTC(im, s, Features{Capture: with, VLANs: true}); err != nil {
+		t.Fatalf("%+v", err)
+	}
+	p.Close()
+}
