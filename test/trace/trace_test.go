@@ -35,11 +35,11 @@ type traces struct {
 
 type traced struct {
 	Engine, Dev, Verdict, Reason, Egress, Prefix, Frame, Sent string
-	Bytes                                                      int
-	Group, Adjacency                                           uint32
-	Fates                                                      []string
-	Made                                                       []struct{ Dev, Frame string }
-	Explained                                                  []struct{ Step, Text string }
+	Bytes                                                     int
+	Group, Adjacency                                          uint32
+	Fates                                                     []string
+	Made                                                      []struct{ Dev, Frame string }
+	Explained                                                 []struct{ Step, Text string }
 }
 
 // show waits until all traces have ended, and returns what they have.
