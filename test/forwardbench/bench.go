@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	report "weft/test/benchreport"
+	"weft/test/bench/peer"
 	"weft/test/fulltable"
 	"weft/test/traffic"
 )
@@ -45,6 +46,16 @@ type contest struct {
 }
 
 func (c *contest) row(engine string) string { return rowName(c.family, c.table, engine) }
+
+// engineNames are in the order in which they are measured.
+var engineNames = []string{"linux", "fib_lookup", "lpm_trie", "ceiling", "weft_xdp"}
+
+func (c *contest) stream() peer.Stream {
+	if c.family == "ipv6" {
+		return peer.Stream{Dst6: c.dst, Pattern: []traffic.Kind{{Size: frameSize, IPv6: true}}}
+	}
+	return peer.Stream{Dst4: c.dst, Pattern: []traffic.Kind{{Size: frameSize}}}
+}
 
 func contests(table string) (all []*contest) {
 	for _, family := range []string{"ipv4", "ipv6"} {
@@ -80,33 +91,33 @@ func (b *bench) wanted(table string) (wanted []*contest) {
 func (b *bench) measure(ctx context.Context) error {
 	one, full := b.wanted("one"), b.wanted("full")
 	for _, c := range one {
-		c.dst = oneDestinations(c.family, fulltable.TraceLen)
+		c.dst = peer.One().Destinations(c.family == "ipv6", fulltable.TraceLen)
 	}
-	var rOne, rFull *router
+	var rOne, rFull *peer.Network
 	var err error
 	if len(one) > 0 {
-		if rOne, err = b.newRouter(ctx, "one", oneTable()); err != nil {
+		if rOne, err = b.newNetwork(ctx, "one", peer.One()); err != nil {
 			return err
 		}
-		defer rOne.close()
+		defer rOne.Close()
 	}
 	daemon := b.wantsAny(rowSync, rowDump, rowMemory, rowIdle)
 	if len(full) > 0 || daemon {
-		tab, err := fullTable()
+		tab, err := peer.Full()
 		if err != nil {
 			return err
 		}
-		for _, t := range fulltable.Traces(tab.ipv4, tab.ipv6, seed) {
+		for _, t := range fulltable.Traces(tab.IPv4, tab.IPv6, peer.Seed) {
 			for _, c := range full {
 				if c.family == t.Family && t.Name == map[string]string{"full": "pfx", "full_zipf": "zipf"}[c.table] {
 					c.dst = t.Addrs()
 				}
 			}
 		}
-		if rFull, err = b.newRouter(ctx, "full", tab); err != nil {
+		if rFull, err = b.newNetwork(ctx, "full", tab); err != nil {
 			return err
 		}
-		defer rFull.close()
+		defer rFull.Close()
 	}
 	if err := b.forward(ctx, rOne, rFull, append(one, full...)); err != nil || !daemon {
 		return err
@@ -114,9 +125,9 @@ func (b *bench) measure(ctx context.Context) error {
 	return b.daemon(ctx, rFull)
 }
 
-func (b *bench) newRouter(ctx context.Context, name string, tab *table) (*router, error) {
+func (b *bench) newNetwork(ctx context.Context, name string, tab *peer.Table) (*peer.Network, error) {
 	start := time.Now()
-	r, err := newRouter(ctx, tab, traffic.SinkOptions{})
+	r, err := peer.New(ctx, peer.Options{Table: tab})
 	if err != nil {
 		return nil, fmt.Errorf("set up table %s: %w", name, err)
 	}
@@ -125,14 +136,14 @@ func (b *bench) newRouter(ctx context.Context, name string, tab *table) (*router
 }
 
 // forward takes all rows in each round: full is compared with one, too.
-func (b *bench) forward(ctx context.Context, one, full *router, cs []*contest) error {
+func (b *bench) forward(ctx context.Context, one, full *peer.Network, cs []*contest) error {
 	generators := make([]*traffic.Generator, len(cs))
-	routers := make([]*router, len(cs))
+	routers := make([]*peer.Network, len(cs))
 	for i, c := range cs {
 		if routers[i] = full; c.table == "one" {
 			routers[i] = one
 		}
-		g, err := routers[i].newGenerator(c.family, c.dst, frameSize)
+		g, err := routers[i].Generator(c.stream())
 		if err != nil {
 			return err
 		}
@@ -149,7 +160,7 @@ func (b *bench) forward(ctx context.Context, one, full *router, cs []*contest) e
 				if err := ctx.Err(); err != nil {
 					return err
 				}
-				counts, err := routers[i].forward(e, generators[i], warmPackets, countPackets)
+				counts, err := routers[i].Forward(ctx, e, generators[i], warmPackets, countPackets)
 				if err != nil {
 					return fmt.Errorf("measure %s: %w", c.row(e), err)
 				}
@@ -171,7 +182,7 @@ func (b *bench) noteLosses() {
 }
 
 // daemon measures 'weft run' with the full table.
-func (b *bench) daemon(ctx context.Context, r *router) error {
+func (b *bench) daemon(ctx context.Context, r *peer.Network) error {
 	dir, err := os.MkdirTemp("", "forwardbench-")
 	if err != nil {
 		return err
@@ -184,7 +195,7 @@ func (b *bench) daemon(ctx context.Context, r *router) error {
 		}
 		for round := range b.Rounds {
 			fmt.Fprintf(b.stderr, "forwardbench: weft run, round %d of %d\n", round+1, b.Rounds)
-			err := within(r.router, func() error { return b.daemonRound(ctx, binary) })
+			err := r.InRouter(func() error { return b.daemonRound(ctx, binary) })
 			if err != nil {
 				return fmt.Errorf("measure weft run: %w", err)
 			}

@@ -1,4 +1,4 @@
-package main
+package peer
 
 import (
 	"context"
@@ -25,9 +25,9 @@ const (
 	portOut = 2
 )
 
-// weft is the engine, with a FIB that follows the kernel of the router's namespace.
+// weft is the XDP engine, with a FIB that follows the kernel of the router's namespace.
 type weft struct {
-	t        *topology
+	n        *Network
 	grace    *bpf.Grace
 	mem      *bpf.Image
 	engine   *xdp.Engine
@@ -37,11 +37,11 @@ type weft struct {
 }
 
 // newWeft returns when the FIB has the kernel's routes.
-func newWeft(ctx context.Context, t *topology) (_ *weft, err error) {
-	w := &weft{t: t, grace: bpf.NewGrace(), followed: make(chan error, 1)}
+func newWeft(n *Network) (_ *weft, err error) {
+	w := &weft{n: n, grace: bpf.NewGrace(), followed: make(chan error, 1)}
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("start weft: %w", err), w.close())
+			err = errors.Join(err, w.close())
 		}
 	}()
 	if w.mem, err = bpf.NewImage(firstImage); err != nil {
@@ -55,7 +55,7 @@ func newWeft(ctx context.Context, t *topology) (_ *weft, err error) {
 		return nil, err
 	}
 	var follower *control.Follower
-	err = within(t.router, func() (err error) {
+	err = n.InRouter(func() (err error) {
 		follower, err = control.Open(control.Config{
 			Image: im, Ports: w, Grow: w.grow, NotInstalled: func(n int, _ bool) { w.lacking = n },
 			Reasons: rib.DataplaneReasons,
@@ -66,7 +66,8 @@ func newWeft(ctx context.Context, t *topology) (_ *weft, err error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, w.cancel = context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(n.context)
+	w.cancel = cancel
 	go func() { w.followed <- follower.Run(ctx) }()
 	select {
 	case err := <-w.followed:
@@ -83,9 +84,9 @@ func newWeft(ctx context.Context, t *topology) (_ *weft, err error) {
 // Number implements rib.Ports.
 func (w *weft) Number(ifindex int) (uint32, bool) {
 	switch ifindex {
-	case w.t.in:
+	case w.n.in:
 		return portIn, true
-	case w.t.out:
+	case w.n.out:
 		return portOut, true
 	}
 	return 0, false
@@ -109,9 +110,9 @@ func (w *weft) grow(im *fib.Image, size int) (*fib.Image, error) {
 }
 
 func (w *weft) attach() error {
-	err := w.engine.SetPort(dataplane.Port{Number: portOut, Ifindex: w.t.out, Name: "out", MAC: outMAC, IPv4: true, IPv6: true})
+	err := w.engine.SetPort(dataplane.Port{Number: portOut, Ifindex: w.n.out, Name: w.n.port("out"), MAC: outMAC, IPv4: true, IPv6: true})
 	if err == nil {
-		err = w.engine.SetPort(dataplane.Port{Number: portIn, Ifindex: w.t.in, Name: "in", MAC: inMAC, IPv4: true, IPv6: true})
+		err = w.engine.SetPort(dataplane.Port{Number: portIn, Ifindex: w.n.in, Name: w.n.port("in"), MAC: inMAC, IPv4: true, IPv6: true})
 	}
 	return err
 }

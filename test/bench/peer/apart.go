@@ -1,0 +1,97 @@
+package peer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// pollOn has the kernel poll the port that packets come in by in a thread of its own, on one CPU. What is sent on is
+// taken in there, too.
+func (n *Network) pollOn(cpu int) error {
+	if err := n.writeClass(n.port("in"), "threaded", "1"); err != nil {
+		return fmt.Errorf("poll port in a thread of its own: %w", err)
+	}
+	pids, err := threadsOf(n.port("in"))
+	if err == nil && len(pids) == 0 {
+		err = errors.New("/proc has no thread for it: is this another PID namespace?")
+	}
+	for _, pid := range pids {
+		if err == nil {
+			err = pin(pid, cpu)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("poll port on CPU %d: %w", cpu, err)
+	}
+	return nil
+}
+
+// writeClass writes an attribute of a network interface of the router. Sysfs shows those of the namespace in which it
+// was mounted, so a thread that ends with it mounts one.
+func (n *Network) writeClass(name, attribute, value string) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // not unlocked: the thread ends
+		done <- n.InRouter(func() error {
+			if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
+				return fmt.Errorf("make mount namespace: %w", err)
+			}
+			if err := unix.Mount("", "/", "none", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+				return fmt.Errorf("make mounts private: %w", err)
+			}
+			if err := unix.Mount("sysfs", "/sys", "sysfs", 0, ""); err != nil {
+				return fmt.Errorf("mount sysfs: %w", err)
+			}
+			return os.WriteFile(filepath.Join("/sys/class/net", name, attribute), []byte(value), 0)
+		})
+	}()
+	return <-done
+}
+
+// threadsOf returns the kernel's threads that poll an interface.
+func threadsOf(name string) (pids []int, err error) {
+	dirs, err := os.ReadDir("/proc")
+	for _, d := range dirs {
+		pid, e := strconv.Atoi(d.Name())
+		if e != nil {
+			continue
+		}
+		comm, e := os.ReadFile(filepath.Join("/proc", d.Name(), "comm"))
+		if e == nil && strings.HasPrefix(string(comm), "napi/"+name+"-") {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, err
+}
+
+func pin(pid, cpu int) error {
+	var set unix.CPUSet
+	set.Set(cpu)
+	if err := unix.SchedSetaffinity(pid, &set); err != nil {
+		return fmt.Errorf("pin to CPU %d: %w", cpu, err)
+	}
+	return nil
+}
+
+// onCPU calls f with the calling thread on a CPU.
+func onCPU(cpu int, f func() error) error {
+	var before unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &before); err != nil {
+		return fmt.Errorf("get affinity: %w", err)
+	}
+	if err := pin(0, cpu); err != nil {
+		return err
+	}
+	err := f()
+	if back := unix.SchedSetaffinity(0, &before); back != nil && err == nil {
+		err = fmt.Errorf("set affinity: %w", back)
+	}
+	return err
+}
