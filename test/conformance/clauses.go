@@ -130,5 +130,5 @@ var clausesDiscovery = []Clause{
 		check: neighborMoves, alone: true},
 	{Number: 47, RFC: "RFC 4861 8.2, RFC 1812 5.2.7.2", Title: "A redirect is sent where a better first hop is on the link",
 		Why: "what leaves by the port that it came in by goes by XDP, and Linux, which would send redirects, does not see it"},
-	{Number: 48, RFC: "RFC 4861 6.2", Title: "Router advertisements are sent as configured", Why: "that is FRR's, BIRD's or radvd's: weft sends none"},
+	{Number: 48, RFC: "RFC 4861 6.2", Title: "Router advertisements are sent as configured", Why: "that is FRR's, BIRD's or radvd's: weft sends them only to find unnumbered BGP neighbors, with lifetime 0"},
 }
