@@ -91,7 +91,7 @@ func (b *bench) wanted(table string) (wanted []*contest) {
 func (b *bench) measure(ctx context.Context) error {
 	one, full := b.wanted("one"), b.wanted("full")
 	for _, c := range one {
-		c.dst = peer.One().Destinations(c.family == "ipv6", fulltable.TraceLen)
+		c.dst = peer.One().Destinations(c.family == "ipv6", fulltable.TraceLen, nil)
 	}
 	var rOne, rFull *peer.Network
 	var err error

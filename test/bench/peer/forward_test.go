@@ -33,7 +33,7 @@ func TestEnginesForward(t *testing.T) {
 	for _, family := range []string{"ipv4", "ipv6"} {
 		for _, name := range Names() {
 			what := fmt.Sprintf("%s %s", name, family)
-			g, err := r.Generator(stream(family, One().Destinations(family == "ipv6", 1024), size))
+			g, err := r.Generator(stream(family, One().Destinations(family == "ipv6", 1024, nil), size))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -116,7 +116,7 @@ func TestUnforwardedIsNoticed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer closeNetwork(t, r)
-	dst := One().Destinations(false, 2)
+	dst := One().Destinations(false, 2, nil)
 	dst[1] = sources["ipv6"].Next() // of another family: refused
 	if _, err := r.Generator(stream("ipv4", dst, 64)); err == nil {
 		t.Error("a generator took destinations of two families")
@@ -161,7 +161,7 @@ func TestApart(t *testing.T) {
 	if err := unix.SchedGetaffinity(pids[0], &cpus); err != nil || cpus.Count() != 1 || !cpus.IsSet(1) {
 		t.Errorf("the thread is on %d CPUs: %v", cpus.Count(), err)
 	}
-	s := stream("ipv4", One().Destinations(false, 1024), 60)
+	s := stream("ipv4", One().Destinations(false, 1024, nil), 60)
 	s.Stamp = 1
 	g, err := n.Generator(s)
 	if err != nil {

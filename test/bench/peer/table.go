@@ -68,13 +68,16 @@ func some(prefixes []netip.Prefix, hops []uint32, n int) (p []netip.Prefix, h []
 	return p, h
 }
 
-// Destinations returns n addresses of a family that the table's routes cover: any route, and any address in it.
-func (t *Table) Destinations(v6 bool, n int) []netip.Addr {
+// Destinations draws n addresses of a family that the table's routes cover: any route, and any address in it. Without r,
+// they are always the same.
+func (t *Table) Destinations(v6 bool, n int, r *rand.Rand) []netip.Addr {
+	if r == nil {
+		r = rand.New(rand.NewPCG(Seed, 0))
+	}
 	prefixes := t.IPv4
 	if v6 {
 		prefixes = t.IPv6
 	}
-	r := rand.New(rand.NewPCG(Seed, 0))
 	all := make([]netip.Addr, n)
 	for i := range all {
 		all[i] = within(prefixes[r.IntN(len(prefixes))], r)
