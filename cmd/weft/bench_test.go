@@ -1,8 +1,12 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	benchresult "weft/test/bench/result"
 )
 
 func TestBenchUsage(t *testing.T) {
@@ -28,10 +32,50 @@ func TestBenchUsage(t *testing.T) {
 		"bench gen lo --dst ::/0 --ttl 256":             "--ttl 256: want 1 to 255",
 		"bench gen lo --dst ::/0 --cpu 100000":          "this machine has CPUs 0 to",
 		"bench gne":                                     "did you mean gen?",
+		"bench througput":                               `unknown test "througput": did you mean throughput?`,
+		"bench mrr --system lnux":                       "did you mean linux?",
+		"bench mrr --size 10":                           "10 bytes: want 64 to 9018",
+		"bench --rounds -3":                             "-3 rounds: want 1 to 1000",
+		"bench --rounds many":                           "--rounds many: not a value of type int",
+		"bench compare a":                               "bench compare: 1 files, want 2",
+		"bench compare none.json none":                  "bench compare: open none.json: no such file",
+		"bench compare cli_test.go cli_test.go":         "cli_test.go: not a document of weft bench",
 	} {
 		r := weft(t, &fake{}, strings.Fields(args)...)
 		if r.exit != 2 || r.stdout != "" || !strings.Contains(r.stderr, want) {
 			t.Errorf("%s: exit %d, %s%s; want %q", args, r.exit, r.stdout, r.stderr, want)
 		}
+	}
+}
+
+// A file that cannot be written is known before there is anything to write.
+func TestBenchOutputs(t *testing.T) {
+	dir := t.TempDir()
+	f := benchFlags{json: filepath.Join(dir, "a.json"), html: filepath.Join(dir, "none", "a.html")}
+	if _, err := f.open(); err == nil || !strings.Contains(err.Error(), "a.html") {
+		t.Errorf("%v", err)
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil || len(files) != 0 {
+		t.Errorf("%d files are left: %v", len(files), err)
+	}
+	f = benchFlags{json: filepath.Join(dir, "a.json"), lines: filepath.Join(dir, "a.txt"), html: filepath.Join(dir, "a.html")}
+	all, err := f.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &benchresult.Document{Schema: benchresult.Schema}
+	d.Add(benchresult.Key{Test: "mrr", System: "linux"}, "pkt/s", false, 1)
+	if err := all.write(d); err != nil {
+		t.Fatal(err)
+	}
+	all.close()
+	files, err = os.ReadDir(dir)
+	if err != nil || len(files) != 3 {
+		t.Errorf("%d files: %v", len(files), err)
+	}
+	r := weft(t, &fake{}, "bench", "compare", f.json, f.json)
+	if r.exit != 0 || !strings.Contains(r.stdout, "too few rounds") {
+		t.Errorf("compare: exit %d, %s%s", r.exit, r.stdout, r.stderr)
 	}
 }

@@ -186,7 +186,7 @@ func neighborMAC(device, address string) (net.HardwareAddr, error) {
 		return nil, fmt.Errorf("list neighbors of %s: %w", device, err)
 	}
 	for _, n := range all {
-		if got, _ := netip.AddrFromSlice(n.IP); got.Unmap() == a && len(n.HardwareAddr) == 6 {
+		if got, _ := netip.AddrFromSlice(n.IP); got.Unmap() == a && len(n.HardwareAddr) == 6 && n.State&netlink.NUD_NOARP == 0 {
 			return n.HardwareAddr, nil
 		}
 	}

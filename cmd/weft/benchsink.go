@@ -102,4 +102,3 @@ func benchFailure(command string, err error) error {
 	}
 	return fmt.Errorf("%s: %w", command, err)
 }
-

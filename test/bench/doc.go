@@ -39,8 +39,8 @@
 //
 // result.Document is the only thing that a run makes; tables, pages and lines are views of it. It carries a version (Schema),
 // the machine, kernel, versions, seeds and the command line, and for each row its key (test, system, family, size, table, placement),
-// the metric with its unit and whether more is better, and all samples in the order in which they were taken. Rows that a run
-// was interrupted in are left out; Document.Partial says that, and why. Who reads it must take fields that he does not know as if
+// the metric with its unit and whether more is better, and all samples in the order in which they were taken. A run that
+// was interrupted, or failed, leaves the rows that it has, with the rounds that it has; Document.Partial says that, and why. Who reads it must take fields that he does not know as if
 // they were not there. A field that changes its meaning takes a new Schema.
 //
 // # How to add

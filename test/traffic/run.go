@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -16,6 +17,10 @@ import (
 type Load struct {
 	Rate    float64 // packets a second; 0: as fast as they go
 	Packets uint64  // end after so many; 0: when the context ends
+
+	// Time ends it, too, some ms after it is over. It begins with the first packet, which comes 12 ms or more after the
+	// call. 0: it has no end.
+	Time time.Duration
 }
 
 // Sent is what a Generator has made in a Run.
@@ -114,8 +119,8 @@ func (g *Generator) runLive(ctx context.Context, l Load) (s Sent, err error) {
 	if err := g.pace(l, end); err != nil {
 		return s, err
 	}
-	interrupt := g.interrupter(ctx, end)
-	for at := first; at < end && err == nil && ctx.Err() == nil; {
+	interrupt := g.interrupter(ctx, l, first, end)
+	for at := first; at < end && err == nil && ctx.Err() == nil && !interrupt.over.Load(); {
 		err = g.testRun(l, end-at)
 		if errors.Is(err, unix.EINTR) {
 			err = nil
@@ -172,7 +177,7 @@ func (g *Generator) testRun(l Load, packets uint64) error {
 		dataSizeIn: uint32(len(data)), dataIn: uint64(uintptr(unsafe.Pointer(&data[0]))),
 		repeat: uint32(min(packets, math.MaxInt32)), flags: unix.BPF_F_TEST_XDP_LIVE_FRAMES, batchSize: l.batch(),
 	}
-	if l.Rate > 0 {
+	if l.Rate > 0 || l.Time > 0 {
 		attr.repeat = math.MaxInt32 // most runs make no packet
 	}
 	if _, _, errno := unix.Syscall(unix.SYS_BPF, progTestRun, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr)); errno != 0 {
@@ -194,25 +199,36 @@ func (l Load) batch() uint32 {
 }
 
 // interrupter ends a run of a program that is not over by itself.
-type interrupter struct{ stop, done chan struct{} }
+type interrupter struct {
+	stop, done chan struct{}
+	over       atomic.Bool // the load's time is
+}
 
 const interruptEvery = time.Millisecond
 
 // interrupter watches over a run on the calling thread.
-func (g *Generator) interrupter(ctx context.Context, end uint64) *interrupter {
-	i := &interrupter{make(chan struct{}), make(chan struct{})}
+func (g *Generator) interrupter(ctx context.Context, l Load, first, end uint64) *interrupter {
+	i := &interrupter{stop: make(chan struct{}), done: make(chan struct{})}
 	pid, tid := unix.Getpid(), unix.Gettid()
 	go func() {
 		defer close(i.done)
 		tick := time.NewTicker(interruptEvery)
 		defer tick.Stop()
+		var begin time.Time // of the packets
 		for {
 			select {
 			case <-i.stop:
 				return
 			case <-tick.C:
 			}
-			if at, err := g.next(); err != nil || at >= end || ctx.Err() != nil {
+			at, err := g.next()
+			if begin.IsZero() && at > first {
+				begin = time.Now()
+			}
+			if l.Time > 0 && !begin.IsZero() && time.Since(begin) >= l.Time {
+				i.over.Store(true)
+			}
+			if err != nil || at >= end || ctx.Err() != nil || i.over.Load() {
 				_ = g.coll.Variables["end"].Set(uint64(0))
 				_ = unix.Tgkill(pid, tid, unix.SIGURG) // Go has a handler for it, which does nothing here
 			}

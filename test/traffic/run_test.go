@@ -106,6 +106,30 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// A load ends when its time is over, which begins with its packets.
+func TestRunTime(t *testing.T) {
+	for _, rate := range []float64{0, 100_000, 1000} {
+		from, to := pair(t)
+		g, err := traffic.NewGenerator(spec(from, "ipv4", 64))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sink, err := traffic.NewSink(to, traffic.SinkOptions{Sequences: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent, err := g.Run(t.Context(), traffic.Load{Rate: rate, Time: 50 * time.Millisecond})
+		if err != nil || sent.Packets == 0 || rate > 0 && float64(sent.Packets+sent.Skipped) < 0.04*rate {
+			t.Errorf("rate %g: sent %+v: %v", rate, sent, err)
+		}
+		if got, err := sink.Wait(sent.Packets); err != nil || got.Packets != sent.Packets || got.Lost() != 0 {
+			t.Errorf("rate %g: sent %+v, got %+v: %v", rate, sent, got, err)
+		}
+		sink.Close()
+		g.Close()
+	}
+}
+
 // A context ends a load that has no end, in the middle of a call.
 func TestRunEnds(t *testing.T) {
 	for _, l := range []traffic.Load{{}, {Rate: 1e5}, {Rate: 1000}, {Rate: 0.01}, {Packets: math.MaxInt64}} {

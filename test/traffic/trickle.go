@@ -29,6 +29,11 @@ func (g *Generator) runSocket(ctx context.Context, l Load) (s Sent, err error) {
 	if err != nil {
 		return s, err
 	}
+	if l.Time > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, l.Time)
+		defer cancel()
+	}
 	to := &unix.SockaddrLinklayer{Ifindex: g.spec.Ifindex}
 	start := time.Now()
 	for ctx.Err() == nil && (l.Packets == 0 || s.Packets < l.Packets) {

@@ -45,7 +45,7 @@ func TestEnginesForward(t *testing.T) {
 			if name == "weft_soft" {
 				load.Rate = 5000 // on one CPU it has its turn only when the generator sleeps
 			}
-			o, err := r.Trial(t.Context(), g, load, 0)
+			o, err := r.Trial(t.Context(), g, load)
 			if err = errors.Join(err, a.Detach()); err != nil {
 				t.Fatalf("%s: %v", what, err)
 			}
@@ -173,7 +173,7 @@ func TestApart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o, err := n.Trial(t.Context(), g, traffic.Load{Rate: 10_000, Packets: 1000}, 0)
+		o, err := n.Trial(t.Context(), g, traffic.Load{Rate: 10_000, Packets: 1000})
 		if err != nil || o.Sent.Packets != 1000 || o.Got.Packets == 0 || o.Got.Repeated+o.Got.Corrupt+o.Got.Foreign != 0 {
 			t.Errorf("%s: %+v: %v", name, o.Got, err)
 		}
@@ -181,7 +181,7 @@ func TestApart(t *testing.T) {
 			t.Errorf("%s: %d times of %d packets", name, o.Latencies.Count(), o.Got.Packets)
 		}
 		t.Logf("%s: %d lost, median %v, p99 %v", name, o.Lost(), o.Latencies.Quantile(0.5), o.Latencies.Quantile(0.99))
-		o, err = n.Trial(t.Context(), g, traffic.Load{Packets: 500_000}, 0)
+		o, err = n.Trial(t.Context(), g, traffic.Load{Packets: 500_000})
 		if err != nil || o.Got.Packets+o.Lost() != 500_000 {
 			t.Errorf("%s: %+v: %v", name, o.Got, err)
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"weft/test/traffic"
 )
@@ -125,18 +124,12 @@ func (o *Outcome) Loss() float64 {
 	return 1 - float64(min(o.Got.Packets, all))/float64(all)
 }
 
-// Trial sends a load for a time, 0 if the load ends by itself, and waits for what comes in.
-func (n *Network) Trial(ctx context.Context, g *traffic.Generator, l traffic.Load, d time.Duration) (o Outcome, err error) {
+// Trial sends a load, which has an end, and waits for what comes in.
+func (n *Network) Trial(ctx context.Context, g *traffic.Generator, l traffic.Load) (o Outcome, err error) {
 	if err := n.Sink.Reset(); err != nil {
 		return o, err
 	}
-	timed := ctx
-	if d > 0 {
-		var cancel context.CancelFunc
-		timed, cancel = context.WithTimeout(ctx, d)
-		defer cancel()
-	}
-	err = inNamespace(n.generator, func() (err error) { o.Sent, err = g.Run(timed, l); return err })
+	err = inNamespace(n.generator, func() (err error) { o.Sent, err = g.Run(ctx, l); return err })
 	if err == nil {
 		o.Got, err = n.Sink.Wait(o.Sent.Packets)
 	}
@@ -144,6 +137,18 @@ func (n *Network) Trial(ctx context.Context, g *traffic.Generator, l traffic.Loa
 		o.Latencies, err = n.Sink.Latencies()
 	}
 	return o, errors.Join(err, ctx.Err())
+}
+
+// Floor is a Trial without a router: a sink is where it would take packets in. It is what all figures have in common.
+func (n *Network) Floor(ctx context.Context, g *traffic.Generator, l traffic.Load) (o Outcome, err error) {
+	behind := n.Sink
+	defer func() { n.Sink = behind }()
+	err = n.InRouter(func() (err error) { n.Sink, err = traffic.NewSink(n.in, traffic.SinkOptions{}); return err })
+	if err != nil {
+		return o, err
+	}
+	o, err = n.Trial(ctx, g, l)
+	return o, errors.Join(err, n.Sink.Close())
 }
 
 // Forward sends packets through a system, the first of them to warm the caches up, and returns what the sink says of the
@@ -158,7 +163,7 @@ func (n *Network) Forward(ctx context.Context, name string, g *traffic.Generator
 		if packets == 0 {
 			continue
 		}
-		o, err := n.Trial(ctx, g, traffic.Load{Packets: uint64(packets)}, 0)
+		o, err := n.Trial(ctx, g, traffic.Load{Packets: uint64(packets)})
 		if err != nil {
 			return counts, err
 		}
