@@ -66,6 +66,16 @@ func arrange(insns asm.Instructions, mark int64) asm.Instructions {
 	return all
 }
 
+// arrangeMain arranges the first function of a program. The others, which it calls, stay as they are: of them nothing is asked.
+func arrangeMain(insns asm.Instructions, mark int64) asm.Instructions {
+	for i := 1; i < len(insns); i++ {
+		if insns[i].Symbol() != "" {
+			return append(arrange(insns[:i], mark), insns[i:]...)
+		}
+	}
+	return arrange(insns, mark)
+}
+
 // split returns the blocks of a function, in their order.
 func split(insns asm.Instructions, mark int64) []block {
 	targets := jumpTargets(insns)

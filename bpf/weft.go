@@ -245,6 +245,6 @@ func fit(spec *ebpf.CollectionSpec, name string, im *Image, s *State, f Features
 	decide(prog.Instructions, tracedMark, f.Trace)
 	decide(prog.Instructions, vlansMark, f.VLANs)
 	decide(prog.Instructions, partialMark, f.Partial)
-	prog.Instructions = arrange(prog.Instructions, coldMark)
+	prog.Instructions = arrangeMain(prog.Instructions, coldMark)
 	return maps, nil
 }

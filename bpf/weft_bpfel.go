@@ -98,6 +98,8 @@ const (
 	weftWeftReasonWEFT_NO_ADJACENCY                     weftWeftReason = 24
 	weftWeftReasonWEFT_ENCAP_UNKNOWN                    weftWeftReason = 25
 	weftWeftReasonWEFT_CHECKSUM_PARTIAL                 weftWeftReason = 26
+	weftWeftReasonWEFT_LOOP_ABSENT                      weftWeftReason = 27
+	weftWeftReasonWEFT_LOOP_FRAME_TOO_LONG              weftWeftReason = 28
 	weftWeftReasonWEFT_BLACKHOLE_ROUTE                  weftWeftReason = 64
 	weftWeftReasonWEFT_IP_HEADER_CORRUPTED              weftWeftReason = 65
 	weftWeftReasonWEFT_IPV4CHECKSUM_WRONG               weftWeftReason = 66
@@ -116,6 +118,7 @@ const (
 	weftWeftReasonWEFT_FRAME_CORRUPTED                  weftWeftReason = 79
 	weftWeftReasonWEFT_REWRITE_FAILED                   weftWeftReason = 80
 	weftWeftReasonWEFT_LOOP_OVERRUN                     weftWeftReason = 81
+	weftWeftReasonWEFT_LOOP_PUNT_OVERRUN                weftWeftReason = 82
 )
 
 type weftWeftReasonRange uint32

@@ -1,97 +1,130 @@
 package control
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
+	"runtime"
+	"sync"
 
 	"weft/control/rib"
 	"weft/fib"
 )
 
-// answers are what RIB, image and live program say of the first address of each of
-// some prefixes that packets may be sent to.
-type answers struct {
-	keys  []rib.Key
-	addrs []netip.Addr
-	rib   []fib.GroupID
-	image []fib.GroupID
-	live  []fib.GroupID
-	ok    []bool // the program came to a lookup
-	none  []bool // there is no such table: told of elsewhere
+// comparison is what is compared of some prefixes, in order.
+type comparison struct {
+	keys     []rib.Key
+	complete bool          // they are all of the RIB's
+	kernel   []uint64      // digests
+	live     []fib.GroupID // what the program says of the first address of each
+	ok       []bool        // it came to a lookup
 }
 
-func (v *verification) ask(keys []rib.Key) *answers {
-	n := len(keys)
-	a := &answers{
-		keys: keys, addrs: make([]netip.Addr, n), rib: make([]fib.GroupID, n), image: make([]fib.GroupID, n),
-		live: make([]fib.GroupID, n), ok: make([]bool, n), none: make([]bool, n),
-	}
-	for i, k := range keys {
-		a.addrs[i] = representative(k.Prefix())
-	}
-	return a
-}
-
-// resolve asks the live program, VRF by VRF.
-func (a *answers) resolve(resolve Resolve) error {
-	for at := 0; at < len(a.keys); {
-		end := at + 1
-		for end < len(a.keys) && a.keys[end].VRF() == a.keys[at].VRF() {
-			end++
-		}
-		if err := resolve(a.keys[at].VRF(), a.addrs[at:end], a.live[at:end], a.ok[at:end]); err != nil {
+// ask asks the live program about the first address of each prefix that packets may
+// be sent to, VRF by VRF.
+func (c *comparison) ask(ctx context.Context, resolve Resolve) error {
+	c.live, c.ok = make([]fib.GroupID, len(c.keys)), make([]bool, len(c.keys))
+	var addrs []netip.Addr
+	for at := 0; at < len(c.keys); at += len(addrs) {
+		if err := ctx.Err(); err != nil {
 			return err
 		}
-		at = end
+		vrf := c.keys[at].VRF()
+		addrs = addrs[:0]
+		for _, k := range c.keys[at:min(at+askChunk, len(c.keys))] {
+			if k.VRF() != vrf {
+				break
+			}
+			addrs = append(addrs, representative(k.Prefix()))
+		}
+		end := at + len(addrs)
+		if err := resolve(vrf, addrs, c.live[at:end], c.ok[at:end]); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// expect asks RIB and image. keys are those of a, with the ones behind them.
-func (a *answers) expect(v *verification, r *rib.RIB, keys []rib.Key) {
-	for i, addr := range a.addrs {
-		t, err := r.Image().Table(keys[i].VRF())
-		if a.none[i] = err != nil; err == nil {
-			a.rib[i], a.image[i] = v.expected(r, keys[i:], addr), t.Lookup(addr)
-		}
-	}
-}
-
-// compare takes down what differs. Where prefix and image differ all else does, too.
-func (a *answers) compare(found map[rib.Key]Difference) {
-	for i, k := range a.keys {
-		differs := func(between string, want, have fib.GroupID) {
-			if found[k].Between != RIBAndImage && want != have && !a.none[i] {
-				found[k] = Difference{
-					VRF: k.VRF(), Prefix: k.Prefix(), Between: between,
-					Want: fmt.Sprintf("%s: group %d", a.addrs[i], want), Have: fmt.Sprintf("group %d", have),
+// check compares n prefixes on all cores, for others wait meanwhile.
+func (c *comparison) check(r *rib.RIB, at, n int, found map[rib.Key]Difference) {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	share := (n + runtime.GOMAXPROCS(0) - 1) / runtime.GOMAXPROCS(0)
+	for from := at; from < at+n; from += share {
+		wg.Go(func() {
+			for i := from; i < min(from+share, at+n); i++ {
+				if d, differs := c.checkOne(r, i); differs {
+					d.VRF, d.Prefix = c.keys[i].VRF(), c.keys[i].Prefix()
+					mu.Lock()
+					found[c.keys[i]] = d
+					mu.Unlock()
 				}
 			}
-		}
-		differs(RIBAndImage, a.rib[i], a.image[i])
-		if a.ok[i] {
-			differs(ImageAndProgram, a.image[i], a.live[i])
-		}
+		})
 	}
+	wg.Wait()
 }
 
-// expected returns the group that packets to the first address of keys[0] are to
-// go to. Of all keys in order, the last with this address is the longest prefix.
-func (v *verification) expected(r *rib.RIB, keys []rib.Key, first netip.Addr) fib.GroupID {
-	k := keys[0]
-	if !v.complete || k.Prefix().Addr() != first {
+// checkOne compares a prefix. Between RIB and image nothing can change meanwhile: such a
+// difference goes before one with the others.
+func (c *comparison) checkOne(r *rib.RIB, i int) (d Difference, differs bool) {
+	k := c.keys[i]
+	group := func(id fib.GroupID) string { return fmt.Sprintf("group %d", id) }
+	want, have, err := r.CheckPrefix(k)
+	switch {
+	case err != nil:
+		return Difference{Between: RIBAndImage, Want: group(want), Have: err.Error()}, true
+	case want != have:
+		return Difference{Between: RIBAndImage, Want: group(want), Have: group(have)}, true
+	}
+	if t, err := r.Image().Table(k.VRF()); err == nil { // no such table: told of elsewhere
+		addr := representative(k.Prefix())
+		want, have := c.expected(r, i, addr, want), t.Lookup(addr)
+		switch {
+		case want != have:
+			return Difference{Between: RIBAndImage, Want: fmt.Sprintf("%s: group %d", addr, want), Have: group(have)}, true
+		case c.ok[i] && have != c.live[i]:
+			return Difference{Between: ImageAndProgram, Want: fmt.Sprintf("%s: group %d", addr, have), Have: group(c.live[i])}, true
+		}
+	}
+	if want, have := c.kernel[i], r.Digest(k); want != have {
+		return Difference{Between: KernelAndRIB, Want: told(want), Have: told(have)}, true
+	}
+	if want, have, same := r.CheckExport(k); !same {
+		return Difference{Between: RIBAndKernel, Want: want, Have: have}, true
+	}
+	return Difference{}, false
+}
+
+func told(digest uint64) string {
+	if digest == 0 {
+		return "no route"
+	}
+	return fmt.Sprintf("routes %016x", digest)
+}
+
+// expected returns the group that packets to the first address of a prefix are to go to:
+// that of the prefix itself, or of another one with this address. Of all keys in order,
+// the last with it is the longest prefix.
+func (c *comparison) expected(r *rib.RIB, i int, first netip.Addr, own fib.GroupID) fib.GroupID {
+	k := c.keys[i]
+	if !c.complete || k.Prefix().Addr() != first {
 		return r.Lookup(k.VRF(), first)
 	}
 	if g, ok := r.HostAnswer(k.VRF(), first); ok {
 		return g
 	}
-	for _, next := range keys[1:] {
+	last := k
+	for _, next := range c.keys[i+1:] {
 		if !next.SameAddr(k) {
 			break
 		}
-		k = next
+		last = next
 	}
-	if g, ok := r.Answer(k); ok {
+	if last == k && own != 0 {
+		return own
+	}
+	if g, ok := r.Answer(last); ok {
 		return g
 	}
 	return r.Lookup(k.VRF(), first) // it has gone
@@ -100,8 +133,11 @@ func (v *verification) expected(r *rib.RIB, keys []rib.Key, first netip.Addr) fi
 // representative returns an address in a prefix: not 0.0.0.0 or ::, which no
 // packet is sent to.
 func representative(p netip.Prefix) netip.Addr {
+	if !p.Addr().IsUnspecified() {
+		return p.Addr()
+	}
 	for _, a := range []netip.Addr{netip.AddrFrom4([4]byte{1}), netip.AddrFrom16([16]byte{0x20})} {
-		if p.Addr().IsUnspecified() && p.Contains(a) {
+		if p.Contains(a) {
 			return a
 		}
 	}

@@ -9,53 +9,51 @@ import (
 	"weft/control/rib"
 )
 
-// digests are what the kernel says of prefixes, in order, to be taken one by one: a map
-// of a million of them would cost more than all that is compared.
-type digests struct {
-	rest   []digest
-	passed []digest // nobody has asked for these
-}
-
+// digest is what the kernel says of a prefix. They are kept in order: a map of a million of
+// them would cost more than all that is compared.
 type digest struct {
 	key rib.Key
 	sum uint64 // of the digests of all routes to the prefix
 }
 
-// take returns what the kernel says of a prefix, 0 for nothing. Keys come in order.
-func (d *digests) take(k rib.Key) uint64 {
-	for len(d.rest) > 0 {
-		first, c := d.rest[0], d.rest[0].key.Compare(k)
-		if c > 0 {
-			break
+func (d digest) compare(o digest) int { return d.key.Compare(o.key) }
+
+// match returns what the kernel says of each of some prefixes, 0 for nothing, and of which
+// others it says something. All are in order.
+func match(all []digest, keys []rib.Key) (sums []uint64, others []digest) {
+	sums = make([]uint64, len(keys))
+	for i, k := range keys {
+		for len(all) > 0 && all[0].key.Compare(k) < 0 {
+			others, all = append(others, all[0]), all[1:]
 		}
-		d.rest = d.rest[1:]
-		if c == 0 {
-			return first.sum
+		if len(all) > 0 && all[0].key == k {
+			sums[i], all = all[0].sum, all[1:]
 		}
-		d.passed = append(d.passed, first)
 	}
-	return 0
+	return sums, append(others, all...)
 }
 
-// left returns the keys that nobody has asked for, and makes them be those passed.
-func (d *digests) left() (keys []rib.Key) {
-	d.passed, d.rest = append(d.passed, d.rest...), nil
-	for _, one := range d.passed {
-		keys = append(keys, one.key)
+// apart returns digests as keys and sums.
+func apart(all []digest) (keys []rib.Key, sums []uint64) {
+	for _, d := range all {
+		keys, sums = append(keys, d.key), append(sums, d.sum)
 	}
-	return keys
+	return keys, sums
 }
 
 // dump asks the kernel for all routes, of both families at once, and keeps those to
 // some prefixes; nil: to all.
-func (v *verification) dump(ctx context.Context, only map[rib.Key]Difference) (*digests, error) {
+func (v *verification) dump(ctx context.Context, only map[rib.Key]Difference) ([]digest, error) {
 	tables := [...]kernel.Table{kernel.RoutesIPv4, kernel.RoutesIPv6}
 	var digesters [len(tables)]*rib.Digester
+	var size [len(tables)]int
 	if err := v.f.Do(ctx, func(r *rib.RIB) {
 		for i := range digesters {
 			digesters[i] = r.NewDigester()
 		}
-		v.digester = r.NewDigester()
+		if only == nil {
+			size[0], size[1] = prefixes(r)
+		}
 	}); err != nil {
 		return nil, err
 	}
@@ -72,26 +70,36 @@ func (v *verification) dump(ctx context.Context, only map[rib.Key]Difference) (*
 		}
 		go func() {
 			defer conn.Close()
-			digests, err := dumpDigests(conn, table, digesters[i], only)
+			digests, err := dumpDigests(conn, table, digesters[i], size[i], only)
 			parts[i] <- part{digests, err}
 		}()
 	}
-	var d digests
+	var all []digest
 	var errs []error
 	for _, p := range parts {
 		one := <-p
-		d.rest, errs = append(d.rest, one.digests...), append(errs, one.err)
+		all, errs = append(all, one.digests...), append(errs, one.err)
 	}
-	if !slices.IsSortedFunc(d.rest, digest.compare) { // there are VRFs, in each of which IPv4 comes first
-		slices.SortFunc(d.rest, digest.compare)
+	if !slices.IsSortedFunc(all, digest.compare) { // there are VRFs, in each of which IPv4 comes first
+		slices.SortFunc(all, digest.compare)
 	}
-	return &d, errors.Join(errs...)
+	return all, errors.Join(errs...)
 }
 
-func (d digest) compare(o digest) int { return d.key.Compare(o.key) }
+// prefixes counts what the image holds.
+func prefixes(r *rib.RIB) (v4, v6 int) {
+	for vrf := range r.VRFs {
+		if t, err := r.Image().Table(vrf); err == nil {
+			n4, n6 := t.Len()
+			v4, v6 = v4+n4, v6+n6
+		}
+	}
+	return v4, v6
+}
 
-// dumpDigests reads a table. What it misses is looked at again.
-func dumpDigests(conn *kernel.Conn, table kernel.Table, d *rib.Digester, only map[rib.Key]Difference) (all []digest, err error) {
+// dumpDigests reads a table of about a size. What it misses is looked at again.
+func dumpDigests(conn *kernel.Conn, table kernel.Table, d *rib.Digester, size int, only map[rib.Key]Difference) (all []digest, err error) {
+	all = make([]digest, 0, size+size/16)
 	for try := 1; try <= dumpTries; try++ {
 		all = all[:0]
 		var route kernel.Route
@@ -100,9 +108,15 @@ func dumpDigests(conn *kernel.Conn, table kernel.Table, d *rib.Digester, only ma
 				return
 			}
 			k, sum, ok := d.Digest(&route)
-			if _, wanted := only[k]; ok && (only == nil || wanted) {
-				all = append(all, digest{k, sum})
+			if !ok {
+				return
 			}
+			if only != nil {
+				if _, wanted := only[k]; !wanted {
+					return
+				}
+			}
+			all = append(all, digest{k, sum})
 		})
 		if !errors.Is(err, kernel.ErrInterrupted) {
 			break

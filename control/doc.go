@@ -27,6 +27,9 @@
 // Routes are taken when they change, and once more at the end, behind what the dump
 // shows of their prefix (rib.Retake): it may be older or newer. Only when a next-hop
 // object goes meanwhile, with routes of which the kernel says nothing, what comes behind it waits.
+// That end, and the end of the routes of an object, may be a million prefixes: they are worked
+// off some thousands at a time, and changes, sources and those who ask have their turn in between.
+// Counts.Rereading tells that all is read again, or is about to be, and why.
 //
 // With the Internet table (1,062,046 routes) the image is filled 2.5 s after Open,
 // of which 0.8 s are the kernel's dumps (go test ./control -run xxx -bench
@@ -35,6 +38,14 @@
 // routes, of which 10,000 change a second, under traffic, 99 % of the changes are published 8 ms
 // after the kernel was given them, one synchronization in between included
 // (WEFT_SOAK=1 go test ./test/scale -run Churn -v).
+//
+// # Verification
+//
+// Verify compares prefix by prefix what the kernel, the RIB, the image and the live program say.
+// The kernel is asked anew, for both families at once, and of each route only a digest is kept;
+// the program is asked about 65,536 addresses in one test run. What differs, because of a change
+// in between or else, is then compared again in one go, when neither RIB nor image changes.
+// 1,160,000 prefixes take 2.6 s under traffic (WEFT_SOAK=1 go test ./test/scale -run - -bench Verify).
 //
 // # Neighbors
 //

@@ -68,6 +68,7 @@ const (
 	maxCalls  = 64   // between two publications
 	batch     = 1024 // changes between two publications, at most
 	pollEvery = 1024 // messages of a dump between two looks at the changes
+	pollMost  = 4096 // changes that are taken in one look
 )
 
 // Follower mirrors one network namespace into an image.
@@ -80,6 +81,7 @@ type Follower struct {
 	arrived chan arrival
 	calls   chan func()
 	acks    []func(generation uint64) // what waits for the next publication
+	more    chan struct{}             // the next publication has something to do
 	synced  chan struct{}
 	done    chan struct{}
 
@@ -90,10 +92,13 @@ type Follower struct {
 
 	held     []kernel.Event // while dumping
 	retakes  map[rib.Key]*retake
+	dumped   bool        // no dump is to come that could be older than a change of a route
 	inOrder  bool        // all changes of routes and next-hop objects are held
 	settle   *time.Timer // until interfaces are told that have lost settings
 	timer    *time.Timer // until the next synchronization
 	waiting  bool        // for timer
+	next     Rereading   // while waiting
+	running  Rereading   // while reading
 	lastSync time.Time   // its end
 	lastTook time.Duration
 	route    kernel.Route // reused
@@ -101,17 +106,6 @@ type Follower struct {
 
 	verifying sync.Mutex
 	watched   map[rib.Key]bool // prefixes that a verification asks about: whether they have changed
-}
-
-// Counts are what a Follower has seen.
-type Counts struct {
-	Changes     uint64        // messages of the kernel, dumps aside
-	Overruns    uint64        // of the receive buffer
-	Interrupted uint64        // dumps
-	Syncs       uint64        // complete ones
-	Failed      uint64        // incomplete ones
-	Undecodable uint64        // messages
-	LastSync    time.Duration // how long it took
 }
 
 // arrival is what Watcher.Receive returned.
@@ -150,7 +144,7 @@ func Open(config Config) (*Follower, error) {
 			Export: config.Export, ThroughDefault: config.ThroughDefault,
 		}),
 		arrived: make(chan arrival, 64), calls: make(chan func()),
-		synced: make(chan struct{}), done: make(chan struct{}),
+		more: make(chan struct{}, 1), synced: make(chan struct{}), done: make(chan struct{}),
 		forwarding: map[netconfKey]bool{}, policy: map[uint8]bool{}, told: map[int]Interface{}, numbers: map[int]uint32{},
 		timer: time.NewTimer(time.Hour), settle: time.NewTimer(time.Hour),
 	}
@@ -219,12 +213,6 @@ func (f *Follower) UpdatePorts(ctx context.Context, fn func()) error {
 // ErrStopped: the Follower does not run any more.
 var ErrStopped = errors.New("not following the kernel any more")
 
-// Counts returns the counters as they are now.
-func (f *Follower) Counts(ctx context.Context) (c Counts, err error) {
-	err = f.Do(ctx, func(*rib.RIB) { c = f.counts })
-	return c, err
-}
-
 // Run follows until ctx ends, and closes the Follower: it can run once. The
 // image stays.
 //
@@ -249,6 +237,8 @@ func (f *Follower) Run(ctx context.Context) error {
 		select {
 		case a := <-f.arrived:
 			f.takeAll(a)
+		case <-f.more:
+			f.publish()
 		case <-f.timer.C:
 			f.waiting = false
 			f.again()
@@ -338,13 +328,13 @@ func (f *Follower) accept(a arrival, each func(kernel.Event)) {
 		if !f.waiting { // it may be told of each of thousands of changes
 			f.config.Log.Warn("changes were lost: reading all again", "error", a.err)
 		}
-		f.request()
+		f.request("changes were lost: the receive buffer ran over")
 	case a.err != nil:
 		f.config.Log.Error("receive changes: reading all again", "error", a.err)
-		f.request()
+		f.request("changes cannot be read: " + a.err.Error())
 	}
 	if a.drained { // what is being read may be older than what was dropped last
-		f.request()
+		f.request("changes were lost: the receive buffer ran over")
 	}
 }
 
@@ -352,8 +342,14 @@ func (f *Follower) accept(a arrival, each func(kernel.Event)) {
 func (f *Follower) publish() {
 	// gofail: var followerPublish struct{}
 	generation := f.rib.Publish()
-	if f.rib.TakeStale() {
-		f.request()
+	if why := f.rib.TakeStale(); why != "" {
+		f.request(string(why))
+	}
+	if f.rib.IsBehind() {
+		select {
+		case f.more <- struct{}{}:
+		default:
+		}
 	}
 	if f.counts.Syncs == 0 {
 		return
@@ -366,9 +362,10 @@ func (f *Follower) publish() {
 }
 
 // request makes a synchronization happen soon.
-func (f *Follower) request() {
+func (f *Follower) request(why string) {
 	if !f.waiting {
-		f.waiting = true
+		f.waiting, f.next = true, Rereading{Why: why, Since: time.Now()}
+		f.config.Log.Debug("all of the kernel's tables are to be read again", "why", why)
 		f.timer.Reset(max(syncDelay, (syncShare-1)*f.lastTook-time.Since(f.lastSync)))
 	}
 }

@@ -44,7 +44,7 @@ func (f *Follower) takeRule(payload []byte) {
 	}
 	if err := f.dumpRules(r.Family); err != nil {
 		f.config.Log.Error("read rules: reading all again", "error", err)
-		f.request()
+		f.request("rules of policy routing cannot be read: " + err.Error())
 	}
 	f.tellInterfaces()
 }

@@ -29,10 +29,13 @@ func (f *Follower) first(ctx context.Context) error {
 
 // again reads all again.
 func (f *Follower) again() {
-	if err := f.sync(false); err != nil {
+	f.running = Rereading{f.next.Why, time.Now(), true}
+	err := f.sync(false)
+	f.running = Rereading{}
+	if err != nil {
 		f.counts.Failed++
 		f.config.Log.Error("read all again", "error", err)
-		f.request()
+		f.request("the last try failed: " + err.Error())
 	}
 }
 
@@ -43,7 +46,7 @@ func (f *Follower) sync(anyway bool) error {
 	start := time.Now()
 	f.rib.TakeStale()
 	f.rib.BeginSync()
-	f.retakes, f.inOrder = map[rib.Key]*retake{}, f.counts.Syncs == 0 // the first fills an image that nobody waits for
+	f.retakes, f.dumped, f.inOrder = map[rib.Key]*retake{}, false, f.counts.Syncs == 0 // the first fills an image that nobody waits for
 	// gofail: var syncBegun struct{}
 	interrupted := error(nil)
 	for _, part := range []struct {
@@ -77,8 +80,9 @@ func (f *Follower) sync(anyway bool) error {
 		return interrupted
 	}
 	// gofail: var syncDumped struct{}
+	f.dumped = true
 	f.retake()
-	f.rib.EndSync()
+	f.rib.EndSyncBetween(f.holdRoutes)
 	// gofail: var syncEnded struct{}
 	f.tellInterfaces() // links may have gone
 	f.counts.Syncs++
@@ -89,7 +93,7 @@ func (f *Follower) sync(anyway bool) error {
 		f.config.Synced(f.lastTook)
 	}
 	if interrupted != nil {
-		f.request()
+		f.request(interrupted.Error())
 	}
 	return nil
 }
@@ -169,6 +173,9 @@ func (f *Follower) takeTwice(e kernel.Event) {
 		return
 	}
 	t := f.retakes[k]
+	if t == nil && f.dumped { // no dump is behind it
+		return
+	}
 	if t == nil {
 		t = new(retake)
 		f.retakes[k] = t
@@ -177,9 +184,14 @@ func (f *Follower) takeTwice(e kernel.Event) {
 }
 
 // retake puts together what a dump shows of prefixes and how they have changed
-// meanwhile.
+// meanwhile. That may be a million of them: what comes is followed in between.
 func (f *Follower) retake() {
+	n := 0
 	for k, t := range f.retakes {
+		if n++; n%pollEvery == 0 {
+			f.holdRoutes()
+		}
+		delete(f.retakes, k) // what is told of it from now on is newer
 		f.rib.Retake(k, func() {
 			for _, payload := range t.dumped {
 				if f.decoded(f.route.Decode(payload)) {
@@ -206,7 +218,14 @@ func (f *Follower) hold() {
 func (f *Follower) holdRoutes() {
 	before := f.counts.Changes
 	f.poll(f.takeOrHold)
-	if f.counts.Changes != before && f.counts.Syncs > 0 {
+	if f.counts.Changes != before || f.rib.IsBehind() {
+		f.publishSynced()
+	}
+}
+
+// publishSynced publishes unless the image is not filled yet.
+func (f *Follower) publishSynced() {
+	if f.counts.Syncs > 0 {
 		f.publish()
 	}
 }
@@ -246,16 +265,20 @@ func (f *Follower) takeOrHold(e kernel.Event) {
 	}
 }
 
+// poll works off what has arrived, but leaves the dump its turn.
 func (f *Follower) poll(each func(kernel.Event)) {
-	for {
+	for n, since := 0, 0; n < pollMost; {
 		select {
 		case a := <-f.arrived:
 			f.accept(a, each)
+			n += len(a.events)
+			if n-since >= batch {
+				since = n
+				f.publishSynced()
+			}
 		case call := <-f.calls: // who asks how things are does not wait for the end
 			call()
-			if f.counts.Syncs > 0 {
-				f.publish() // nor does a source
-			}
+			f.publishSynced() // nor does a source
 		default:
 			return
 		}
@@ -265,10 +288,24 @@ func (f *Follower) poll(each func(kernel.Event)) {
 // release works off what was held.
 func (f *Follower) release() {
 	f.retakes = nil
-	for _, e := range f.held {
+	held := f.held
+	f.held = nil
+	for i, e := range held {
 		f.take(e)
+		if (i+1)%batch == 0 {
+			f.publish()
+			f.answer()
+		}
 	}
 	// gofail: var syncRelease struct{}
-	f.held = nil
 	f.publish()
+}
+
+// answer serves those who ask, while changes wait for their turn.
+func (f *Follower) answer() {
+	select {
+	case call := <-f.calls:
+		f.serve(call)
+	default:
+	}
 }

@@ -39,11 +39,14 @@ type Verified struct {
 	IPv4, IPv6  int // prefixes compared
 	Changing    int // of them: those that changed with each look, so that nothing can be said
 	Differences []Difference
+	Rereading   Rereading // at the end
 }
 
 const (
-	verifyChunk = 1024 // prefixes between two looks at changes
-	verifyTries = 5    // a difference that stays is one
+	verifyChunk = 4096    // prefixes between two looks at changes
+	agreeChunk  = 1024    // the same, when the live program is asked meanwhile
+	askChunk    = 1 << 16 // addresses that it is asked about at once
+	verifyTries = 5       // a difference that stays is one
 )
 
 // verifyPause is for what the kernel tells meanwhile. Tests make it shorter.
@@ -66,9 +69,6 @@ func (f *Follower) Verify(ctx context.Context, resolve Resolve, progress func(ch
 	f.verifying.Lock()
 	defer f.verifying.Unlock()
 	v := verification{f: f, resolve: resolve}
-	if err := f.Do(ctx, func(r *rib.RIB) { v.digester = r.NewDigester() }); err != nil {
-		return Verified{}, err
-	}
 	found, err := v.all(ctx, progress)
 	for try := 1; err == nil && len(found) > 0 && try < verifyTries; try++ {
 		found, err = v.again(ctx, found)
@@ -83,10 +83,20 @@ func (f *Follower) Verify(ctx context.Context, resolve Resolve, progress func(ch
 	if err == nil {
 		err = v.groups(ctx)
 	}
+	if err == nil {
+		err = v.reread(ctx)
+	}
 	if err != nil {
 		return Verified{}, fmt.Errorf("verify: %w", err)
 	}
 	return v.result, nil
+}
+
+// reread takes note whether the kernel may have changed more than is known.
+func (v *verification) reread(ctx context.Context) error {
+	counts, err := v.f.Counts(ctx)
+	v.result.Rereading = counts.Rereading
+	return err
 }
 
 // changing stands in the place of those between whom a difference is.
@@ -96,33 +106,32 @@ type verification struct {
 	f       *Follower
 	resolve Resolve
 	result  Verified
-
-	digester *rib.Digester
-	complete bool // the keys that are compared are all of the RIB's
 }
 
-// all compares all prefixes, and returns the differences.
+// all compares all prefixes, and returns the differences. The kernel and the live program
+// are asked at once, and before the rest: what has changed since is a difference at first.
 func (v *verification) all(ctx context.Context, progress func(checked, total int)) (map[rib.Key]Difference, error) {
-	var keys []rib.Key
-	sorted := make(chan error, 1)
+	c := comparison{complete: true}
+	asked := make(chan error, 1)
 	go func() {
-		err := v.f.Do(ctx, func(r *rib.RIB) { keys = r.Keys(nil) })
-		slices.SortFunc(keys, rib.Key.Compare)
-		sorted <- err
+		err := v.f.Do(ctx, func(r *rib.RIB) { c.keys = r.Keys(nil) })
+		slices.SortFunc(c.keys, rib.Key.Compare)
+		asked <- errors.Join(err, c.ask(ctx, v.resolve))
 	}()
 	dumped, err := v.dump(ctx, nil)
-	if err = errors.Join(err, <-sorted); err != nil {
+	if err = errors.Join(err, <-asked); err != nil {
 		return nil, err
 	}
-	v.complete = true
-	found, err := v.compare(ctx, dumped, keys, progress)
-	v.complete = false
-	if err != nil {
-		return nil, err
+	var others []digest
+	c.kernel, others = match(dumped, c.keys)
+	found, err := v.compare(ctx, &c, progress)
+	if err != nil || len(others) == 0 {
+		return found, err
 	}
-	left := dumped.left()
-	further, err := v.compare(ctx, &digests{rest: dumped.passed}, left, progress)
-	maps.Copy(found, further)
+	var further comparison
+	further.keys, further.kernel = apart(others)
+	differences, err := v.compare(ctx, &further, progress)
+	maps.Copy(found, differences)
 	return found, err
 }
 
@@ -146,8 +155,9 @@ func (v *verification) again(ctx context.Context, suspects map[rib.Key]Differenc
 	if err != nil {
 		return nil, err
 	}
-	counted := v.result
-	found, err := v.compare(ctx, dumped, keys, func(int, int) {})
+	counted, c := v.result, comparison{keys: keys}
+	c.kernel, _ = match(dumped, keys)
+	found, err := v.compare(ctx, &c, func(int, int) {})
 	v.result = counted
 	if err != nil {
 		return nil, err
@@ -173,69 +183,43 @@ func pause(ctx context.Context) error {
 	}
 }
 
-// compare returns the differences of some prefixes, in order.
-func (v *verification) compare(ctx context.Context, d *digests, keys []rib.Key, progress func(checked, total int)) (map[rib.Key]Difference, error) {
-	found := map[rib.Key]Difference{}
-	for at := 0; at < len(keys); at += verifyChunk {
-		n := min(verifyChunk, len(keys)-at)
-		if err := v.chunk(ctx, d, keys[at:], n, found); err != nil {
+// compare returns the differences of some prefixes.
+func (v *verification) compare(ctx context.Context, c *comparison, progress func(checked, total int)) (map[rib.Key]Difference, error) {
+	found, chunk := map[rib.Key]Difference{}, verifyChunk
+	if c.live == nil {
+		chunk = agreeChunk
+	}
+	for at := 0; at < len(c.keys); at += chunk {
+		n := min(chunk, len(c.keys)-at)
+		if err := v.chunk(ctx, c, at, n, found); err != nil {
 			return nil, err
 		}
-		for _, k := range keys[at : at+n] {
+		for _, k := range c.keys[at : at+n] {
 			if k.Is4() {
 				v.result.IPv4++
 			} else {
 				v.result.IPv6++
 			}
 		}
-		progress(at+n, len(keys))
+		progress(at+n, len(c.keys))
 	}
 	return found, nil
 }
 
-// chunk compares the first n of some prefixes. In one go: neither RIB nor image change
-// meanwhile.
-func (v *verification) chunk(ctx context.Context, d *digests, keys []rib.Key, n int, found map[rib.Key]Difference) error {
-	var err error
+// chunk compares n prefixes in one go: neither RIB nor image change meanwhile. The live program
+// is asked then, if it was not before.
+func (v *verification) chunk(ctx context.Context, c *comparison, at, n int, found map[rib.Key]Difference) (err error) {
 	doErr := v.f.Do(ctx, func(r *rib.RIB) {
-		answers, answered := v.ask(keys[:n]), make(chan error, 1)
-		go func() { answered <- answers.resolve(v.resolve) }() // it takes as long as all else
-		v.prefixes(r, d, keys[:n], found)
-		answers.expect(v, r, keys)
-		if err = <-answered; err == nil {
-			answers.compare(found)
+		if c.live != nil {
+			c.check(r, at, n, found)
+			return
+		}
+		now := comparison{keys: c.keys[at : at+n], kernel: c.kernel[at : at+n]}
+		if err = now.ask(ctx, v.resolve); err == nil {
+			now.check(r, 0, n, found)
 		}
 	})
 	return errors.Join(doErr, err)
-}
-
-// prefixes compares kernel, RIB and image. Between RIB, image and program nothing
-// can change meanwhile: such a difference goes before one with the kernel.
-func (v *verification) prefixes(r *rib.RIB, d *digests, keys []rib.Key, found map[rib.Key]Difference) {
-	for _, k := range keys {
-		here := Difference{VRF: k.VRF(), Prefix: k.Prefix()}
-		if want, have := d.take(k), r.Digest(v.digester, k); want != have {
-			here.Between, here.Want, here.Have = KernelAndRIB, told(want), told(have)
-			found[k] = here
-		} else if want, have, same := r.CheckExport(k); !same {
-			here.Between, here.Want, here.Have = RIBAndKernel, want, have
-			found[k] = here
-		}
-		if want, have, err := r.CheckPrefix(k); err != nil || want != have {
-			here.Between, here.Want, here.Have = RIBAndImage, fmt.Sprintf("group %d", want), fmt.Sprintf("group %d", have)
-			if err != nil {
-				here.Have = err.Error()
-			}
-			found[k] = here
-		}
-	}
-}
-
-func told(digest uint64) string {
-	if digest == 0 {
-		return "no route"
-	}
-	return fmt.Sprintf("routes %016x", digest)
 }
 
 // groups compares groups and adjacencies, and how many prefixes there are.

@@ -53,6 +53,17 @@ const (
 	GenericXDP Mode = "generic" // behind it, by the kernel's emulation of XDP
 )
 
+// Sockets are those by which the soft engine has packets from a port and sends them.
+type Sockets string
+
+// Kinds of sockets.
+const (
+	NoSockets Sockets = ""
+	AFXDP     Sockets = "af_xdp"    // the kernel copies packets
+	ZeroCopy  Sockets = "zero-copy" // AF_XDP, and the driver works on the engine's memory
+	AFPacket  Sockets = "af_packet"
+)
+
 // Egress is how packets get out by a port.
 type Egress string
 
@@ -69,6 +80,10 @@ type PortStatus struct {
 	Mode          Mode
 	Partial       bool   // packets come in whose checksums are left to hardware: they punt for checksum_partial
 	IngressReason string // why they do, and the remedy
+
+	// Of a port that the soft engine sends by or has packets from; else NoSockets.
+	Sockets       Sockets
+	SocketsReason string // why they are not of AF_XDP
 	Egress        Egress
 	EgressReason  string        // why it is not native, and the remedy
 	EgressLost    uint64        // frames counted as forwarded that the port did not take
@@ -136,6 +151,9 @@ type Result struct {
 	Adjacency uint32        // 0: none
 	Egress    uint32        // number of the port it leaves by; 0: none
 	Took      time.Duration // by the engine's clock, with caches as they were; 0: not measured
+
+	// Fate is what the soft engine does itself with a packet that it counts as punted: "answered", "held"...; "": nothing.
+	Fate string
 }
 
 // Stage is what one step of a loop has had to do, of those that vectors of packets go through.

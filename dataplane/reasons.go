@@ -31,6 +31,8 @@ const (
 	NoAdjacency                  Reason = 24
 	EncapUnknown                 Reason = 25
 	ChecksumPartial              Reason = 26
+	LoopAbsent                   Reason = 27
+	LoopFrameTooLong             Reason = 28
 	BlackholeRoute               Reason = 64
 	IPHeaderCorrupted            Reason = 65
 	IPv4ChecksumWrong            Reason = 66
@@ -49,6 +51,7 @@ const (
 	FrameCorrupted               Reason = 79
 	RewriteFailed                Reason = 80
 	LoopOverrun                  Reason = 81
+	LoopPuntOverrun              Reason = 82
 )
 
 // reasonNames has gaps where no reason is.
@@ -80,6 +83,8 @@ var reasonNames = [NumReasons]string{
 	NoAdjacency:                  "no_adjacency",
 	EncapUnknown:                 "encap_unknown",
 	ChecksumPartial:              "checksum_partial",
+	LoopAbsent:                   "loop_absent",
+	LoopFrameTooLong:             "loop_frame_too_long",
 	BlackholeRoute:               "blackhole_route",
 	IPHeaderCorrupted:            "ip_header_corrupted",
 	IPv4ChecksumWrong:            "ipv4_checksum_wrong",
@@ -98,4 +103,5 @@ var reasonNames = [NumReasons]string{
 	FrameCorrupted:               "frame_corrupted",
 	RewriteFailed:                "rewrite_failed",
 	LoopOverrun:                  "loop_overrun",
+	LoopPuntOverrun:              "loop_punt_overrun",
 }

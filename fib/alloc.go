@@ -21,6 +21,14 @@ func newAllocator(units uint32) *allocator {
 	return a
 }
 
+// extend makes free what is free in a smaller allocator. All else is taken.
+func (a *allocator) extend(o *allocator) {
+	a.used = a.units - (o.units - o.used)
+	for order := range o.free {
+		a.free[order].extend(&o.free[order])
+	}
+}
+
 // orderFor returns the order of the smallest block that holds size bytes.
 func orderFor(size uint32) int {
 	return bits.Len32(units(size) - 1)
@@ -81,6 +89,14 @@ func newBitset(n uint32) bitset {
 		s.words[l] = make([]uint64, n)
 	}
 	return s
+}
+
+// extend makes an empty set have the members of a smaller one.
+func (s *bitset) extend(o *bitset) {
+	s.count = o.count
+	for l := range s.words {
+		copy(s.words[l], o.words[l])
+	}
 }
 
 func (s *bitset) has(i uint32) bool {

@@ -2,6 +2,7 @@ package fib
 
 import (
 	"fmt"
+	"slices"
 	"unsafe"
 )
 
@@ -11,10 +12,14 @@ import (
 // given back: the owner fills the copy beside, lets all readers change to it,
 // and drops this one, which is not changed. mem is as for Create; opts are
 // those of the copy, but the hash seed stays, and VRFs is at least what it was.
+// Where nothing has to move it costs what copying the memory costs; else all is built anew.
 //
 // Errors: ErrSize, ErrFull: mem must be cleared before it is used again.
 func (im *Image) CopyTo(mem []byte, opts Options) (*Image, error) {
 	opts.VRFs, opts.HashSeed = max(opts.VRFs, int(im.vrfs)), im.HashSeed()
+	if err := checkSize(mem); err == nil && len(mem) >= im.Size() && opts.VRFs == int(im.vrfs) && opts.Compact == im.opts.Compact {
+		return im.extend(mem, opts), nil
+	}
 	to, err := Create(mem, opts)
 	if err == nil {
 		err = im.copyTo(to)
@@ -44,7 +49,6 @@ func (im *Image) copyTo(to *Image) error {
 			to.store32(to.adjacencies.at(id), b.offset())
 		}
 	}
-	// gofail: var fibCopyAdjacencies struct{}
 	for id := range im.groups.count {
 		w := groupWord(im.load64(im.groups.at(id)))
 		if w.kind() == layoutFibGroupKindFIB_GROUP_BUCKETS {
@@ -58,7 +62,6 @@ func (im *Image) copyTo(to *Image) error {
 		}
 		to.store64(to.groups.at(id), uint64(w))
 	}
-	// gofail: var fibCopyGroups struct{}
 	to.countGroups()
 	to.routes.expect(im.routes.count)
 	var err error
@@ -72,7 +75,6 @@ func (im *Image) copyTo(to *Image) error {
 	if err != nil {
 		return err
 	}
-	// gofail: var fibCopyRecords struct{}
 	for vrf := range im.vrfs {
 		for f := range family(2) {
 			from, t := Table{im, vrf}, Table{to, vrf}
@@ -85,9 +87,41 @@ func (im *Image) copyTo(to *Image) error {
 			}
 		}
 	}
-	// gofail: var fibCopyTries struct{}
 	to.store64(offGeneration, im.Generation())
 	return nil
+}
+
+// extend is CopyTo into memory that is no smaller: all stays at its offset. What readers
+// of this image may still use, none of the copy's can.
+func (im *Image) extend(mem []byte, opts Options) *Image {
+	to := newImage(mem, opts)
+	used := im.Size() - int(tailSize)
+	copy(mem[offMagic+8:used], im.mem[offMagic+8:used])
+	copy(to.owner, im.owner)
+	to.put64(offSize, uint64(len(mem)))
+	to.vrfs, to.groups, to.adjacencies, to.pages = im.vrfs, im.groups, im.adjacencies, im.pages
+	to.alloc.extend(im.alloc)
+	to.alloc.releaseRange(im.alloc.units-units(tailSize), to.alloc.units-units(tailSize))
+	to.groupUse, to.adjacencyUse = slices.Clone(im.groupUse), slices.Clone(im.adjacencyUse)
+	to.groupFree, to.adjacencyFree = slices.Clone(im.groupFree), slices.Clone(im.adjacencyFree)
+	r := &im.routes
+	to.routes = routeStore{im: to, index: slices.Clone(r.index), count: r.count, pages: r.pages, free: slices.Clone(r.free)}
+	to.tries = slices.Clone(im.tries)
+	for i := range to.tries {
+		to.tries[i].lengths = slices.Clone(to.tries[i].lengths)
+	}
+	to.limbo.bytes = im.limbo.bytes
+	for waits := range im.limbo.all() {
+		to.reuse(waits)
+	}
+	// gofail: var fibCopyExtended struct{}
+	to.store64(offMagic, magic) // last, as in Create
+	for i := range to.tries {
+		if tr := &to.tries[i]; tr.cramped {
+			Table{to, uint32(i / 2)}.reshape(family(i % 2))
+		}
+	}
+	return to
 }
 
 func copyBytes(to *Image, at uint32, from *Image, off, size uint32) {

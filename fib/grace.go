@@ -1,6 +1,7 @@
 package fib
 
 import (
+	"iter"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -205,6 +206,19 @@ func (im *Image) reclaim(wait bool) {
 func (l *limbo) drop(n int) {
 	if n > 0 {
 		l.closed = append(l.closed[:0], l.closed[n:]...)
+	}
+}
+
+// all yields what waits.
+func (l *limbo) all() iter.Seq[retired] {
+	return func(yield func(retired) bool) {
+		for _, p := range append(l.closed[:len(l.closed):len(l.closed)], limboPeriod{retired: l.open}) {
+			for _, r := range p.retired {
+				if !yield(r) {
+					return
+				}
+			}
+		}
 	}
 }
 

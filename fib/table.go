@@ -185,10 +185,10 @@ func (t Table) shape(f family) {
 func (t Table) reshape(f family) {
 	im, tr := t.im, t.trie(f)
 	tr.shaped = tr.routes
-	ivs := im.collect(nil, noLimit, t.root(f), key{}, 0, false)
+	ivs := im.collect(make([]interval, 0, tr.routes+tr.routes/4), noLimit, t.root(f), key{}, 0, false)
 	b := im.builder(tr.routes)
 	// gofail: var fibReshape struct{}
-	_ = b.replace(t.root(f), ivs, 0, false) // without memory the trie stays as it is
+	tr.cramped = b.replace(t.root(f), ivs, 0, false) != nil // the trie stays as it is then
 }
 
 // Change is one step of a batch: a route to insert or replace, or to delete.

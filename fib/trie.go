@@ -48,6 +48,7 @@ const (
 type trie struct {
 	routes  int      // installed
 	shaped  int      // routes at the last build of the whole trie
+	cramped bool     // there was no memory for that
 	lengths []uint32 // installed routes by length
 }
 

@@ -95,9 +95,6 @@ func (e *env) bench(ctx context.Context, f benchFlags) error {
 	}
 	defer outputs.close()
 	f.Version, f.Command = e.version, os.Args
-	if f.Weft, err = os.Executable(); err != nil {
-		return err
-	}
 	begin := e.now()
 	f.Tell = func(what string, done, all int) {
 		clear := ""

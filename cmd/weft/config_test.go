@@ -37,6 +37,19 @@ func (f *fake) RollbackConfig(context.Context, *api.RollbackConfigRequest) (*api
 	return f.somePlan(6, 0)
 }
 
+func (f *fake) SetPorts(_ context.Context, q *api.SetPortsRequest) (*api.ConfigPlan, error) {
+	return somePorts(q), f.err
+}
+
+// somePorts is a plan that does what it is asked.
+func somePorts(q *api.SetPortsRequest) *api.ConfigPlan {
+	p := &api.ConfigPlan{Generation: 5, Impact: "none (atomic replace)"}
+	for _, glob := range q.GetMatch() {
+		p.Changes = append(p.Changes, &api.ConfigChange{Op: "+", Thing: "port", Name: glob, New: "engine " + q.GetEngine()})
+	}
+	return p
+}
+
 func (f *fake) ChangeRoute(_ context.Context, q *api.ChangeRouteRequest) (*api.ConfigPlan, error) {
 	f.change = q
 	return &api.ConfigPlan{Generation: 7, Impact: "1 prefix gets a route", Changes: []*api.ConfigChange{

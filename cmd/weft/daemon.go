@@ -42,7 +42,7 @@ func runDaemon(ctx context.Context, e *env, o runOptions) error {
 		engine = string(dataplane.XDP)
 	}
 	err := daemon.Run(signals, daemon.Options{
-		Ports: o.ports, Mode: dataplane.Mode(o.wantedMode()), Engine: dataplane.Name(engine), EnginePorts: enginePorts, ReceiveBuffer: o.receiveBuffer, FIBSize: o.fibSize << 20, Socket: e.socket, Config: o.config,
+		Ports: o.ports, Mode: dataplane.Mode(o.wantedMode()), Engine: dataplane.Name(engine), EnginePorts: enginePorts, Loops: o.loops, ReceiveBuffer: o.receiveBuffer, FIBSize: o.fibSize << 20, Socket: e.socket, Config: o.config,
 		FPM: daemon.FPM{Address: o.fpmAddress, Acknowledge: o.fpmAck}, Version: e.version, Log: slog.New(slog.NewTextHandler(out, nil)), Ready: func() { report(nil) },
 	})
 	err = daemonFailure("run", err)

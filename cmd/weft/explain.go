@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"weft/control/api"
+	"weft/control/config"
 	"weft/dataplane"
 )
 
@@ -83,9 +84,17 @@ func explanation(q *query, r *api.LookupReply) string {
 	fmt.Fprintf(&b, "verdict: %s\n", verdictInWords(r))
 	fmt.Fprintf(&b, "kernel agrees: %s\n", kernelInWords(r.GetKernel()))
 	if ns := r.GetNanoseconds(); ns > 0 {
-		fmt.Fprintf(&b, "ran in %d ns (BPF_PROG_TEST_RUN)\n", ns)
+		fmt.Fprintf(&b, "ran in %d ns (%s)\n", ns, ranBy(r))
 	}
 	return b.String()
+}
+
+// ranBy is what the packet was run through.
+func ranBy(r *api.LookupReply) string {
+	if r.GetEngine() == config.EngineSoft {
+		return "the loop's own steps"
+	}
+	return "BPF_PROG_TEST_RUN"
 }
 
 type step struct {
@@ -97,7 +106,7 @@ type step struct {
 func steps(r *api.LookupReply, before, after *headers) []step {
 	parse := before.ip()
 	if r.GetIif() != "" {
-		parse += fmt.Sprintf(", in by %s (%s)", r.GetIif(), engineName(r.GetMode()))
+		parse += fmt.Sprintf(", in by %s (%s)", r.GetIif(), engineName(r.GetEngine(), r.GetMode()))
 	}
 	lpm := step{stepLPM, fmt.Sprintf("%s (%s, generation %d)", orNone(r.GetPrefix()), count(len(r.GetSteps()), "node"), r.GetGeneration()), nil}
 	for _, s := range r.GetSteps() {
@@ -204,6 +213,9 @@ func verdictInWords(r *api.LookupReply) string {
 	case "forward":
 		return fmt.Sprintf("forward (%s) by %s", r.GetReason(), r.GetDev())
 	case "punt":
+		if r.GetFate() != "" {
+			return fmt.Sprintf("punt (%s): the loop finishes it: %s", r.GetReason(), r.GetFate())
+		}
 		return fmt.Sprintf("punt (%s): Linux finishes it", r.GetReason())
 	}
 	return fmt.Sprintf("%s (%s)", r.GetVerdict(), r.GetReason())

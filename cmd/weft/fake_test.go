@@ -35,9 +35,11 @@ type fake struct {
 	bgpClear    *api.ClearBGPRequest // as it was asked
 	bgpPaths    *api.BGPPathsRequest // as it was asked last
 	differences int
+	rereading   *api.Rereading
 	pending     bool                    // a configuration waits to be confirmed
 	same        bool                    // a plan has no changes
 	change      *api.ChangeRouteRequest // as it was asked
+	matched     bool                    // the configuration says the engines of ports
 	asked       int                     // times that ports were
 	routes      *api.RoutesRequest      // as it was asked
 	many        int                     // so many routes instead of some
@@ -54,7 +56,7 @@ func (f *fake) GetStatus(context.Context, *api.StatusRequest) (*api.Status, erro
 		Netlink: &api.Netlink{Changes: 12, Overruns: 1, Syncs: 2, LastSync: 412e6},
 		Program: &api.Program{Id: 12, Tag: "143cf00c85a8178e", Instructions: 1871, JitedBytes: 8714, Features: []string{"vlan", "vrf"}},
 	}
-	s.Fpm = f.fpm
+	s.Fpm, s.Netlink.Rereading = f.fpm, f.rereading
 	if f.own {
 		s.Export = &api.Export{Routes: 12, Pending: 3, Conflicts: 2, Refused: 1, Changes: 40}
 		s.Waiting = []*api.Waiting{{Thing: "route 10.2.0.0/16 dev eth7", For: "interface eth7"}, {Thing: "neighbor 192.0.2.9", For: "interface eth7"},
@@ -98,6 +100,9 @@ func (f *fake) ListPorts(context.Context, *api.PortsRequest) (*api.Ports, error)
 		},
 		Stages:  []*api.Stage{{Name: "receive", Calls: 10 * n, Packets: 640 * n, Nanoseconds: 5120 * n}, {Name: "features"}},
 		Refused: []*api.Refused{{Dev: "eth9", Error: "port has an XDP program that is not weft's: id 77 (xdp_filter)"}},
+	}
+	if f.matched {
+		reply.Ports[0].EngineMatch, reply.Ports[2].EngineMatch = "eth*", "veth1"
 	}
 	if f.unaccounted {
 		eth0, veth1 := reply.Ports[0], reply.Ports[2]
@@ -244,6 +249,12 @@ func (f *fake) Lookup(_ context.Context, q *api.LookupRequest) (*api.LookupReply
 	switch {
 	case q.GetIif() == "eth7":
 		return nil, status.Error(codes.NotFound, "iif eth7: no such port")
+	case q.GetIif() == "soft1":
+		r.Engine, r.Iif = "soft", "soft1"
+		if q.GetTtl() == 1 {
+			punt("ttl_value_is_too_small", "forward")
+			r.Fate, r.Kernel = "answered", &api.KernelAnswer{Agrees: true, Error: "answers with ICMP time exceeded"}
+		}
 	case q.GetTtl() == 1:
 		punt("ttl_value_is_too_small", "forward")
 		r.Kernel = &api.KernelAnswer{Agrees: true, Error: "answers with ICMP time exceeded"}
@@ -294,7 +305,7 @@ func (f *fake) Verify(_ *api.VerifyRequest, s grpc.ServerStreamingServer[api.Ver
 	if err := s.Send(&api.VerifyReply{Checked: 500000, Total: 1062046}); err != nil {
 		return err
 	}
-	m := &api.VerifyReply{Checked: 1062046, Total: 1062046, Done: true, Ipv4: 901899, Ipv6: 160147}
+	m := &api.VerifyReply{Checked: 1062046, Total: 1062046, Done: true, Ipv4: 901899, Ipv6: 160147, Rereading: f.rereading}
 	for i := range f.differences {
 		m.Differences = append(m.Differences, &api.Difference{
 			Dst: fmt.Sprintf("10.%d.0.0/16", i), Vrf: uint32(i), Between: "rib and image", Want: "group 3", Have: "group 4",

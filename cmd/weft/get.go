@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"weft/control/api"
+	"weft/control/config"
 )
 
 const getExample = `  weft routes get 203.0.113.9
@@ -145,7 +146,9 @@ type answerJSON struct {
 
 	Verdict     string       `json:"verdict"`
 	Reason      string       `json:"reason"`
+	Engine      string       `json:"engine,omitempty"`
 	Mode        string       `json:"mode"`
+	Fate        string       `json:"fate,omitempty"` // of a packet that the soft engine finishes where xdp leaves it to Linux
 	Prefix      string       `json:"prefix"`
 	Lladdr      string       `json:"lladdr,omitempty"`
 	MTU         uint32       `json:"mtu,omitempty"`
@@ -185,7 +188,7 @@ func newAnswer(q *query, r *api.LookupReply) *answerJSON {
 	a := &answerJSON{
 		Type: r.GetRoute().GetType(), Dst: q.Dst, From: r.GetSrc(), Dev: r.GetDev(), IIF: r.GetIif(),
 		Protocol: r.GetRoute().GetProtocol(), Metric: r.GetRoute().GetMetric(), Flags: []string{},
-		Verdict: r.GetVerdict(), Reason: r.GetReason(), Mode: r.GetMode(), Prefix: r.GetPrefix(), Lladdr: r.GetLladdr(), MTU: r.GetMtu(),
+		Verdict: r.GetVerdict(), Reason: r.GetReason(), Engine: r.GetEngine(), Mode: r.GetMode(), Fate: r.GetFate(), Prefix: r.GetPrefix(), Lladdr: r.GetLladdr(), MTU: r.GetMtu(),
 		Group: r.GetGroup(), GroupKind: r.GetGroupKind(), Members: r.GetMembers(), Hash: r.GetHash(), Adjacency: r.GetAdjacency(),
 		Generation: r.GetGeneration(), Nanoseconds: r.GetNanoseconds(),
 		Kernel: kernelAnswer{k.GetAgrees(), k.GetWhy(), k.GetType(), k.GetGateway(), k.GetDev(), k.GetError()},
@@ -229,16 +232,23 @@ func (a *answerJSON) text() string {
 	if a.Metric != 0 {
 		fmt.Fprintf(&b, " metric %d", a.Metric)
 	}
-	b.WriteString("  [" + engineName(a.Mode))
+	b.WriteString("  [" + engineName(a.Engine, a.Mode))
 	if a.Verdict != "forward" {
 		b.WriteString(": " + a.Verdict + " " + a.Reason)
+	}
+	if a.Fate != "" {
+		b.WriteString(", " + a.Fate)
 	}
 	return b.String() + "]"
 }
 
-func engineName(mode string) string {
+// engineName says what forwards what comes in by a port: "xdp native", "soft native", "tc".
+func engineName(engine, mode string) string {
 	if mode == "tc" {
 		return mode
 	}
-	return strings.TrimSuffix("xdp "+mode, " ")
+	if engine == "" {
+		engine = config.EngineXDP
+	}
+	return strings.TrimSuffix(engine+" "+mode, " ")
 }

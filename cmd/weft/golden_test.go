@@ -16,9 +16,16 @@ import (
 	"google.golang.org/grpc/status"
 
 	"weft/control/api"
+	"weft/control/rib"
 )
 
 var update = flag.Bool("update", false, "write testdata anew")
+
+// All of the kernel's tables are read again, or about to be.
+var (
+	running = &api.Rereading{Why: "changes were lost: the receive buffer ran over", Since: began.Add(-2 * time.Second).UnixNano(), Running: true}
+	pending = &api.Rereading{Why: string(rib.LinkChanged), Since: began.Add(-100 * time.Millisecond).UnixNano()}
+)
 
 // golden are command lines by the file of what they print.
 var golden = []struct {
@@ -38,6 +45,9 @@ var golden = []struct {
 		Routes: 10006, Stale: 12, Parked: 3, Nexthops: 14, Connections: 2, Frames: 10020, BadFrames: 1, Messages: 10026, Offloaded: 10003}}, "status"},
 	{"status-fpm-nobody", fake{fpm: &api.FPM{Address: "127.0.0.1:2620", Refused: 1}}, "status"},
 	{"status-fpm-json", fake{fpm: &api.FPM{Address: "127.0.0.1:2620", Peer: "127.0.0.1:40112", Since: began.UnixNano(), Routes: 7}}, "status -j"},
+	{"status-rereading", fake{rereading: running}, "status"},
+	{"status-rereading-pending", fake{rereading: pending}, "status"},
+	{"status-rereading-json", fake{rereading: running}, "status -j -p"},
 	{"status-own", fake{own: true}, "status"},
 	{"status-own-json", fake{own: true}, "status -j -p"},
 	{"routes-own", fake{own: true}, "routes --all"},
@@ -62,6 +72,9 @@ var golden = []struct {
 	{"get-explain-json", fake{}, "routes get 10.1.2.3 explain -j -p"},
 	{"get-explain-sources", fake{}, "routes get 10.4.1.1 explain"},
 	{"get-explain-sources-json", fake{}, "routes get 10.4.1.1 explain -j -p"},
+	{"get-soft", fake{}, "routes get 10.1.2.3 iif soft1"},
+	{"get-soft-explain", fake{}, "routes get 10.1.2.3 iif soft1 ttl 1 explain"},
+	{"get-soft-json", fake{}, "routes get 10.1.2.3 iif soft1 ttl 1 -j"},
 	{"get-ttl", fake{}, "routes get 10.1.2.3 ttl 1 exp"},
 	{"get-no-route", fake{}, "routes get 203.0.113.9"},
 	{"get-no-route-json", fake{}, "routes get 203.0.113.9 -j"},
@@ -95,6 +108,8 @@ var golden = []struct {
 	{"monitor-no-kind", fake{}, "monitor ruote"},
 	{"verify", fake{}, "verify"},
 	{"verify-differs", fake{differences: 2}, "verify"},
+	{"verify-rereading", fake{rereading: pending}, "verify"},
+	{"verify-rereading-json", fake{rereading: running}, "verify -j -p"},
 	{"verify-differs-json", fake{differences: 2}, "verify -j -p"},
 	{"conformance", fake{}, "conformance 9 1 3"},
 	{"conformance-fails", fake{}, "conformance 1-3"},
@@ -130,6 +145,19 @@ var golden = []struct {
 	{"config-show-json", fake{}, "config show 3 -j"},
 	{"config-in-full", fake{}, "config app"},
 	{"config-help", fake{}, "config --help"},
+	{"ports-matched", fake{matched: true}, "ports"},
+	{"ports-set", fake{}, "ports set eth0 veth* engine soft"},
+	{"ports-set-json", fake{}, "ports set eth0 engine xdp -j"},
+	{"ports-set-refused", fake{err: status.Error(codes.FailedPrecondition, "configuration is not taken, nothing has changed: eth0: ports cannot have this engine: no AF_XDP")}, "ports set eth0 engine soft"},
+	{"ports-set-none", fake{err: status.Error(codes.NotFound, "eth7: no such port: 'weft ports' lists them, a VLAN has the engine of the port below it")}, "ports set eth7 engine soft"},
+	{"ports-set-nothing", fake{}, "ports set"},
+	{"ports-set-no-port", fake{}, "ports set engine soft"},
+	{"ports-set-no-word", fake{}, "ports set eth0 soft"},
+	{"ports-set-no-value", fake{}, "ports set eth0 engine"},
+	{"ports-set-engine", fake{}, "ports set eth0 engine sotf"},
+	{"ports-set-more", fake{}, "ports set eth0 engine soft eth1"},
+	{"ports-set-glob", fake{}, "ports set eth[ engine soft"},
+	{"ports-set-help", fake{}, "ports set --help"},
 	{"routes-add", fake{}, "routes add 10.9.0.0/16 via 192.0.2.1"},
 	{"routes-add-json", fake{}, "routes add 10.9.0.0/16 via 192.0.2.1 -j"},
 	{"routes-add-nothing", fake{}, "routes add"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,15 +14,18 @@ import (
 )
 
 func newPortsCommand(e *env) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "ports [DEV]", Short: "List the ports: how packets come in and leave, and what became of them",
 		Long: `Lists the interfaces that weft forwards on. ENGINE is what forwards what comes
-in by a port: xdp, or soft, the loop in weft's own process. MODE is how it takes
+in by a port: xdp, or soft, the loop in weft's own process; 'weft ports set' changes
+it, and ports whose engine the configuration says are listed below. MODE is how it takes
 packets from a port: native (XDP in the driver), generic (XDP behind it: slower)
-or tc. EGRESS is how frames leave: native, or kernel where XDP would lose them.
-The counters are of packets that came in by the port; ERRORS are frames that its driver
-refused to send. UNACCOUNTED is packets that came in by Linux's own count and
-that weft has counted nowhere: 0, unless another program takes them first.
+or tc; and from a port of the loop by which sockets: af_xdp, zero-copy (AF_XDP,
+and the driver copies nothing) or af_packet. EGRESS is how frames leave: native,
+or kernel where XDP would lose them. The counters are of packets that came in by
+the port; ERRORS are frames that its driver refused to send. UNACCOUNTED is
+packets that came in by Linux's own count and that weft has counted nowhere: 0,
+unless another program takes them first.
 
 Interfaces that were to be ports and are not, and ports whose frames come in or
 leave through Linux, are listed below with the reason and what mends it.`,
@@ -44,6 +48,8 @@ leave through Linux, are listed below with the reason and what mends it.`,
 			return e.completePorts(), cobra.ShellCompDirectiveNoFileComp
 		},
 	}
+	cmd.AddCommand(newPortsSetCommand(e))
+	return cmd
 }
 
 // ports is what 'weft ports --json' prints.
@@ -63,7 +69,10 @@ type port struct {
 	VLAN           uint32    `json:"vlan,omitempty"`
 	Parent         uint32    `json:"parent,omitempty"`
 	Engine         string    `json:"engine"`
+	EngineMatch    string    `json:"engine_match,omitempty"` // of the configuration's ports
 	Mode           string    `json:"mode"`
+	Sockets        string    `json:"sockets,omitempty"`
+	SocketsWhy     string    `json:"sockets_why,omitempty"`
 	IngressWhy     string    `json:"ingress_why,omitempty"`
 	Egress         string    `json:"egress"`
 	EgressWhy      string    `json:"egress_why,omitempty"`
@@ -145,7 +154,7 @@ func (e *env) newPorts(reply *api.Ports, dev string) *ports {
 func (e *env) newPort(p *api.Port) port {
 	out := port{
 		Number: p.GetNumber(), Ifindex: p.GetIfindex(), Ifname: p.GetDev(), Address: p.GetMac(), MTU: p.GetMtu(), Up: p.GetUp(), VRF: p.GetVrf(),
-		VLAN: p.GetVlan(), Parent: p.GetParent(), Engine: p.GetEngine(), Mode: p.GetMode(), IngressWhy: p.GetIngressWhy(), Egress: p.GetEgress(), EgressWhy: p.GetEgressWhy(),
+		VLAN: p.GetVlan(), Parent: p.GetParent(), Engine: p.GetEngine(), EngineMatch: p.GetEngineMatch(), Mode: p.GetMode(), Sockets: p.GetSockets(), SocketsWhy: p.GetSocketsWhy(), IngressWhy: p.GetIngressWhy(), Egress: p.GetEgress(), EgressWhy: p.GetEgressWhy(),
 		EgressErrors: p.GetEgressErrors(), IPv4: p.GetIpv4(), IPv6: p.GetIpv6(), Counters: []counter{},
 		Unaccounted: p.GetUnaccounted(), UnaccountedWhy: p.GetUnaccountedWhy(),
 	}
@@ -183,17 +192,25 @@ func (p *ports) print(w io.Writer) error {
 			state = "DOWN"
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%d\t%s\t%d\t%d\t%d\t%d\t%s\n",
-			p.Ifname, orDash(p.Engine), orDash(p.Mode), orDash(p.Egress), p.VRF, vlan, p.MTU, state, p.Forwarded, p.Punted, p.Dropped, p.EgressErrors, p.unaccounted())
+			p.Ifname, orDash(p.Engine), p.way(), orDash(p.Egress), p.VRF, vlan, p.MTU, state, p.Forwarded, p.Punted, p.Dropped, p.EgressErrors, p.unaccounted())
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	for _, line := range append(p.troubles(), p.notes()...) {
+	for _, line := range slices.Concat(p.engines(), p.troubles(), p.notes()) {
 		if _, err := fmt.Fprintln(w, line); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// way is how packets come in.
+func (p *port) way() string {
+	if p.Engine == dataplane.Soft.String() && p.Sockets != "" {
+		return p.Mode + "/" + p.Sockets
+	}
+	return orDash(p.Mode)
 }
 
 func orDash(s string) string {
@@ -229,6 +246,26 @@ func (p *port) unaccounted() string {
 	return fmt.Sprint(p.Unaccounted)
 }
 
+// engines are which ports the configuration says the engine of, and by which of its globs.
+func (p *ports) engines() (lines []string) {
+	var matches []string
+	named := map[string][]string{}
+	for _, one := range p.Ports {
+		if one.EngineMatch == "" {
+			continue
+		}
+		key := fmt.Sprintf("engine %s by the configuration (match %s): ", one.Engine, one.EngineMatch)
+		if named[key] == nil {
+			matches = append(matches, key)
+		}
+		named[key] = append(named[key], one.Ifname)
+	}
+	for _, key := range matches {
+		lines = append(lines, key+strings.Join(named[key], ", "))
+	}
+	return lines
+}
+
 // notes are what is not known of ports, and how it would be.
 func (p *ports) notes() (lines []string) {
 	for _, p := range p.Ports {
@@ -248,6 +285,9 @@ func (p *ports) troubles() (lines []string) {
 		}
 		if why := whyPartial(p.IngressWhy, p.partial()); why != "" {
 			lines = append(lines, p.Ifname+": "+why)
+		}
+		if p.SocketsWhy != "" && p.Engine == dataplane.Soft.String() {
+			lines = append(lines, fmt.Sprintf("%s: packets come in by AF_PACKET, slower: %s", p.Ifname, p.SocketsWhy))
 		}
 		if p.EgressWhy != "" {
 			lines = append(lines, fmt.Sprintf("%s: frames leave through Linux, slower: %s", p.Ifname, p.EgressWhy))

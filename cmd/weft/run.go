@@ -10,6 +10,7 @@ import (
 
 	"weft/control/fpm"
 	portset "weft/control/ports"
+	"weft/dataplane/soft"
 	"weft/fib"
 )
 
@@ -20,6 +21,7 @@ type runOptions struct {
 	log           string // path; "": stderr
 	mode          string // "auto", "native", "generic", "tc"
 	engine        string // "xdp", "soft", "soft:GLOB,..."
+	loops         soft.LoopOptions
 	config        string // path; "": the default one
 	fpm           string // address; "": none
 	fpmAddress    netip.AddrPort
@@ -47,8 +49,12 @@ if it has changed since it last was; if not, the configuration in force stays, w
 'weft config' and 'weft routes add' have made of it. See 'weft config --help'.
 
 With --engine soft packets are forwarded by a loop in this process, over AF_XDP, instead
-of in XDP; with --engine soft:GLOB,GLOB those that come in by the ports that match. A port
-changes its engine without loss when the daemon is started again with another one.
+of in XDP; with --engine soft:GLOB,GLOB those that come in by the ports that match. What
+the configuration says of a port's engine stands above it. A port goes from one to the
+other without loss: by 'weft ports set', or a daemon that takes over with another one.
+There are as many loops as ports have queues, up to one less than there are CPUs, each
+pinned to one (--engine-workers, --engine-cpus). A port whose mode is tc, or that has no
+AF_XDP, they have by AF_PACKET: slower.
 
 If a daemon was killed, what it left forwarding goes on, and run takes it over.`,
 		Example: `  sudo weft run
@@ -75,6 +81,9 @@ If a daemon was killed, what it left forwarding goes on, and run takes it over.`
 	f.StringVar(&o.config, "config", "", "configuration `FILE` (default: /etc/weft/weft.yaml if it is there and -n is not)")
 	f.StringVar(&o.mode, "mode", "auto", "`MODE`, how to take packets from ports: auto, native, generic or tc")
 	f.StringVar(&o.engine, "engine", "xdp", "`ENGINE` that forwards: xdp, soft, or for single ports soft:GLOB,GLOB...")
+	f.IntVar(&o.loops.Workers, "engine-workers", 0, "at most `N` loops of the soft engine (default: the CPUs but for one)")
+	f.IntSliceVar(&o.loops.CPUs, "engine-cpus", nil, "`CPUS` to pin them to, like 2,3 (default: all that the process may use)")
+	f.IntVar(&o.loops.BusyPoll, "engine-busy-poll", 0, "`US` that the soft engine runs drivers itself, instead of interrupts (default: 0, off)")
 	f.IntVar(&o.fibSize, "fib-size", 0, "at most `MIB` for the FIB; Linux forwards what does not fit (default: 512)")
 	f.StringVar(&o.fpm, "fpm", "", "take routes from FRR's zebra (-M dplane_fpm_nl) on `ADDRESS`, like 127.0.0.1:2620")
 	f.BoolVar(&o.fpmAck, "fpm-acknowledge", true, "tell FRR which routes packets find (FRR 8.5 and later listen)")
@@ -111,8 +120,8 @@ func (o *runOptions) checkEngine() error {
 	if !slices.Contains(runEngines, name) {
 		return usage("--engine "+name+": no such engine", meant(name, runEngines, "want xdp or soft"))
 	}
-	if name == "soft" && o.mode == "tc" {
-		return usage("--engine soft with --mode tc: its sockets are reached by XDP", "want --mode auto, native or generic")
+	if err := o.loops.Check(); err != nil {
+		return usagef("--engine-workers, --engine-cpus, --engine-busy-poll: %v", err)
 	}
 	return nil
 }
@@ -152,6 +161,10 @@ func (o *runOptions) wantedMode() string {
 // arguments are those of the same run in the foreground.
 func (o *runOptions) arguments(e *env) []string {
 	args := []string{"run", "--mode", o.mode, "--engine", o.engine, "--receive-buffer", strconv.Itoa(o.receiveBuffer), "--fib-size", strconv.Itoa(o.fibSize)}
+	args = append(args, "--engine-workers", strconv.Itoa(o.loops.Workers), "--engine-busy-poll", strconv.Itoa(o.loops.BusyPoll))
+	for _, cpu := range o.loops.CPUs {
+		args = append(args, "--engine-cpus", strconv.Itoa(cpu))
+	}
 	for _, glob := range o.ports {
 		args = append(args, "--ports", glob)
 	}

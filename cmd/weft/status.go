@@ -134,6 +134,8 @@ type netlinkStatus struct {
 	Failed      uint64 `json:"failed"`
 	Undecodable uint64 `json:"undecodable"`
 	LastSync    int64  `json:"last_sync_ns"`
+
+	Rereading *rereading `json:"rereading,omitempty"` // none: there is no need to
 }
 
 type programStatus struct {
@@ -178,7 +180,8 @@ func (e *env) newStatus(s *api.Status, p *ports) *routerStatus {
 		Unaccounted: s.GetUnaccounted(),
 		FIB: fibStatus{f.GetSize(), f.GetUsed(), f.GetGeneration(), f.GetIpv4Routes(), f.GetIpv6Routes(), f.GetGroups(), f.GetAdjacencies(),
 			f.GetNotInstalled(), f.GetVrfs(), f.GetUnresolved(), f.GetParked(), f.GetExported()},
-		Netlink: netlinkStatus{n.GetChanges(), n.GetOverruns(), n.GetInterrupted(), n.GetSyncs(), n.GetFailed(), n.GetUndecodable(), n.GetLastSync()},
+		Netlink: netlinkStatus{n.GetChanges(), n.GetOverruns(), n.GetInterrupted(), n.GetSyncs(), n.GetFailed(), n.GetUndecodable(), n.GetLastSync(),
+			e.newRereading(n.GetRereading())},
 		Program: programStatus{g.GetId(), g.GetTag(), g.GetInstructions(), g.GetJitedBytes(), append([]string{}, g.GetFeatures()...)},
 	}
 	out.FPM = e.newFPMStatus(s.GetFpm())
@@ -291,6 +294,9 @@ func (s *routerStatus) print(w io.Writer, p *ports) error {
 	line("next hops", "%s, %s", count(f.Groups, "group"), count(f.Adjacencies, "adjacency"))
 	line("fib", "%s used of %s, generation %d", size(f.Used), size(f.Size), f.Generation)
 	line("netlink", "%s; %s, the last took %s; %s", count(n.Changes, "change"), count(n.Syncs, "sync"), short(time.Duration(n.LastSync)), n.losses())
+	if n.Rereading != nil {
+		line("reading", "%s", n.Rereading)
+	}
 	if s.FPM != nil {
 		line("fpm", "%s", s.FPM)
 	}

@@ -17,7 +17,9 @@ func newVerifyCommand(e *env) *cobra.Command {
 		Long: `Lets the daemon compare, prefix by prefix, the kernel's routes with its own, those
 with the FIB image, and that with what the live program answers. Traffic goes on
 meanwhile. A difference that a change explains, which came in between, is looked
-at again by the daemon.
+at again by the daemon. When the daemon is reading all of the kernel's tables again,
+or about to, because the kernel may not have told of all that has changed, that is
+said: what differs then may be found without you.
 
 The exit code is 3 when there are differences.`,
 		Example: `  weft verify
@@ -52,6 +54,7 @@ type verification struct {
 	Changing    uint64       `json:"changing,omitempty"` // at each look: nothing can be said of them
 	Count       uint64       `json:"count"`              // of differences; the first are listed
 	Differences []difference `json:"differences"`
+	Rereading   *rereading   `json:"rereading,omitempty"` // none: what the kernel has told is all there is
 }
 
 // mostDifferences is how many are kept for JSON: more tell nothing new.
@@ -77,6 +80,7 @@ func (e *env) verify(ctx context.Context) error {
 			progress.show(m.GetChecked(), m.GetTotal())
 			if m.GetDone() {
 				done, v.IPv4, v.IPv6, v.Changing = true, m.GetIpv4(), m.GetIpv6(), m.GetChanging()
+				v.Rereading = e.newRereading(m.GetRereading())
 			}
 		}
 		return ended(err)
@@ -120,6 +124,9 @@ func (e *env) verified(v *verification) error {
 	}
 	if v.Changing > 0 {
 		result += fmt.Sprintf(", %d were changing", v.Changing)
+	}
+	if v.Rereading != nil {
+		result += fmt.Sprintf("; the daemon reads %s", v.Rereading)
 	}
 	_, err := fmt.Fprintf(e.stdout, "%d IPv4 and %d IPv6 prefixes compared: %s\n", v.IPv4, v.IPv6, result)
 	return err

@@ -1,10 +1,14 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/netip"
+	"path"
+	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -12,6 +16,8 @@ import (
 
 	"weft/control/bgp"
 	"weft/control/config"
+	"weft/control/ports"
+	"weft/dataplane"
 )
 
 // maxRequest bounds what a server takes: a configuration file and a little.
@@ -99,6 +105,38 @@ func (s *Server) ChangeRoute(ctx context.Context, q *ChangeRouteRequest) (*Confi
 	return s.changed(plan, err)
 }
 
+// SetPorts implements RouterServer.
+func (s *Server) SetPorts(ctx context.Context, q *SetPortsRequest) (*ConfigPlan, error) {
+	engine := q.GetEngine()
+	if err := s.checkMatches(q.GetMatch(), engine != ""); err != nil {
+		return nil, err
+	}
+	action := "ports set " + strings.Join(q.GetMatch(), " ") + " engine " + cmp.Or(engine, "default")
+	plan, err := s.config.Configuration.Edit(ctx, config.Request{Caller: callerOf(ctx), Action: validUTF8(action)},
+		func(c *config.Config) (*config.Config, error) { return c.WithEngine(q.GetMatch(), engine) })
+	return s.changed(plan, err)
+}
+
+// checkMatches finds globs that are for no port, which a file may have, but who sets a port did not mean.
+func (s *Server) checkMatches(globs []string, some bool) error {
+	if len(globs) == 0 {
+		return invalid("no port is named")
+	}
+	for _, glob := range globs {
+		if some && !s.isForPort(glob) {
+			return status.Errorf(codes.NotFound, "%s: no such port: 'weft ports' lists them, a VLAN has the engine of the port below it", validUTF8(glob))
+		}
+	}
+	return nil
+}
+
+// isForPort tells whether a glob matches a port that has an engine of its own, or what was to be one.
+func (s *Server) isForPort(glob string) bool {
+	is := func(name string) bool { match, err := path.Match(glob, name); return match || err != nil } // the configuration tells of the error
+	return slices.ContainsFunc(s.config.Engine.Ports(), func(p dataplane.PortStatus) bool { return p.Parent == 0 && is(p.Name) }) ||
+		slices.ContainsFunc(s.config.Ports.Refused(), func(r ports.Refused) bool { return is(r.Name) })
+}
+
 // staticRoute reads a route of a request. What it means is checked with the
 // configuration that it becomes part of.
 func staticRoute(q *ChangeRouteRequest) (r config.Route, err error) {
@@ -145,13 +183,13 @@ func configError(err error) error {
 	var mistakes config.Errors
 	code := codes.Internal
 	switch {
-	case errors.As(err, &mistakes), errors.Is(err, config.ErrRoute), errors.Is(err, config.ErrConfirm):
+	case errors.As(err, &mistakes), errors.Is(err, config.ErrRoute), errors.Is(err, config.ErrConfirm), errors.Is(err, config.ErrEngine):
 		code = codes.InvalidArgument
 	case errors.Is(err, config.ErrNoGeneration), errors.Is(err, config.ErrNothingPending), errors.Is(err, config.ErrNoRoute):
 		code = codes.NotFound
 	case errors.Is(err, config.ErrChanged):
 		code = codes.Aborted
-	case errors.Is(err, config.ErrLoading), errors.Is(err, bgp.ErrConfig):
+	case errors.Is(err, config.ErrLoading), errors.Is(err, bgp.ErrConfig), errors.Is(err, ports.ErrRule):
 		code = codes.FailedPrecondition
 	case errors.Is(err, config.ErrThere):
 		code = codes.AlreadyExists

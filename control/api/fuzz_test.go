@@ -35,6 +35,7 @@ var requests = map[string]func() proto.Message{
 	"ConfirmConfig": func() proto.Message { return new(ConfirmConfigRequest) }, "RollbackConfig": func() proto.Message { return new(RollbackConfigRequest) },
 	"ListBGPNeighbors": func() proto.Message { return new(BGPNeighborsRequest) }, "ListBGPPaths": func() proto.Message { return new(BGPPathsRequest) },
 	"ClearBGP":        func() proto.Message { return new(ClearBGPRequest) },
+	"SetPorts":        func() proto.Message { return new(SetPortsRequest) },
 	"ListGenerations": func() proto.Message { return new(GenerationsRequest) }, "ChangeRoute": func() proto.Message { return new(ChangeRouteRequest) },
 }
 
@@ -83,6 +84,7 @@ func FuzzRequests(f *testing.F) {
 			&ChangeRouteRequest{Op: "add", Prefix: "10.9.1.0/24", Nexthops: []*NextHop{{Gateway: "10.0.1.2", Dev: "port1", Weight: 3}}, Preference: 9, Table: 7},
 			&ChangeRouteRequest{Op: "del", Prefix: "10.9.1.0/24"}, &ChangeRouteRequest{Op: "replace", Prefix: "::/0", Type: "prohibit", Vrf: "blue"},
 		},
+		"SetPorts":       {&SetPortsRequest{Match: []string{"port1", "port*"}, Engine: "soft"}, &SetPortsRequest{Match: []string{"["}, Engine: "x"}, &SetPortsRequest{}},
 		"RollbackConfig": {&RollbackConfigRequest{Changes: 1}},
 		"Monitor":        {&MonitorRequest{Kinds: []string{"link", "route"}}, &MonitorRequest{Kinds: []string{"", "x"}}},
 	} {

@@ -29,7 +29,7 @@ func (s *Server) Lookup(ctx context.Context, q *LookupRequest) (*LookupReply, er
 	reply := &LookupReply{
 		Verdict: result.Reason.Verdict().String(), Reason: result.Reason.String(),
 		Group: result.Group, Hash: result.Hash, Adjacency: result.Adjacency,
-		Iif: validUTF8(p.port.Name), Src: p.src.String(), Mode: string(p.port.Mode), Packet: frame, Result: result.Packet,
+		Iif: validUTF8(p.port.Name), Src: p.src.String(), Mode: string(p.port.Mode), Engine: p.port.Engine.String(), Fate: result.Fate, Packet: frame, Result: result.Packet,
 		Nanoseconds: result.Took.Nanoseconds(),
 	}
 	waiting := s.waitingRoutes()

@@ -27,7 +27,7 @@ func (s *Server) ListPorts(ctx context.Context, _ *PortsRequest) (*Ports, error)
 		counters := s.config.Engine.Counters(p.Number)
 		reply.Ports = append(reply.Ports, &Port{
 			Number: p.Number, Dev: validUTF8(p.Name), Ifindex: uint32(p.Ifindex), Mac: net.HardwareAddr(p.MAC[:]).String(),
-			Vrf: uint32(p.VRF), Vlan: uint32(p.VLAN), Parent: p.Parent, Mode: string(p.Mode), Engine: p.Engine.String(), Ipv4: p.IPv4, Ipv6: p.IPv6,
+			Vrf: uint32(p.VRF), Vlan: uint32(p.VLAN), Parent: p.Parent, Mode: string(p.Mode), Engine: p.Engine.String(), EngineMatch: s.engineMatch(&p), Sockets: string(p.Sockets), SocketsWhy: validUTF8(p.SocketsReason), Ipv4: p.IPv4, Ipv6: p.IPv6,
 			IngressWhy: validUTF8(p.IngressReason), Egress: string(p.Egress), EgressWhy: validUTF8(p.EgressReason), EgressErrors: p.EgressLost,
 			Unaccounted: p.Unaccounted, UnaccountedWhy: validUTF8(p.UnaccountedReason),
 			Mtu: l.MTU, Up: l.IsUp() && l.HasCarrier(), Counters: s.seen.counters(p.Number, &counters),
@@ -44,6 +44,15 @@ func (s *Server) ListPorts(ctx context.Context, _ *PortsRequest) (*Ports, error)
 		reply.Refused = append(reply.Refused, &Refused{Dev: validUTF8(r.Name), Error: validUTF8(r.Err.Error())})
 	}
 	return reply, nil
+}
+
+// engineMatch is the glob by which the configuration gives a port its engine.
+func (s *Server) engineMatch(p *dataplane.PortStatus) string {
+	if p.Parent != 0 {
+		return "" // it has that of the port below
+	}
+	r, _ := s.config.Ports.Rule(p.Name)
+	return r.Match
 }
 
 // Staged is an Engine that can say what each step of its loop has had to do.

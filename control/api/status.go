@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"weft/control"
 	"weft/control/bgp"
 	"weft/control/fpm"
 	"weft/control/rib"
@@ -54,7 +55,7 @@ func (s *Server) GetStatus(ctx context.Context, _ *StatusRequest) (*Status, erro
 	}
 	st.Netlink = &Netlink{
 		Changes: counts.Changes, Overruns: counts.Overruns, Interrupted: counts.Interrupted, Syncs: counts.Syncs,
-		Failed: counts.Failed, Undecodable: counts.Undecodable, LastSync: int64(counts.LastSync),
+		Failed: counts.Failed, Undecodable: counts.Undecodable, LastSync: int64(counts.LastSync), Rereading: describeRereading(counts.Rereading),
 	}
 	astray := false
 	if err := s.do(ctx, func(r *rib.RIB) {
@@ -73,6 +74,13 @@ func (s *Server) GetStatus(ctx context.Context, _ *StatusRequest) (*Status, erro
 		return nil, status.Errorf(codes.Internal, "describe the program: %v", err)
 	}
 	return st, nil
+}
+
+func describeRereading(r control.Rereading) *Rereading {
+	if r.Why == "" {
+		return nil
+	}
+	return &Rereading{Why: r.Why, Since: r.Since.UnixNano(), Running: r.Running}
 }
 
 // DescribeFPM says how the server for FRR is.

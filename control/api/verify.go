@@ -26,7 +26,7 @@ func (s *Server) Verify(_ *VerifyRequest, stream grpc.ServerStreamingServer[Veri
 		return status.Error(codes.ResourceExhausted, "another verification is under way: wait for its end")
 	}
 	defer s.verify.Unlock()
-	defer debug.FreeOSMemory() // a table's worth
+	defer func() { go debug.FreeOSMemory() }() // a table's worth. Who has asked does not wait for it
 	resolver, ok := s.config.Engine.(Resolver)
 	if !ok {
 		return status.Error(codes.Unimplemented, "the engine cannot be asked")
@@ -53,7 +53,7 @@ func (s *Server) Verify(_ *VerifyRequest, stream grpc.ServerStreamingServer[Veri
 	case err != nil:
 		return status.Error(codes.Internal, err.Error())
 	}
-	last := &VerifyReply{Done: true, Ipv4: uint64(v.IPv4), Ipv6: uint64(v.IPv6), Changing: uint64(v.Changing)}
+	last := &VerifyReply{Done: true, Ipv4: uint64(v.IPv4), Ipv6: uint64(v.IPv6), Changing: uint64(v.Changing), Rereading: describeRereading(v.Rereading)}
 	last.Checked = last.Ipv4 + last.Ipv6
 	last.Total = last.Checked
 	for _, d := range v.Differences {

@@ -701,6 +701,7 @@ type Netlink struct {
 	Failed        uint64                 `protobuf:"varint,5,opt,name=failed,proto3" json:"failed,omitempty"`
 	Undecodable   uint64                 `protobuf:"varint,6,opt,name=undecodable,proto3" json:"undecodable,omitempty"`
 	LastSync      int64                  `protobuf:"varint,7,opt,name=last_sync,json=lastSync,proto3" json:"last_sync,omitempty"` // how long it took, nanoseconds
+	Rereading     *Rereading             `protobuf:"bytes,8,opt,name=rereading,proto3" json:"rereading,omitempty"`                // none: there is no need to
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -784,6 +785,74 @@ func (x *Netlink) GetLastSync() int64 {
 	return 0
 }
 
+func (x *Netlink) GetRereading() *Rereading {
+	if x != nil {
+		return x.Rereading
+	}
+	return nil
+}
+
+// Rereading is all of the kernel's tables being read again, or about to be.
+type Rereading struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Why           string                 `protobuf:"bytes,1,opt,name=why,proto3" json:"why,omitempty"`      // what the kernel may not have told
+	Since         int64                  `protobuf:"varint,2,opt,name=since,proto3" json:"since,omitempty"` // when it began; when it was found to be necessary
+	Running       bool                   `protobuf:"varint,3,opt,name=running,proto3" json:"running,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Rereading) Reset() {
+	*x = Rereading{}
+	mi := &file_weft_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rereading) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rereading) ProtoMessage() {}
+
+func (x *Rereading) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rereading.ProtoReflect.Descriptor instead.
+func (*Rereading) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Rereading) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *Rereading) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *Rereading) GetRunning() bool {
+	if x != nil {
+		return x.Running
+	}
+	return false
+}
+
 type Program struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            uint32                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -797,7 +866,7 @@ type Program struct {
 
 func (x *Program) Reset() {
 	*x = Program{}
-	mi := &file_weft_proto_msgTypes[7]
+	mi := &file_weft_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -809,7 +878,7 @@ func (x *Program) String() string {
 func (*Program) ProtoMessage() {}
 
 func (x *Program) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[7]
+	mi := &file_weft_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -822,7 +891,7 @@ func (x *Program) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Program.ProtoReflect.Descriptor instead.
 func (*Program) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{7}
+	return file_weft_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Program) GetId() uint32 {
@@ -868,7 +937,7 @@ type PortsRequest struct {
 
 func (x *PortsRequest) Reset() {
 	*x = PortsRequest{}
-	mi := &file_weft_proto_msgTypes[8]
+	mi := &file_weft_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -880,7 +949,7 @@ func (x *PortsRequest) String() string {
 func (*PortsRequest) ProtoMessage() {}
 
 func (x *PortsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[8]
+	mi := &file_weft_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -893,7 +962,7 @@ func (x *PortsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PortsRequest.ProtoReflect.Descriptor instead.
 func (*PortsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{8}
+	return file_weft_proto_rawDescGZIP(), []int{9}
 }
 
 type Ports struct {
@@ -907,7 +976,7 @@ type Ports struct {
 
 func (x *Ports) Reset() {
 	*x = Ports{}
-	mi := &file_weft_proto_msgTypes[9]
+	mi := &file_weft_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -919,7 +988,7 @@ func (x *Ports) String() string {
 func (*Ports) ProtoMessage() {}
 
 func (x *Ports) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[9]
+	mi := &file_weft_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -932,7 +1001,7 @@ func (x *Ports) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ports.ProtoReflect.Descriptor instead.
 func (*Ports) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{9}
+	return file_weft_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Ports) GetPorts() []*Port {
@@ -969,7 +1038,7 @@ type Stage struct {
 
 func (x *Stage) Reset() {
 	*x = Stage{}
-	mi := &file_weft_proto_msgTypes[10]
+	mi := &file_weft_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -981,7 +1050,7 @@ func (x *Stage) String() string {
 func (*Stage) ProtoMessage() {}
 
 func (x *Stage) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[10]
+	mi := &file_weft_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -994,7 +1063,7 @@ func (x *Stage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stage.ProtoReflect.Descriptor instead.
 func (*Stage) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{10}
+	return file_weft_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Stage) GetName() string {
@@ -1047,13 +1116,16 @@ type Port struct {
 	Unaccounted    uint64                 `protobuf:"varint,18,opt,name=unaccounted,proto3" json:"unaccounted,omitempty"`                            // packets that came in by Linux's count, and that no counter has: 0 unless something is wrong
 	Engine         string                 `protobuf:"bytes,20,opt,name=engine,proto3" json:"engine,omitempty"`                                       // "xdp", "soft"
 	UnaccountedWhy string                 `protobuf:"bytes,19,opt,name=unaccounted_why,json=unaccountedWhy,proto3" json:"unaccounted_why,omitempty"` // what let them by, and what mends it; with 0: why it is not known
+	EngineMatch    string                 `protobuf:"bytes,21,opt,name=engine_match,json=engineMatch,proto3" json:"engine_match,omitempty"`          // glob by which the configuration gives it its engine; "": the daemon's --engine does
+	Sockets        string                 `protobuf:"bytes,22,opt,name=sockets,proto3" json:"sockets,omitempty"`                                     // of the soft engine: "af_xdp", "zero-copy", "af_packet"; "": none
+	SocketsWhy     string                 `protobuf:"bytes,23,opt,name=sockets_why,json=socketsWhy,proto3" json:"sockets_why,omitempty"`             // why they are not of AF_XDP
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Port) Reset() {
 	*x = Port{}
-	mi := &file_weft_proto_msgTypes[11]
+	mi := &file_weft_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1065,7 +1137,7 @@ func (x *Port) String() string {
 func (*Port) ProtoMessage() {}
 
 func (x *Port) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[11]
+	mi := &file_weft_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1078,7 +1150,7 @@ func (x *Port) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Port.ProtoReflect.Descriptor instead.
 func (*Port) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{11}
+	return file_weft_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Port) GetNumber() uint32 {
@@ -1221,6 +1293,27 @@ func (x *Port) GetUnaccountedWhy() string {
 	return ""
 }
 
+func (x *Port) GetEngineMatch() string {
+	if x != nil {
+		return x.EngineMatch
+	}
+	return ""
+}
+
+func (x *Port) GetSockets() string {
+	if x != nil {
+		return x.Sockets
+	}
+	return ""
+}
+
+func (x *Port) GetSocketsWhy() string {
+	if x != nil {
+		return x.SocketsWhy
+	}
+	return ""
+}
+
 type Counter struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
@@ -1234,7 +1327,7 @@ type Counter struct {
 
 func (x *Counter) Reset() {
 	*x = Counter{}
-	mi := &file_weft_proto_msgTypes[12]
+	mi := &file_weft_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1246,7 +1339,7 @@ func (x *Counter) String() string {
 func (*Counter) ProtoMessage() {}
 
 func (x *Counter) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[12]
+	mi := &file_weft_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1259,7 +1352,7 @@ func (x *Counter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counter.ProtoReflect.Descriptor instead.
 func (*Counter) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{12}
+	return file_weft_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Counter) GetReason() string {
@@ -1308,7 +1401,7 @@ type Refused struct {
 
 func (x *Refused) Reset() {
 	*x = Refused{}
-	mi := &file_weft_proto_msgTypes[13]
+	mi := &file_weft_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1320,7 +1413,7 @@ func (x *Refused) String() string {
 func (*Refused) ProtoMessage() {}
 
 func (x *Refused) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[13]
+	mi := &file_weft_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1333,7 +1426,7 @@ func (x *Refused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refused.ProtoReflect.Descriptor instead.
 func (*Refused) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{13}
+	return file_weft_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Refused) GetDev() string {
@@ -1367,7 +1460,7 @@ type RoutesRequest struct {
 
 func (x *RoutesRequest) Reset() {
 	*x = RoutesRequest{}
-	mi := &file_weft_proto_msgTypes[14]
+	mi := &file_weft_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1379,7 +1472,7 @@ func (x *RoutesRequest) String() string {
 func (*RoutesRequest) ProtoMessage() {}
 
 func (x *RoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[14]
+	mi := &file_weft_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1392,7 +1485,7 @@ func (x *RoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoutesRequest.ProtoReflect.Descriptor instead.
 func (*RoutesRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{14}
+	return file_weft_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RoutesRequest) GetFamily() uint32 {
@@ -1467,7 +1560,7 @@ type Routes struct {
 
 func (x *Routes) Reset() {
 	*x = Routes{}
-	mi := &file_weft_proto_msgTypes[15]
+	mi := &file_weft_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1479,7 +1572,7 @@ func (x *Routes) String() string {
 func (*Routes) ProtoMessage() {}
 
 func (x *Routes) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[15]
+	mi := &file_weft_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1492,7 +1585,7 @@ func (x *Routes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Routes.ProtoReflect.Descriptor instead.
 func (*Routes) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{15}
+	return file_weft_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Routes) GetRoutes() []*Route {
@@ -1531,7 +1624,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_weft_proto_msgTypes[16]
+	mi := &file_weft_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1543,7 +1636,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[16]
+	mi := &file_weft_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1556,7 +1649,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{16}
+	return file_weft_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Route) GetDst() string {
@@ -1717,7 +1810,7 @@ type NextHop struct {
 
 func (x *NextHop) Reset() {
 	*x = NextHop{}
-	mi := &file_weft_proto_msgTypes[17]
+	mi := &file_weft_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1729,7 +1822,7 @@ func (x *NextHop) String() string {
 func (*NextHop) ProtoMessage() {}
 
 func (x *NextHop) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[17]
+	mi := &file_weft_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1742,7 +1835,7 @@ func (x *NextHop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NextHop.ProtoReflect.Descriptor instead.
 func (*NextHop) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{17}
+	return file_weft_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *NextHop) GetGateway() string {
@@ -1774,7 +1867,7 @@ type NeighborsRequest struct {
 
 func (x *NeighborsRequest) Reset() {
 	*x = NeighborsRequest{}
-	mi := &file_weft_proto_msgTypes[18]
+	mi := &file_weft_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1786,7 +1879,7 @@ func (x *NeighborsRequest) String() string {
 func (*NeighborsRequest) ProtoMessage() {}
 
 func (x *NeighborsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[18]
+	mi := &file_weft_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1799,7 +1892,7 @@ func (x *NeighborsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NeighborsRequest.ProtoReflect.Descriptor instead.
 func (*NeighborsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{18}
+	return file_weft_proto_rawDescGZIP(), []int{19}
 }
 
 type Neighbors struct {
@@ -1811,7 +1904,7 @@ type Neighbors struct {
 
 func (x *Neighbors) Reset() {
 	*x = Neighbors{}
-	mi := &file_weft_proto_msgTypes[19]
+	mi := &file_weft_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1823,7 +1916,7 @@ func (x *Neighbors) String() string {
 func (*Neighbors) ProtoMessage() {}
 
 func (x *Neighbors) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[19]
+	mi := &file_weft_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1836,7 +1929,7 @@ func (x *Neighbors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Neighbors.ProtoReflect.Descriptor instead.
 func (*Neighbors) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{19}
+	return file_weft_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Neighbors) GetNeighbors() []*Neighbor {
@@ -1859,7 +1952,7 @@ type Neighbor struct {
 
 func (x *Neighbor) Reset() {
 	*x = Neighbor{}
-	mi := &file_weft_proto_msgTypes[20]
+	mi := &file_weft_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1871,7 +1964,7 @@ func (x *Neighbor) String() string {
 func (*Neighbor) ProtoMessage() {}
 
 func (x *Neighbor) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[20]
+	mi := &file_weft_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1884,7 +1977,7 @@ func (x *Neighbor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Neighbor.ProtoReflect.Descriptor instead.
 func (*Neighbor) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{20}
+	return file_weft_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Neighbor) GetDst() string {
@@ -1931,7 +2024,7 @@ type GroupsRequest struct {
 
 func (x *GroupsRequest) Reset() {
 	*x = GroupsRequest{}
-	mi := &file_weft_proto_msgTypes[21]
+	mi := &file_weft_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1943,7 +2036,7 @@ func (x *GroupsRequest) String() string {
 func (*GroupsRequest) ProtoMessage() {}
 
 func (x *GroupsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[21]
+	mi := &file_weft_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1956,7 +2049,7 @@ func (x *GroupsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupsRequest.ProtoReflect.Descriptor instead.
 func (*GroupsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{21}
+	return file_weft_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GroupsRequest) GetId() uint32 {
@@ -1975,7 +2068,7 @@ type Groups struct {
 
 func (x *Groups) Reset() {
 	*x = Groups{}
-	mi := &file_weft_proto_msgTypes[22]
+	mi := &file_weft_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1987,7 +2080,7 @@ func (x *Groups) String() string {
 func (*Groups) ProtoMessage() {}
 
 func (x *Groups) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[22]
+	mi := &file_weft_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2000,7 +2093,7 @@ func (x *Groups) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Groups.ProtoReflect.Descriptor instead.
 func (*Groups) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{22}
+	return file_weft_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Groups) GetGroups() []*Group {
@@ -2025,7 +2118,7 @@ type Group struct {
 
 func (x *Group) Reset() {
 	*x = Group{}
-	mi := &file_weft_proto_msgTypes[23]
+	mi := &file_weft_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2037,7 +2130,7 @@ func (x *Group) String() string {
 func (*Group) ProtoMessage() {}
 
 func (x *Group) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[23]
+	mi := &file_weft_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2050,7 +2143,7 @@ func (x *Group) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Group.ProtoReflect.Descriptor instead.
 func (*Group) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{23}
+	return file_weft_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Group) GetId() uint32 {
@@ -2117,7 +2210,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_weft_proto_msgTypes[24]
+	mi := &file_weft_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2129,7 +2222,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[24]
+	mi := &file_weft_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2142,7 +2235,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{24}
+	return file_weft_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Member) GetAdjacency() uint32 {
@@ -2210,7 +2303,7 @@ type LookupRequest struct {
 
 func (x *LookupRequest) Reset() {
 	*x = LookupRequest{}
-	mi := &file_weft_proto_msgTypes[25]
+	mi := &file_weft_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2222,7 +2315,7 @@ func (x *LookupRequest) String() string {
 func (*LookupRequest) ProtoMessage() {}
 
 func (x *LookupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[25]
+	mi := &file_weft_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2235,7 +2328,7 @@ func (x *LookupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupRequest.ProtoReflect.Descriptor instead.
 func (*LookupRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{25}
+	return file_weft_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *LookupRequest) GetDst() string {
@@ -2319,13 +2412,15 @@ type LookupReply struct {
 	Nanoseconds   int64                  `protobuf:"varint,21,opt,name=nanoseconds,proto3" json:"nanoseconds,omitempty"` // that the program ran, by the kernel's clock
 	Kernel        *KernelAnswer          `protobuf:"bytes,22,opt,name=kernel,proto3" json:"kernel,omitempty"`
 	Candidates    []*Route               `protobuf:"bytes,23,rep,name=candidates,proto3" json:"candidates,omitempty"` // of the matched prefix, best first; route is the chosen one
+	Engine        string                 `protobuf:"bytes,24,opt,name=engine,proto3" json:"engine,omitempty"`         // of the ingress port, which the packet was run through: "xdp", "soft"
+	Fate          string                 `protobuf:"bytes,25,opt,name=fate,proto3" json:"fate,omitempty"`             // what the engine does itself with a packet that it punts: "answered", "held"...; "": Linux finishes it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LookupReply) Reset() {
 	*x = LookupReply{}
-	mi := &file_weft_proto_msgTypes[26]
+	mi := &file_weft_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2337,7 +2432,7 @@ func (x *LookupReply) String() string {
 func (*LookupReply) ProtoMessage() {}
 
 func (x *LookupReply) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[26]
+	mi := &file_weft_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2350,7 +2445,7 @@ func (x *LookupReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LookupReply.ProtoReflect.Descriptor instead.
 func (*LookupReply) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{26}
+	return file_weft_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *LookupReply) GetVerdict() string {
@@ -2514,6 +2609,20 @@ func (x *LookupReply) GetCandidates() []*Route {
 	return nil
 }
 
+func (x *LookupReply) GetEngine() string {
+	if x != nil {
+		return x.Engine
+	}
+	return ""
+}
+
+func (x *LookupReply) GetFate() string {
+	if x != nil {
+		return x.Fate
+	}
+	return ""
+}
+
 type Step struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Node          string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
@@ -2527,7 +2636,7 @@ type Step struct {
 
 func (x *Step) Reset() {
 	*x = Step{}
-	mi := &file_weft_proto_msgTypes[27]
+	mi := &file_weft_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2539,7 +2648,7 @@ func (x *Step) String() string {
 func (*Step) ProtoMessage() {}
 
 func (x *Step) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[27]
+	mi := &file_weft_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2552,7 +2661,7 @@ func (x *Step) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Step.ProtoReflect.Descriptor instead.
 func (*Step) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{27}
+	return file_weft_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Step) GetNode() string {
@@ -2605,7 +2714,7 @@ type KernelAnswer struct {
 
 func (x *KernelAnswer) Reset() {
 	*x = KernelAnswer{}
-	mi := &file_weft_proto_msgTypes[28]
+	mi := &file_weft_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2617,7 +2726,7 @@ func (x *KernelAnswer) String() string {
 func (*KernelAnswer) ProtoMessage() {}
 
 func (x *KernelAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[28]
+	mi := &file_weft_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2630,7 +2739,7 @@ func (x *KernelAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KernelAnswer.ProtoReflect.Descriptor instead.
 func (*KernelAnswer) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{28}
+	return file_weft_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *KernelAnswer) GetAgrees() bool {
@@ -2684,7 +2793,7 @@ type MonitorRequest struct {
 
 func (x *MonitorRequest) Reset() {
 	*x = MonitorRequest{}
-	mi := &file_weft_proto_msgTypes[29]
+	mi := &file_weft_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2696,7 +2805,7 @@ func (x *MonitorRequest) String() string {
 func (*MonitorRequest) ProtoMessage() {}
 
 func (x *MonitorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[29]
+	mi := &file_weft_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2709,7 +2818,7 @@ func (x *MonitorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MonitorRequest.ProtoReflect.Descriptor instead.
 func (*MonitorRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{29}
+	return file_weft_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *MonitorRequest) GetKinds() []string {
@@ -2735,7 +2844,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_weft_proto_msgTypes[30]
+	mi := &file_weft_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2747,7 +2856,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[30]
+	mi := &file_weft_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2760,7 +2869,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{30}
+	return file_weft_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Event) GetTime() int64 {
@@ -2834,7 +2943,7 @@ type Link struct {
 
 func (x *Link) Reset() {
 	*x = Link{}
-	mi := &file_weft_proto_msgTypes[31]
+	mi := &file_weft_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2846,7 +2955,7 @@ func (x *Link) String() string {
 func (*Link) ProtoMessage() {}
 
 func (x *Link) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[31]
+	mi := &file_weft_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2859,7 +2968,7 @@ func (x *Link) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Link.ProtoReflect.Descriptor instead.
 func (*Link) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{31}
+	return file_weft_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Link) GetIfindex() uint32 {
@@ -2919,7 +3028,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_weft_proto_msgTypes[32]
+	mi := &file_weft_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2931,7 +3040,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[32]
+	mi := &file_weft_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2944,7 +3053,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{32}
+	return file_weft_proto_rawDescGZIP(), []int{33}
 }
 
 type VerifyReply struct {
@@ -2955,14 +3064,15 @@ type VerifyReply struct {
 	Done          bool                   `protobuf:"varint,4,opt,name=done,proto3" json:"done,omitempty"`
 	Ipv4          uint64                 `protobuf:"varint,5,opt,name=ipv4,proto3" json:"ipv4,omitempty"` // prefixes compared, in the last message
 	Ipv6          uint64                 `protobuf:"varint,6,opt,name=ipv6,proto3" json:"ipv6,omitempty"`
-	Changing      uint64                 `protobuf:"varint,7,opt,name=changing,proto3" json:"changing,omitempty"` // of them: those that changed with each look, so that nothing can be said
+	Changing      uint64                 `protobuf:"varint,7,opt,name=changing,proto3" json:"changing,omitempty"`  // of them: those that changed with each look, so that nothing can be said
+	Rereading     *Rereading             `protobuf:"bytes,8,opt,name=rereading,proto3" json:"rereading,omitempty"` // at the end; none: what the kernel has told is all there is
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *VerifyReply) Reset() {
 	*x = VerifyReply{}
-	mi := &file_weft_proto_msgTypes[33]
+	mi := &file_weft_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2974,7 +3084,7 @@ func (x *VerifyReply) String() string {
 func (*VerifyReply) ProtoMessage() {}
 
 func (x *VerifyReply) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[33]
+	mi := &file_weft_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2987,7 +3097,7 @@ func (x *VerifyReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyReply.ProtoReflect.Descriptor instead.
 func (*VerifyReply) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{33}
+	return file_weft_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *VerifyReply) GetChecked() uint64 {
@@ -3039,6 +3149,13 @@ func (x *VerifyReply) GetChanging() uint64 {
 	return 0
 }
 
+func (x *VerifyReply) GetRereading() *Rereading {
+	if x != nil {
+		return x.Rereading
+	}
+	return nil
+}
+
 type Difference struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Dst           string                 `protobuf:"bytes,1,opt,name=dst,proto3" json:"dst,omitempty"`
@@ -3052,7 +3169,7 @@ type Difference struct {
 
 func (x *Difference) Reset() {
 	*x = Difference{}
-	mi := &file_weft_proto_msgTypes[34]
+	mi := &file_weft_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3064,7 +3181,7 @@ func (x *Difference) String() string {
 func (*Difference) ProtoMessage() {}
 
 func (x *Difference) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[34]
+	mi := &file_weft_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3077,7 +3194,7 @@ func (x *Difference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Difference.ProtoReflect.Descriptor instead.
 func (*Difference) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{34}
+	return file_weft_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Difference) GetDst() string {
@@ -3123,7 +3240,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_weft_proto_msgTypes[35]
+	mi := &file_weft_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3135,7 +3252,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[35]
+	mi := &file_weft_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3148,7 +3265,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{35}
+	return file_weft_proto_rawDescGZIP(), []int{36}
 }
 
 type StopReply struct {
@@ -3159,7 +3276,7 @@ type StopReply struct {
 
 func (x *StopReply) Reset() {
 	*x = StopReply{}
-	mi := &file_weft_proto_msgTypes[36]
+	mi := &file_weft_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3171,7 +3288,7 @@ func (x *StopReply) String() string {
 func (*StopReply) ProtoMessage() {}
 
 func (x *StopReply) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[36]
+	mi := &file_weft_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3184,7 +3301,7 @@ func (x *StopReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopReply.ProtoReflect.Descriptor instead.
 func (*StopReply) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{36}
+	return file_weft_proto_rawDescGZIP(), []int{37}
 }
 
 type GetConfigRequest struct {
@@ -3196,7 +3313,7 @@ type GetConfigRequest struct {
 
 func (x *GetConfigRequest) Reset() {
 	*x = GetConfigRequest{}
-	mi := &file_weft_proto_msgTypes[37]
+	mi := &file_weft_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3208,7 +3325,7 @@ func (x *GetConfigRequest) String() string {
 func (*GetConfigRequest) ProtoMessage() {}
 
 func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[37]
+	mi := &file_weft_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3221,7 +3338,7 @@ func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigRequest.ProtoReflect.Descriptor instead.
 func (*GetConfigRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{37}
+	return file_weft_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *GetConfigRequest) GetGeneration() uint64 {
@@ -3241,7 +3358,7 @@ type Configuration struct {
 
 func (x *Configuration) Reset() {
 	*x = Configuration{}
-	mi := &file_weft_proto_msgTypes[38]
+	mi := &file_weft_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3253,7 +3370,7 @@ func (x *Configuration) String() string {
 func (*Configuration) ProtoMessage() {}
 
 func (x *Configuration) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[38]
+	mi := &file_weft_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3266,7 +3383,7 @@ func (x *Configuration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Configuration.ProtoReflect.Descriptor instead.
 func (*Configuration) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{38}
+	return file_weft_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Configuration) GetText() string {
@@ -3293,7 +3410,7 @@ type PlanConfigRequest struct {
 
 func (x *PlanConfigRequest) Reset() {
 	*x = PlanConfigRequest{}
-	mi := &file_weft_proto_msgTypes[39]
+	mi := &file_weft_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3305,7 +3422,7 @@ func (x *PlanConfigRequest) String() string {
 func (*PlanConfigRequest) ProtoMessage() {}
 
 func (x *PlanConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[39]
+	mi := &file_weft_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3318,7 +3435,7 @@ func (x *PlanConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanConfigRequest.ProtoReflect.Descriptor instead.
 func (*PlanConfigRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{39}
+	return file_weft_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *PlanConfigRequest) GetText() string {
@@ -3347,7 +3464,7 @@ type ConfigPlan struct {
 
 func (x *ConfigPlan) Reset() {
 	*x = ConfigPlan{}
-	mi := &file_weft_proto_msgTypes[40]
+	mi := &file_weft_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3359,7 +3476,7 @@ func (x *ConfigPlan) String() string {
 func (*ConfigPlan) ProtoMessage() {}
 
 func (x *ConfigPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[40]
+	mi := &file_weft_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3372,7 +3489,7 @@ func (x *ConfigPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigPlan.ProtoReflect.Descriptor instead.
 func (*ConfigPlan) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{40}
+	return file_weft_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ConfigPlan) GetChanges() []*ConfigChange {
@@ -3417,7 +3534,7 @@ type ConfigChange struct {
 
 func (x *ConfigChange) Reset() {
 	*x = ConfigChange{}
-	mi := &file_weft_proto_msgTypes[41]
+	mi := &file_weft_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3429,7 +3546,7 @@ func (x *ConfigChange) String() string {
 func (*ConfigChange) ProtoMessage() {}
 
 func (x *ConfigChange) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[41]
+	mi := &file_weft_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3442,7 +3559,7 @@ func (x *ConfigChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigChange.ProtoReflect.Descriptor instead.
 func (*ConfigChange) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{41}
+	return file_weft_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ConfigChange) GetOp() string {
@@ -3499,7 +3616,7 @@ type ApplyConfigRequest struct {
 
 func (x *ApplyConfigRequest) Reset() {
 	*x = ApplyConfigRequest{}
-	mi := &file_weft_proto_msgTypes[42]
+	mi := &file_weft_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3511,7 +3628,7 @@ func (x *ApplyConfigRequest) String() string {
 func (*ApplyConfigRequest) ProtoMessage() {}
 
 func (x *ApplyConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[42]
+	mi := &file_weft_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3524,7 +3641,7 @@ func (x *ApplyConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyConfigRequest.ProtoReflect.Descriptor instead.
 func (*ApplyConfigRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{42}
+	return file_weft_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ApplyConfigRequest) GetText() string {
@@ -3563,7 +3680,7 @@ type ConfirmConfigRequest struct {
 
 func (x *ConfirmConfigRequest) Reset() {
 	*x = ConfirmConfigRequest{}
-	mi := &file_weft_proto_msgTypes[43]
+	mi := &file_weft_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3575,7 +3692,7 @@ func (x *ConfirmConfigRequest) String() string {
 func (*ConfirmConfigRequest) ProtoMessage() {}
 
 func (x *ConfirmConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[43]
+	mi := &file_weft_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3588,7 +3705,7 @@ func (x *ConfirmConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmConfigRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmConfigRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{43}
+	return file_weft_proto_rawDescGZIP(), []int{44}
 }
 
 type ConfirmConfigReply struct {
@@ -3600,7 +3717,7 @@ type ConfirmConfigReply struct {
 
 func (x *ConfirmConfigReply) Reset() {
 	*x = ConfirmConfigReply{}
-	mi := &file_weft_proto_msgTypes[44]
+	mi := &file_weft_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3612,7 +3729,7 @@ func (x *ConfirmConfigReply) String() string {
 func (*ConfirmConfigReply) ProtoMessage() {}
 
 func (x *ConfirmConfigReply) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[44]
+	mi := &file_weft_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3625,7 +3742,7 @@ func (x *ConfirmConfigReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmConfigReply.ProtoReflect.Descriptor instead.
 func (*ConfirmConfigReply) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{44}
+	return file_weft_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ConfirmConfigReply) GetGeneration() uint64 {
@@ -3644,7 +3761,7 @@ type RollbackConfigRequest struct {
 
 func (x *RollbackConfigRequest) Reset() {
 	*x = RollbackConfigRequest{}
-	mi := &file_weft_proto_msgTypes[45]
+	mi := &file_weft_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3656,7 +3773,7 @@ func (x *RollbackConfigRequest) String() string {
 func (*RollbackConfigRequest) ProtoMessage() {}
 
 func (x *RollbackConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[45]
+	mi := &file_weft_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3669,7 +3786,7 @@ func (x *RollbackConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackConfigRequest.ProtoReflect.Descriptor instead.
 func (*RollbackConfigRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{45}
+	return file_weft_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *RollbackConfigRequest) GetChanges() uint32 {
@@ -3687,7 +3804,7 @@ type GenerationsRequest struct {
 
 func (x *GenerationsRequest) Reset() {
 	*x = GenerationsRequest{}
-	mi := &file_weft_proto_msgTypes[46]
+	mi := &file_weft_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3699,7 +3816,7 @@ func (x *GenerationsRequest) String() string {
 func (*GenerationsRequest) ProtoMessage() {}
 
 func (x *GenerationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[46]
+	mi := &file_weft_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3712,7 +3829,7 @@ func (x *GenerationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenerationsRequest.ProtoReflect.Descriptor instead.
 func (*GenerationsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{46}
+	return file_weft_proto_rawDescGZIP(), []int{47}
 }
 
 type Generations struct {
@@ -3728,7 +3845,7 @@ type Generations struct {
 
 func (x *Generations) Reset() {
 	*x = Generations{}
-	mi := &file_weft_proto_msgTypes[47]
+	mi := &file_weft_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3740,7 +3857,7 @@ func (x *Generations) String() string {
 func (*Generations) ProtoMessage() {}
 
 func (x *Generations) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[47]
+	mi := &file_weft_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3753,7 +3870,7 @@ func (x *Generations) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Generations.ProtoReflect.Descriptor instead.
 func (*Generations) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{47}
+	return file_weft_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Generations) GetGenerations() []*Generation {
@@ -3807,7 +3924,7 @@ type Generation struct {
 
 func (x *Generation) Reset() {
 	*x = Generation{}
-	mi := &file_weft_proto_msgTypes[48]
+	mi := &file_weft_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3819,7 +3936,7 @@ func (x *Generation) String() string {
 func (*Generation) ProtoMessage() {}
 
 func (x *Generation) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[48]
+	mi := &file_weft_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3832,7 +3949,7 @@ func (x *Generation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Generation.ProtoReflect.Descriptor instead.
 func (*Generation) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{48}
+	return file_weft_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Generation) GetNumber() uint64 {
@@ -3907,7 +4024,7 @@ type ChangeRouteRequest struct {
 
 func (x *ChangeRouteRequest) Reset() {
 	*x = ChangeRouteRequest{}
-	mi := &file_weft_proto_msgTypes[49]
+	mi := &file_weft_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3919,7 +4036,7 @@ func (x *ChangeRouteRequest) String() string {
 func (*ChangeRouteRequest) ProtoMessage() {}
 
 func (x *ChangeRouteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[49]
+	mi := &file_weft_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3932,7 +4049,7 @@ func (x *ChangeRouteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangeRouteRequest.ProtoReflect.Descriptor instead.
 func (*ChangeRouteRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{49}
+	return file_weft_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ChangeRouteRequest) GetOp() string {
@@ -3991,6 +4108,58 @@ func (x *ChangeRouteRequest) GetTable() uint32 {
 	return 0
 }
 
+type SetPortsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Match         []string               `protobuf:"bytes,1,rep,name=match,proto3" json:"match,omitempty"`   // globs of names
+	Engine        string                 `protobuf:"bytes,2,opt,name=engine,proto3" json:"engine,omitempty"` // "xdp", "soft"; "": the daemon's --engine
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetPortsRequest) Reset() {
+	*x = SetPortsRequest{}
+	mi := &file_weft_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetPortsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetPortsRequest) ProtoMessage() {}
+
+func (x *SetPortsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_weft_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetPortsRequest.ProtoReflect.Descriptor instead.
+func (*SetPortsRequest) Descriptor() ([]byte, []int) {
+	return file_weft_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *SetPortsRequest) GetMatch() []string {
+	if x != nil {
+		return x.Match
+	}
+	return nil
+}
+
+func (x *SetPortsRequest) GetEngine() string {
+	if x != nil {
+		return x.Engine
+	}
+	return ""
+}
+
 type BGPStatus struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	As            uint32                 `protobuf:"varint,1,opt,name=as,proto3" json:"as,omitempty"`
@@ -4009,7 +4178,7 @@ type BGPStatus struct {
 
 func (x *BGPStatus) Reset() {
 	*x = BGPStatus{}
-	mi := &file_weft_proto_msgTypes[50]
+	mi := &file_weft_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4021,7 +4190,7 @@ func (x *BGPStatus) String() string {
 func (*BGPStatus) ProtoMessage() {}
 
 func (x *BGPStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[50]
+	mi := &file_weft_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4034,7 +4203,7 @@ func (x *BGPStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPStatus.ProtoReflect.Descriptor instead.
 func (*BGPStatus) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{50}
+	return file_weft_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *BGPStatus) GetAs() uint32 {
@@ -4119,7 +4288,7 @@ type BGPTable struct {
 
 func (x *BGPTable) Reset() {
 	*x = BGPTable{}
-	mi := &file_weft_proto_msgTypes[51]
+	mi := &file_weft_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4131,7 +4300,7 @@ func (x *BGPTable) String() string {
 func (*BGPTable) ProtoMessage() {}
 
 func (x *BGPTable) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[51]
+	mi := &file_weft_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4144,7 +4313,7 @@ func (x *BGPTable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPTable.ProtoReflect.Descriptor instead.
 func (*BGPTable) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{51}
+	return file_weft_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *BGPTable) GetFamily() string {
@@ -4178,7 +4347,7 @@ type BGPNeighborsRequest struct {
 
 func (x *BGPNeighborsRequest) Reset() {
 	*x = BGPNeighborsRequest{}
-	mi := &file_weft_proto_msgTypes[52]
+	mi := &file_weft_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4190,7 +4359,7 @@ func (x *BGPNeighborsRequest) String() string {
 func (*BGPNeighborsRequest) ProtoMessage() {}
 
 func (x *BGPNeighborsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[52]
+	mi := &file_weft_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4203,7 +4372,7 @@ func (x *BGPNeighborsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPNeighborsRequest.ProtoReflect.Descriptor instead.
 func (*BGPNeighborsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{52}
+	return file_weft_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *BGPNeighborsRequest) GetNeighbor() string {
@@ -4230,7 +4399,7 @@ type BGPNeighbors struct {
 
 func (x *BGPNeighbors) Reset() {
 	*x = BGPNeighbors{}
-	mi := &file_weft_proto_msgTypes[53]
+	mi := &file_weft_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4242,7 +4411,7 @@ func (x *BGPNeighbors) String() string {
 func (*BGPNeighbors) ProtoMessage() {}
 
 func (x *BGPNeighbors) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[53]
+	mi := &file_weft_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4255,7 +4424,7 @@ func (x *BGPNeighbors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPNeighbors.ProtoReflect.Descriptor instead.
 func (*BGPNeighbors) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{53}
+	return file_weft_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *BGPNeighbors) GetBgp() *BGPStatus {
@@ -4308,7 +4477,7 @@ type BGPNeighbor struct {
 
 func (x *BGPNeighbor) Reset() {
 	*x = BGPNeighbor{}
-	mi := &file_weft_proto_msgTypes[54]
+	mi := &file_weft_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4320,7 +4489,7 @@ func (x *BGPNeighbor) String() string {
 func (*BGPNeighbor) ProtoMessage() {}
 
 func (x *BGPNeighbor) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[54]
+	mi := &file_weft_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4333,7 +4502,7 @@ func (x *BGPNeighbor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPNeighbor.ProtoReflect.Descriptor instead.
 func (*BGPNeighbor) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{54}
+	return file_weft_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *BGPNeighbor) GetName() string {
@@ -4545,7 +4714,7 @@ type BGPCapability struct {
 
 func (x *BGPCapability) Reset() {
 	*x = BGPCapability{}
-	mi := &file_weft_proto_msgTypes[55]
+	mi := &file_weft_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4557,7 +4726,7 @@ func (x *BGPCapability) String() string {
 func (*BGPCapability) ProtoMessage() {}
 
 func (x *BGPCapability) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[55]
+	mi := &file_weft_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4570,7 +4739,7 @@ func (x *BGPCapability) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPCapability.ProtoReflect.Descriptor instead.
 func (*BGPCapability) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{55}
+	return file_weft_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *BGPCapability) GetCode() uint32 {
@@ -4623,7 +4792,7 @@ type BGPFamily struct {
 
 func (x *BGPFamily) Reset() {
 	*x = BGPFamily{}
-	mi := &file_weft_proto_msgTypes[56]
+	mi := &file_weft_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4635,7 +4804,7 @@ func (x *BGPFamily) String() string {
 func (*BGPFamily) ProtoMessage() {}
 
 func (x *BGPFamily) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[56]
+	mi := &file_weft_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4648,7 +4817,7 @@ func (x *BGPFamily) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPFamily.ProtoReflect.Descriptor instead.
 func (*BGPFamily) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{56}
+	return file_weft_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *BGPFamily) GetFamily() string {
@@ -4714,7 +4883,7 @@ type BGPMessages struct {
 
 func (x *BGPMessages) Reset() {
 	*x = BGPMessages{}
-	mi := &file_weft_proto_msgTypes[57]
+	mi := &file_weft_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4726,7 +4895,7 @@ func (x *BGPMessages) String() string {
 func (*BGPMessages) ProtoMessage() {}
 
 func (x *BGPMessages) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[57]
+	mi := &file_weft_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4739,7 +4908,7 @@ func (x *BGPMessages) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPMessages.ProtoReflect.Descriptor instead.
 func (*BGPMessages) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{57}
+	return file_weft_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *BGPMessages) GetOpen() uint64 {
@@ -4798,7 +4967,7 @@ type BGPTimers struct {
 
 func (x *BGPTimers) Reset() {
 	*x = BGPTimers{}
-	mi := &file_weft_proto_msgTypes[58]
+	mi := &file_weft_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4810,7 +4979,7 @@ func (x *BGPTimers) String() string {
 func (*BGPTimers) ProtoMessage() {}
 
 func (x *BGPTimers) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[58]
+	mi := &file_weft_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4823,7 +4992,7 @@ func (x *BGPTimers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPTimers.ProtoReflect.Descriptor instead.
 func (*BGPTimers) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{58}
+	return file_weft_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *BGPTimers) GetHold() int64 {
@@ -4882,7 +5051,7 @@ type BGPNeighborConfig struct {
 
 func (x *BGPNeighborConfig) Reset() {
 	*x = BGPNeighborConfig{}
-	mi := &file_weft_proto_msgTypes[59]
+	mi := &file_weft_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4894,7 +5063,7 @@ func (x *BGPNeighborConfig) String() string {
 func (*BGPNeighborConfig) ProtoMessage() {}
 
 func (x *BGPNeighborConfig) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[59]
+	mi := &file_weft_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4907,7 +5076,7 @@ func (x *BGPNeighborConfig) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPNeighborConfig.ProtoReflect.Descriptor instead.
 func (*BGPNeighborConfig) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{59}
+	return file_weft_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *BGPNeighborConfig) GetImportPolicy() []string {
@@ -5008,7 +5177,7 @@ type BGPPathsRequest struct {
 
 func (x *BGPPathsRequest) Reset() {
 	*x = BGPPathsRequest{}
-	mi := &file_weft_proto_msgTypes[60]
+	mi := &file_weft_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5020,7 +5189,7 @@ func (x *BGPPathsRequest) String() string {
 func (*BGPPathsRequest) ProtoMessage() {}
 
 func (x *BGPPathsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[60]
+	mi := &file_weft_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5033,7 +5202,7 @@ func (x *BGPPathsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPPathsRequest.ProtoReflect.Descriptor instead.
 func (*BGPPathsRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{60}
+	return file_weft_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *BGPPathsRequest) GetTable() string {
@@ -5087,7 +5256,7 @@ type BGPPaths struct {
 
 func (x *BGPPaths) Reset() {
 	*x = BGPPaths{}
-	mi := &file_weft_proto_msgTypes[61]
+	mi := &file_weft_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5099,7 +5268,7 @@ func (x *BGPPaths) String() string {
 func (*BGPPaths) ProtoMessage() {}
 
 func (x *BGPPaths) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[61]
+	mi := &file_weft_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5112,7 +5281,7 @@ func (x *BGPPaths) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPPaths.ProtoReflect.Descriptor instead.
 func (*BGPPaths) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{61}
+	return file_weft_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *BGPPaths) GetPaths() []*BGPPath {
@@ -5154,7 +5323,7 @@ type BGPPath struct {
 
 func (x *BGPPath) Reset() {
 	*x = BGPPath{}
-	mi := &file_weft_proto_msgTypes[62]
+	mi := &file_weft_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5166,7 +5335,7 @@ func (x *BGPPath) String() string {
 func (*BGPPath) ProtoMessage() {}
 
 func (x *BGPPath) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[62]
+	mi := &file_weft_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5179,7 +5348,7 @@ func (x *BGPPath) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BGPPath.ProtoReflect.Descriptor instead.
 func (*BGPPath) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{62}
+	return file_weft_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *BGPPath) GetPrefix() string {
@@ -5360,7 +5529,7 @@ type ClearBGPRequest struct {
 
 func (x *ClearBGPRequest) Reset() {
 	*x = ClearBGPRequest{}
-	mi := &file_weft_proto_msgTypes[63]
+	mi := &file_weft_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5372,7 +5541,7 @@ func (x *ClearBGPRequest) String() string {
 func (*ClearBGPRequest) ProtoMessage() {}
 
 func (x *ClearBGPRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[63]
+	mi := &file_weft_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5385,7 +5554,7 @@ func (x *ClearBGPRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearBGPRequest.ProtoReflect.Descriptor instead.
 func (*ClearBGPRequest) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{63}
+	return file_weft_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ClearBGPRequest) GetNeighbor() string {
@@ -5410,7 +5579,7 @@ type ClearBGPReply struct {
 
 func (x *ClearBGPReply) Reset() {
 	*x = ClearBGPReply{}
-	mi := &file_weft_proto_msgTypes[64]
+	mi := &file_weft_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5422,7 +5591,7 @@ func (x *ClearBGPReply) String() string {
 func (*ClearBGPReply) ProtoMessage() {}
 
 func (x *ClearBGPReply) ProtoReflect() protoreflect.Message {
-	mi := &file_weft_proto_msgTypes[64]
+	mi := &file_weft_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5435,7 +5604,7 @@ func (x *ClearBGPReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearBGPReply.ProtoReflect.Descriptor instead.
 func (*ClearBGPReply) Descriptor() ([]byte, []int) {
-	return file_weft_proto_rawDescGZIP(), []int{64}
+	return file_weft_proto_rawDescGZIP(), []int{66}
 }
 
 var File_weft_proto protoreflect.FileDescriptor
@@ -5515,7 +5684,7 @@ const file_weft_proto_rawDesc = "" +
 	" \x01(\x04R\n" +
 	"unresolved\x12\x16\n" +
 	"\x06parked\x18\v \x01(\x04R\x06parked\x12\x1a\n" +
-	"\bexported\x18\f \x01(\x04R\bexported\"\xce\x01\n" +
+	"\bexported\x18\f \x01(\x04R\bexported\"\x80\x02\n" +
 	"\aNetlink\x12\x18\n" +
 	"\achanges\x18\x01 \x01(\x04R\achanges\x12\x1a\n" +
 	"\boverruns\x18\x02 \x01(\x04R\boverruns\x12 \n" +
@@ -5523,7 +5692,12 @@ const file_weft_proto_rawDesc = "" +
 	"\x05syncs\x18\x04 \x01(\x04R\x05syncs\x12\x16\n" +
 	"\x06failed\x18\x05 \x01(\x04R\x06failed\x12 \n" +
 	"\vundecodable\x18\x06 \x01(\x04R\vundecodable\x12\x1b\n" +
-	"\tlast_sync\x18\a \x01(\x03R\blastSync\"\x8c\x01\n" +
+	"\tlast_sync\x18\a \x01(\x03R\blastSync\x120\n" +
+	"\trereading\x18\b \x01(\v2\x12.weft.v1.RereadingR\trereading\"M\n" +
+	"\tRereading\x12\x10\n" +
+	"\x03why\x18\x01 \x01(\tR\x03why\x12\x14\n" +
+	"\x05since\x18\x02 \x01(\x03R\x05since\x12\x18\n" +
+	"\arunning\x18\x03 \x01(\bR\arunning\"\x8c\x01\n" +
 	"\aProgram\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x10\n" +
 	"\x03tag\x18\x02 \x01(\tR\x03tag\x12\"\n" +
@@ -5540,7 +5714,7 @@ const file_weft_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05calls\x18\x02 \x01(\x04R\x05calls\x12\x18\n" +
 	"\apackets\x18\x03 \x01(\x04R\apackets\x12 \n" +
-	"\vnanoseconds\x18\x04 \x01(\x04R\vnanoseconds\"\x86\x04\n" +
+	"\vnanoseconds\x18\x04 \x01(\x04R\vnanoseconds\"\xe4\x04\n" +
 	"\x04Port\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x10\n" +
 	"\x03dev\x18\x02 \x01(\tR\x03dev\x12\x18\n" +
@@ -5564,7 +5738,11 @@ const file_weft_proto_rawDesc = "" +
 	"ingressWhy\x12 \n" +
 	"\vunaccounted\x18\x12 \x01(\x04R\vunaccounted\x12\x16\n" +
 	"\x06engine\x18\x14 \x01(\tR\x06engine\x12'\n" +
-	"\x0funaccounted_why\x18\x13 \x01(\tR\x0eunaccountedWhy\"\x88\x01\n" +
+	"\x0funaccounted_why\x18\x13 \x01(\tR\x0eunaccountedWhy\x12!\n" +
+	"\fengine_match\x18\x15 \x01(\tR\vengineMatch\x12\x18\n" +
+	"\asockets\x18\x16 \x01(\tR\asockets\x12\x1f\n" +
+	"\vsockets_why\x18\x17 \x01(\tR\n" +
+	"socketsWhy\"\x88\x01\n" +
 	"\aCounter\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n" +
 	"\averdict\x18\x02 \x01(\tR\averdict\x12\x18\n" +
@@ -5651,7 +5829,7 @@ const file_weft_proto_rawDesc = "" +
 	"\x05sport\x18\x05 \x01(\rR\x05sport\x12\x14\n" +
 	"\x05dport\x18\x06 \x01(\rR\x05dport\x12\x10\n" +
 	"\x03ttl\x18\a \x01(\rR\x03ttl\x12\x16\n" +
-	"\x06length\x18\b \x01(\rR\x06length\"\x82\x05\n" +
+	"\x06length\x18\b \x01(\rR\x06length\"\xae\x05\n" +
 	"\vLookupReply\x12\x18\n" +
 	"\averdict\x18\x01 \x01(\tR\averdict\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x16\n" +
@@ -5681,7 +5859,9 @@ const file_weft_proto_rawDesc = "" +
 	"\x06kernel\x18\x16 \x01(\v2\x15.weft.v1.KernelAnswerR\x06kernel\x12.\n" +
 	"\n" +
 	"candidates\x18\x17 \x03(\v2\x0e.weft.v1.RouteR\n" +
-	"candidates\"v\n" +
+	"candidates\x12\x16\n" +
+	"\x06engine\x18\x18 \x01(\tR\x06engine\x12\x12\n" +
+	"\x04fate\x18\x19 \x01(\tR\x04fate\"v\n" +
 	"\x04Step\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x14\n" +
 	"\x05depth\x18\x02 \x01(\rR\x05depth\x12\x16\n" +
@@ -5714,7 +5894,7 @@ const file_weft_proto_rawDesc = "" +
 	"\x03mac\x18\x05 \x01(\tR\x03mac\x12\x0e\n" +
 	"\x02up\x18\x06 \x01(\bR\x02up\x12\x16\n" +
 	"\x06master\x18\a \x01(\tR\x06master\"\x0f\n" +
-	"\rVerifyRequest\"\xcc\x01\n" +
+	"\rVerifyRequest\"\xfe\x01\n" +
 	"\vVerifyReply\x12\x18\n" +
 	"\achecked\x18\x01 \x01(\x04R\achecked\x12\x14\n" +
 	"\x05total\x18\x02 \x01(\x04R\x05total\x125\n" +
@@ -5722,7 +5902,8 @@ const file_weft_proto_rawDesc = "" +
 	"\x04done\x18\x04 \x01(\bR\x04done\x12\x12\n" +
 	"\x04ipv4\x18\x05 \x01(\x04R\x04ipv4\x12\x12\n" +
 	"\x04ipv6\x18\x06 \x01(\x04R\x04ipv6\x12\x1a\n" +
-	"\bchanging\x18\a \x01(\x04R\bchanging\"r\n" +
+	"\bchanging\x18\a \x01(\x04R\bchanging\x120\n" +
+	"\trereading\x18\b \x01(\v2\x12.weft.v1.RereadingR\trereading\"r\n" +
 	"\n" +
 	"Difference\x12\x10\n" +
 	"\x03dst\x18\x01 \x01(\tR\x03dst\x12\x10\n" +
@@ -5799,7 +5980,10 @@ const file_weft_proto_rawDesc = "" +
 	"preference\x18\x06 \x01(\rR\n" +
 	"preference\x12\x10\n" +
 	"\x03vrf\x18\a \x01(\tR\x03vrf\x12\x14\n" +
-	"\x05table\x18\b \x01(\rR\x05table\"\xad\x02\n" +
+	"\x05table\x18\b \x01(\rR\x05table\"?\n" +
+	"\x0fSetPortsRequest\x12\x14\n" +
+	"\x05match\x18\x01 \x03(\tR\x05match\x12\x16\n" +
+	"\x06engine\x18\x02 \x01(\tR\x06engine\"\xad\x02\n" +
 	"\tBGPStatus\x12\x0e\n" +
 	"\x02as\x18\x01 \x01(\rR\x02as\x12\x1b\n" +
 	"\trouter_id\x18\x02 \x01(\tR\brouterId\x12\x16\n" +
@@ -5953,7 +6137,7 @@ const file_weft_proto_rawDesc = "" +
 	"\x0fClearBGPRequest\x12\x1a\n" +
 	"\bneighbor\x18\x01 \x01(\tR\bneighbor\x12\x10\n" +
 	"\x03how\x18\x02 \x01(\tR\x03how\"\x0f\n" +
-	"\rClearBGPReply2\xa1\t\n" +
+	"\rClearBGPReply2\xdc\t\n" +
 	"\x06Router\x124\n" +
 	"\tGetStatus\x12\x16.weft.v1.StatusRequest\x1a\x0f.weft.v1.Status\x122\n" +
 	"\tListPorts\x12\x15.weft.v1.PortsRequest\x1a\x0e.weft.v1.Ports\x127\n" +
@@ -5972,7 +6156,8 @@ const file_weft_proto_rawDesc = "" +
 	"\rConfirmConfig\x12\x1d.weft.v1.ConfirmConfigRequest\x1a\x1b.weft.v1.ConfirmConfigReply\x12E\n" +
 	"\x0eRollbackConfig\x12\x1e.weft.v1.RollbackConfigRequest\x1a\x13.weft.v1.ConfigPlan\x12D\n" +
 	"\x0fListGenerations\x12\x1b.weft.v1.GenerationsRequest\x1a\x14.weft.v1.Generations\x12?\n" +
-	"\vChangeRoute\x12\x1b.weft.v1.ChangeRouteRequest\x1a\x13.weft.v1.ConfigPlan\x12G\n" +
+	"\vChangeRoute\x12\x1b.weft.v1.ChangeRouteRequest\x1a\x13.weft.v1.ConfigPlan\x129\n" +
+	"\bSetPorts\x12\x18.weft.v1.SetPortsRequest\x1a\x13.weft.v1.ConfigPlan\x12G\n" +
 	"\x10ListBGPNeighbors\x12\x1c.weft.v1.BGPNeighborsRequest\x1a\x15.weft.v1.BGPNeighbors\x12=\n" +
 	"\fListBGPPaths\x12\x18.weft.v1.BGPPathsRequest\x1a\x11.weft.v1.BGPPaths0\x01\x12<\n" +
 	"\bClearBGP\x12\x18.weft.v1.ClearBGPRequest\x1a\x16.weft.v1.ClearBGPReply\x120\n" +
@@ -5990,7 +6175,7 @@ func file_weft_proto_rawDescGZIP() []byte {
 	return file_weft_proto_rawDescData
 }
 
-var file_weft_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
+var file_weft_proto_msgTypes = make([]protoimpl.MessageInfo, 67)
 var file_weft_proto_goTypes = []any{
 	(*StatusRequest)(nil),         // 0: weft.v1.StatusRequest
 	(*Status)(nil),                // 1: weft.v1.Status
@@ -5999,147 +6184,153 @@ var file_weft_proto_goTypes = []any{
 	(*FPM)(nil),                   // 4: weft.v1.FPM
 	(*FIB)(nil),                   // 5: weft.v1.FIB
 	(*Netlink)(nil),               // 6: weft.v1.Netlink
-	(*Program)(nil),               // 7: weft.v1.Program
-	(*PortsRequest)(nil),          // 8: weft.v1.PortsRequest
-	(*Ports)(nil),                 // 9: weft.v1.Ports
-	(*Stage)(nil),                 // 10: weft.v1.Stage
-	(*Port)(nil),                  // 11: weft.v1.Port
-	(*Counter)(nil),               // 12: weft.v1.Counter
-	(*Refused)(nil),               // 13: weft.v1.Refused
-	(*RoutesRequest)(nil),         // 14: weft.v1.RoutesRequest
-	(*Routes)(nil),                // 15: weft.v1.Routes
-	(*Route)(nil),                 // 16: weft.v1.Route
-	(*NextHop)(nil),               // 17: weft.v1.NextHop
-	(*NeighborsRequest)(nil),      // 18: weft.v1.NeighborsRequest
-	(*Neighbors)(nil),             // 19: weft.v1.Neighbors
-	(*Neighbor)(nil),              // 20: weft.v1.Neighbor
-	(*GroupsRequest)(nil),         // 21: weft.v1.GroupsRequest
-	(*Groups)(nil),                // 22: weft.v1.Groups
-	(*Group)(nil),                 // 23: weft.v1.Group
-	(*Member)(nil),                // 24: weft.v1.Member
-	(*LookupRequest)(nil),         // 25: weft.v1.LookupRequest
-	(*LookupReply)(nil),           // 26: weft.v1.LookupReply
-	(*Step)(nil),                  // 27: weft.v1.Step
-	(*KernelAnswer)(nil),          // 28: weft.v1.KernelAnswer
-	(*MonitorRequest)(nil),        // 29: weft.v1.MonitorRequest
-	(*Event)(nil),                 // 30: weft.v1.Event
-	(*Link)(nil),                  // 31: weft.v1.Link
-	(*VerifyRequest)(nil),         // 32: weft.v1.VerifyRequest
-	(*VerifyReply)(nil),           // 33: weft.v1.VerifyReply
-	(*Difference)(nil),            // 34: weft.v1.Difference
-	(*StopRequest)(nil),           // 35: weft.v1.StopRequest
-	(*StopReply)(nil),             // 36: weft.v1.StopReply
-	(*GetConfigRequest)(nil),      // 37: weft.v1.GetConfigRequest
-	(*Configuration)(nil),         // 38: weft.v1.Configuration
-	(*PlanConfigRequest)(nil),     // 39: weft.v1.PlanConfigRequest
-	(*ConfigPlan)(nil),            // 40: weft.v1.ConfigPlan
-	(*ConfigChange)(nil),          // 41: weft.v1.ConfigChange
-	(*ApplyConfigRequest)(nil),    // 42: weft.v1.ApplyConfigRequest
-	(*ConfirmConfigRequest)(nil),  // 43: weft.v1.ConfirmConfigRequest
-	(*ConfirmConfigReply)(nil),    // 44: weft.v1.ConfirmConfigReply
-	(*RollbackConfigRequest)(nil), // 45: weft.v1.RollbackConfigRequest
-	(*GenerationsRequest)(nil),    // 46: weft.v1.GenerationsRequest
-	(*Generations)(nil),           // 47: weft.v1.Generations
-	(*Generation)(nil),            // 48: weft.v1.Generation
-	(*ChangeRouteRequest)(nil),    // 49: weft.v1.ChangeRouteRequest
-	(*BGPStatus)(nil),             // 50: weft.v1.BGPStatus
-	(*BGPTable)(nil),              // 51: weft.v1.BGPTable
-	(*BGPNeighborsRequest)(nil),   // 52: weft.v1.BGPNeighborsRequest
-	(*BGPNeighbors)(nil),          // 53: weft.v1.BGPNeighbors
-	(*BGPNeighbor)(nil),           // 54: weft.v1.BGPNeighbor
-	(*BGPCapability)(nil),         // 55: weft.v1.BGPCapability
-	(*BGPFamily)(nil),             // 56: weft.v1.BGPFamily
-	(*BGPMessages)(nil),           // 57: weft.v1.BGPMessages
-	(*BGPTimers)(nil),             // 58: weft.v1.BGPTimers
-	(*BGPNeighborConfig)(nil),     // 59: weft.v1.BGPNeighborConfig
-	(*BGPPathsRequest)(nil),       // 60: weft.v1.BGPPathsRequest
-	(*BGPPaths)(nil),              // 61: weft.v1.BGPPaths
-	(*BGPPath)(nil),               // 62: weft.v1.BGPPath
-	(*ClearBGPRequest)(nil),       // 63: weft.v1.ClearBGPRequest
-	(*ClearBGPReply)(nil),         // 64: weft.v1.ClearBGPReply
+	(*Rereading)(nil),             // 7: weft.v1.Rereading
+	(*Program)(nil),               // 8: weft.v1.Program
+	(*PortsRequest)(nil),          // 9: weft.v1.PortsRequest
+	(*Ports)(nil),                 // 10: weft.v1.Ports
+	(*Stage)(nil),                 // 11: weft.v1.Stage
+	(*Port)(nil),                  // 12: weft.v1.Port
+	(*Counter)(nil),               // 13: weft.v1.Counter
+	(*Refused)(nil),               // 14: weft.v1.Refused
+	(*RoutesRequest)(nil),         // 15: weft.v1.RoutesRequest
+	(*Routes)(nil),                // 16: weft.v1.Routes
+	(*Route)(nil),                 // 17: weft.v1.Route
+	(*NextHop)(nil),               // 18: weft.v1.NextHop
+	(*NeighborsRequest)(nil),      // 19: weft.v1.NeighborsRequest
+	(*Neighbors)(nil),             // 20: weft.v1.Neighbors
+	(*Neighbor)(nil),              // 21: weft.v1.Neighbor
+	(*GroupsRequest)(nil),         // 22: weft.v1.GroupsRequest
+	(*Groups)(nil),                // 23: weft.v1.Groups
+	(*Group)(nil),                 // 24: weft.v1.Group
+	(*Member)(nil),                // 25: weft.v1.Member
+	(*LookupRequest)(nil),         // 26: weft.v1.LookupRequest
+	(*LookupReply)(nil),           // 27: weft.v1.LookupReply
+	(*Step)(nil),                  // 28: weft.v1.Step
+	(*KernelAnswer)(nil),          // 29: weft.v1.KernelAnswer
+	(*MonitorRequest)(nil),        // 30: weft.v1.MonitorRequest
+	(*Event)(nil),                 // 31: weft.v1.Event
+	(*Link)(nil),                  // 32: weft.v1.Link
+	(*VerifyRequest)(nil),         // 33: weft.v1.VerifyRequest
+	(*VerifyReply)(nil),           // 34: weft.v1.VerifyReply
+	(*Difference)(nil),            // 35: weft.v1.Difference
+	(*StopRequest)(nil),           // 36: weft.v1.StopRequest
+	(*StopReply)(nil),             // 37: weft.v1.StopReply
+	(*GetConfigRequest)(nil),      // 38: weft.v1.GetConfigRequest
+	(*Configuration)(nil),         // 39: weft.v1.Configuration
+	(*PlanConfigRequest)(nil),     // 40: weft.v1.PlanConfigRequest
+	(*ConfigPlan)(nil),            // 41: weft.v1.ConfigPlan
+	(*ConfigChange)(nil),          // 42: weft.v1.ConfigChange
+	(*ApplyConfigRequest)(nil),    // 43: weft.v1.ApplyConfigRequest
+	(*ConfirmConfigRequest)(nil),  // 44: weft.v1.ConfirmConfigRequest
+	(*ConfirmConfigReply)(nil),    // 45: weft.v1.ConfirmConfigReply
+	(*RollbackConfigRequest)(nil), // 46: weft.v1.RollbackConfigRequest
+	(*GenerationsRequest)(nil),    // 47: weft.v1.GenerationsRequest
+	(*Generations)(nil),           // 48: weft.v1.Generations
+	(*Generation)(nil),            // 49: weft.v1.Generation
+	(*ChangeRouteRequest)(nil),    // 50: weft.v1.ChangeRouteRequest
+	(*SetPortsRequest)(nil),       // 51: weft.v1.SetPortsRequest
+	(*BGPStatus)(nil),             // 52: weft.v1.BGPStatus
+	(*BGPTable)(nil),              // 53: weft.v1.BGPTable
+	(*BGPNeighborsRequest)(nil),   // 54: weft.v1.BGPNeighborsRequest
+	(*BGPNeighbors)(nil),          // 55: weft.v1.BGPNeighbors
+	(*BGPNeighbor)(nil),           // 56: weft.v1.BGPNeighbor
+	(*BGPCapability)(nil),         // 57: weft.v1.BGPCapability
+	(*BGPFamily)(nil),             // 58: weft.v1.BGPFamily
+	(*BGPMessages)(nil),           // 59: weft.v1.BGPMessages
+	(*BGPTimers)(nil),             // 60: weft.v1.BGPTimers
+	(*BGPNeighborConfig)(nil),     // 61: weft.v1.BGPNeighborConfig
+	(*BGPPathsRequest)(nil),       // 62: weft.v1.BGPPathsRequest
+	(*BGPPaths)(nil),              // 63: weft.v1.BGPPaths
+	(*BGPPath)(nil),               // 64: weft.v1.BGPPath
+	(*ClearBGPRequest)(nil),       // 65: weft.v1.ClearBGPRequest
+	(*ClearBGPReply)(nil),         // 66: weft.v1.ClearBGPReply
 }
 var file_weft_proto_depIdxs = []int32{
 	5,  // 0: weft.v1.Status.fib:type_name -> weft.v1.FIB
 	6,  // 1: weft.v1.Status.netlink:type_name -> weft.v1.Netlink
-	7,  // 2: weft.v1.Status.program:type_name -> weft.v1.Program
+	8,  // 2: weft.v1.Status.program:type_name -> weft.v1.Program
 	4,  // 3: weft.v1.Status.fpm:type_name -> weft.v1.FPM
 	2,  // 4: weft.v1.Status.export:type_name -> weft.v1.Export
 	3,  // 5: weft.v1.Status.waiting:type_name -> weft.v1.Waiting
-	50, // 6: weft.v1.Status.bgp:type_name -> weft.v1.BGPStatus
-	11, // 7: weft.v1.Ports.ports:type_name -> weft.v1.Port
-	13, // 8: weft.v1.Ports.refused:type_name -> weft.v1.Refused
-	10, // 9: weft.v1.Ports.stages:type_name -> weft.v1.Stage
-	12, // 10: weft.v1.Port.counters:type_name -> weft.v1.Counter
-	16, // 11: weft.v1.Routes.routes:type_name -> weft.v1.Route
-	17, // 12: weft.v1.Route.nexthops:type_name -> weft.v1.NextHop
-	17, // 13: weft.v1.Route.resolved:type_name -> weft.v1.NextHop
-	20, // 14: weft.v1.Neighbors.neighbors:type_name -> weft.v1.Neighbor
-	23, // 15: weft.v1.Groups.groups:type_name -> weft.v1.Group
-	24, // 16: weft.v1.Group.members:type_name -> weft.v1.Member
-	16, // 17: weft.v1.LookupReply.route:type_name -> weft.v1.Route
-	27, // 18: weft.v1.LookupReply.steps:type_name -> weft.v1.Step
-	28, // 19: weft.v1.LookupReply.kernel:type_name -> weft.v1.KernelAnswer
-	16, // 20: weft.v1.LookupReply.candidates:type_name -> weft.v1.Route
-	16, // 21: weft.v1.Event.route:type_name -> weft.v1.Route
-	20, // 22: weft.v1.Event.neighbor:type_name -> weft.v1.Neighbor
-	31, // 23: weft.v1.Event.link:type_name -> weft.v1.Link
-	34, // 24: weft.v1.VerifyReply.differences:type_name -> weft.v1.Difference
-	41, // 25: weft.v1.ConfigPlan.changes:type_name -> weft.v1.ConfigChange
-	48, // 26: weft.v1.Generations.generations:type_name -> weft.v1.Generation
-	17, // 27: weft.v1.ChangeRouteRequest.nexthops:type_name -> weft.v1.NextHop
-	51, // 28: weft.v1.BGPStatus.tables:type_name -> weft.v1.BGPTable
-	50, // 29: weft.v1.BGPNeighbors.bgp:type_name -> weft.v1.BGPStatus
-	54, // 30: weft.v1.BGPNeighbors.neighbors:type_name -> weft.v1.BGPNeighbor
-	55, // 31: weft.v1.BGPNeighbor.capabilities:type_name -> weft.v1.BGPCapability
-	56, // 32: weft.v1.BGPNeighbor.families:type_name -> weft.v1.BGPFamily
-	57, // 33: weft.v1.BGPNeighbor.received:type_name -> weft.v1.BGPMessages
-	57, // 34: weft.v1.BGPNeighbor.sent:type_name -> weft.v1.BGPMessages
-	58, // 35: weft.v1.BGPNeighbor.timers:type_name -> weft.v1.BGPTimers
-	59, // 36: weft.v1.BGPNeighbor.config:type_name -> weft.v1.BGPNeighborConfig
-	62, // 37: weft.v1.BGPPaths.paths:type_name -> weft.v1.BGPPath
-	0,  // 38: weft.v1.Router.GetStatus:input_type -> weft.v1.StatusRequest
-	8,  // 39: weft.v1.Router.ListPorts:input_type -> weft.v1.PortsRequest
-	14, // 40: weft.v1.Router.ListRoutes:input_type -> weft.v1.RoutesRequest
-	18, // 41: weft.v1.Router.ListNeighbors:input_type -> weft.v1.NeighborsRequest
-	21, // 42: weft.v1.Router.ListGroups:input_type -> weft.v1.GroupsRequest
-	25, // 43: weft.v1.Router.Lookup:input_type -> weft.v1.LookupRequest
-	29, // 44: weft.v1.Router.Monitor:input_type -> weft.v1.MonitorRequest
-	32, // 45: weft.v1.Router.Verify:input_type -> weft.v1.VerifyRequest
-	37, // 46: weft.v1.Router.GetConfig:input_type -> weft.v1.GetConfigRequest
-	39, // 47: weft.v1.Router.PlanConfig:input_type -> weft.v1.PlanConfigRequest
-	42, // 48: weft.v1.Router.ApplyConfig:input_type -> weft.v1.ApplyConfigRequest
-	43, // 49: weft.v1.Router.ConfirmConfig:input_type -> weft.v1.ConfirmConfigRequest
-	45, // 50: weft.v1.Router.RollbackConfig:input_type -> weft.v1.RollbackConfigRequest
-	46, // 51: weft.v1.Router.ListGenerations:input_type -> weft.v1.GenerationsRequest
-	49, // 52: weft.v1.Router.ChangeRoute:input_type -> weft.v1.ChangeRouteRequest
-	52, // 53: weft.v1.Router.ListBGPNeighbors:input_type -> weft.v1.BGPNeighborsRequest
-	60, // 54: weft.v1.Router.ListBGPPaths:input_type -> weft.v1.BGPPathsRequest
-	63, // 55: weft.v1.Router.ClearBGP:input_type -> weft.v1.ClearBGPRequest
-	35, // 56: weft.v1.Router.Stop:input_type -> weft.v1.StopRequest
-	1,  // 57: weft.v1.Router.GetStatus:output_type -> weft.v1.Status
-	9,  // 58: weft.v1.Router.ListPorts:output_type -> weft.v1.Ports
-	15, // 59: weft.v1.Router.ListRoutes:output_type -> weft.v1.Routes
-	19, // 60: weft.v1.Router.ListNeighbors:output_type -> weft.v1.Neighbors
-	22, // 61: weft.v1.Router.ListGroups:output_type -> weft.v1.Groups
-	26, // 62: weft.v1.Router.Lookup:output_type -> weft.v1.LookupReply
-	30, // 63: weft.v1.Router.Monitor:output_type -> weft.v1.Event
-	33, // 64: weft.v1.Router.Verify:output_type -> weft.v1.VerifyReply
-	38, // 65: weft.v1.Router.GetConfig:output_type -> weft.v1.Configuration
-	40, // 66: weft.v1.Router.PlanConfig:output_type -> weft.v1.ConfigPlan
-	40, // 67: weft.v1.Router.ApplyConfig:output_type -> weft.v1.ConfigPlan
-	44, // 68: weft.v1.Router.ConfirmConfig:output_type -> weft.v1.ConfirmConfigReply
-	40, // 69: weft.v1.Router.RollbackConfig:output_type -> weft.v1.ConfigPlan
-	47, // 70: weft.v1.Router.ListGenerations:output_type -> weft.v1.Generations
-	40, // 71: weft.v1.Router.ChangeRoute:output_type -> weft.v1.ConfigPlan
-	53, // 72: weft.v1.Router.ListBGPNeighbors:output_type -> weft.v1.BGPNeighbors
-	61, // 73: weft.v1.Router.ListBGPPaths:output_type -> weft.v1.BGPPaths
-	64, // 74: weft.v1.Router.ClearBGP:output_type -> weft.v1.ClearBGPReply
-	36, // 75: weft.v1.Router.Stop:output_type -> weft.v1.StopReply
-	57, // [57:76] is the sub-list for method output_type
-	38, // [38:57] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	52, // 6: weft.v1.Status.bgp:type_name -> weft.v1.BGPStatus
+	7,  // 7: weft.v1.Netlink.rereading:type_name -> weft.v1.Rereading
+	12, // 8: weft.v1.Ports.ports:type_name -> weft.v1.Port
+	14, // 9: weft.v1.Ports.refused:type_name -> weft.v1.Refused
+	11, // 10: weft.v1.Ports.stages:type_name -> weft.v1.Stage
+	13, // 11: weft.v1.Port.counters:type_name -> weft.v1.Counter
+	17, // 12: weft.v1.Routes.routes:type_name -> weft.v1.Route
+	18, // 13: weft.v1.Route.nexthops:type_name -> weft.v1.NextHop
+	18, // 14: weft.v1.Route.resolved:type_name -> weft.v1.NextHop
+	21, // 15: weft.v1.Neighbors.neighbors:type_name -> weft.v1.Neighbor
+	24, // 16: weft.v1.Groups.groups:type_name -> weft.v1.Group
+	25, // 17: weft.v1.Group.members:type_name -> weft.v1.Member
+	17, // 18: weft.v1.LookupReply.route:type_name -> weft.v1.Route
+	28, // 19: weft.v1.LookupReply.steps:type_name -> weft.v1.Step
+	29, // 20: weft.v1.LookupReply.kernel:type_name -> weft.v1.KernelAnswer
+	17, // 21: weft.v1.LookupReply.candidates:type_name -> weft.v1.Route
+	17, // 22: weft.v1.Event.route:type_name -> weft.v1.Route
+	21, // 23: weft.v1.Event.neighbor:type_name -> weft.v1.Neighbor
+	32, // 24: weft.v1.Event.link:type_name -> weft.v1.Link
+	35, // 25: weft.v1.VerifyReply.differences:type_name -> weft.v1.Difference
+	7,  // 26: weft.v1.VerifyReply.rereading:type_name -> weft.v1.Rereading
+	42, // 27: weft.v1.ConfigPlan.changes:type_name -> weft.v1.ConfigChange
+	49, // 28: weft.v1.Generations.generations:type_name -> weft.v1.Generation
+	18, // 29: weft.v1.ChangeRouteRequest.nexthops:type_name -> weft.v1.NextHop
+	53, // 30: weft.v1.BGPStatus.tables:type_name -> weft.v1.BGPTable
+	52, // 31: weft.v1.BGPNeighbors.bgp:type_name -> weft.v1.BGPStatus
+	56, // 32: weft.v1.BGPNeighbors.neighbors:type_name -> weft.v1.BGPNeighbor
+	57, // 33: weft.v1.BGPNeighbor.capabilities:type_name -> weft.v1.BGPCapability
+	58, // 34: weft.v1.BGPNeighbor.families:type_name -> weft.v1.BGPFamily
+	59, // 35: weft.v1.BGPNeighbor.received:type_name -> weft.v1.BGPMessages
+	59, // 36: weft.v1.BGPNeighbor.sent:type_name -> weft.v1.BGPMessages
+	60, // 37: weft.v1.BGPNeighbor.timers:type_name -> weft.v1.BGPTimers
+	61, // 38: weft.v1.BGPNeighbor.config:type_name -> weft.v1.BGPNeighborConfig
+	64, // 39: weft.v1.BGPPaths.paths:type_name -> weft.v1.BGPPath
+	0,  // 40: weft.v1.Router.GetStatus:input_type -> weft.v1.StatusRequest
+	9,  // 41: weft.v1.Router.ListPorts:input_type -> weft.v1.PortsRequest
+	15, // 42: weft.v1.Router.ListRoutes:input_type -> weft.v1.RoutesRequest
+	19, // 43: weft.v1.Router.ListNeighbors:input_type -> weft.v1.NeighborsRequest
+	22, // 44: weft.v1.Router.ListGroups:input_type -> weft.v1.GroupsRequest
+	26, // 45: weft.v1.Router.Lookup:input_type -> weft.v1.LookupRequest
+	30, // 46: weft.v1.Router.Monitor:input_type -> weft.v1.MonitorRequest
+	33, // 47: weft.v1.Router.Verify:input_type -> weft.v1.VerifyRequest
+	38, // 48: weft.v1.Router.GetConfig:input_type -> weft.v1.GetConfigRequest
+	40, // 49: weft.v1.Router.PlanConfig:input_type -> weft.v1.PlanConfigRequest
+	43, // 50: weft.v1.Router.ApplyConfig:input_type -> weft.v1.ApplyConfigRequest
+	44, // 51: weft.v1.Router.ConfirmConfig:input_type -> weft.v1.ConfirmConfigRequest
+	46, // 52: weft.v1.Router.RollbackConfig:input_type -> weft.v1.RollbackConfigRequest
+	47, // 53: weft.v1.Router.ListGenerations:input_type -> weft.v1.GenerationsRequest
+	50, // 54: weft.v1.Router.ChangeRoute:input_type -> weft.v1.ChangeRouteRequest
+	51, // 55: weft.v1.Router.SetPorts:input_type -> weft.v1.SetPortsRequest
+	54, // 56: weft.v1.Router.ListBGPNeighbors:input_type -> weft.v1.BGPNeighborsRequest
+	62, // 57: weft.v1.Router.ListBGPPaths:input_type -> weft.v1.BGPPathsRequest
+	65, // 58: weft.v1.Router.ClearBGP:input_type -> weft.v1.ClearBGPRequest
+	36, // 59: weft.v1.Router.Stop:input_type -> weft.v1.StopRequest
+	1,  // 60: weft.v1.Router.GetStatus:output_type -> weft.v1.Status
+	10, // 61: weft.v1.Router.ListPorts:output_type -> weft.v1.Ports
+	16, // 62: weft.v1.Router.ListRoutes:output_type -> weft.v1.Routes
+	20, // 63: weft.v1.Router.ListNeighbors:output_type -> weft.v1.Neighbors
+	23, // 64: weft.v1.Router.ListGroups:output_type -> weft.v1.Groups
+	27, // 65: weft.v1.Router.Lookup:output_type -> weft.v1.LookupReply
+	31, // 66: weft.v1.Router.Monitor:output_type -> weft.v1.Event
+	34, // 67: weft.v1.Router.Verify:output_type -> weft.v1.VerifyReply
+	39, // 68: weft.v1.Router.GetConfig:output_type -> weft.v1.Configuration
+	41, // 69: weft.v1.Router.PlanConfig:output_type -> weft.v1.ConfigPlan
+	41, // 70: weft.v1.Router.ApplyConfig:output_type -> weft.v1.ConfigPlan
+	45, // 71: weft.v1.Router.ConfirmConfig:output_type -> weft.v1.ConfirmConfigReply
+	41, // 72: weft.v1.Router.RollbackConfig:output_type -> weft.v1.ConfigPlan
+	48, // 73: weft.v1.Router.ListGenerations:output_type -> weft.v1.Generations
+	41, // 74: weft.v1.Router.ChangeRoute:output_type -> weft.v1.ConfigPlan
+	41, // 75: weft.v1.Router.SetPorts:output_type -> weft.v1.ConfigPlan
+	55, // 76: weft.v1.Router.ListBGPNeighbors:output_type -> weft.v1.BGPNeighbors
+	63, // 77: weft.v1.Router.ListBGPPaths:output_type -> weft.v1.BGPPaths
+	66, // 78: weft.v1.Router.ClearBGP:output_type -> weft.v1.ClearBGPReply
+	37, // 79: weft.v1.Router.Stop:output_type -> weft.v1.StopReply
+	60, // [60:80] is the sub-list for method output_type
+	40, // [40:60] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_weft_proto_init() }
@@ -6147,16 +6338,16 @@ func file_weft_proto_init() {
 	if File_weft_proto != nil {
 		return
 	}
-	file_weft_proto_msgTypes[14].OneofWrappers = []any{}
-	file_weft_proto_msgTypes[37].OneofWrappers = []any{}
-	file_weft_proto_msgTypes[62].OneofWrappers = []any{}
+	file_weft_proto_msgTypes[15].OneofWrappers = []any{}
+	file_weft_proto_msgTypes[38].OneofWrappers = []any{}
+	file_weft_proto_msgTypes[64].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_weft_proto_rawDesc), len(file_weft_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   65,
+			NumMessages:   67,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -38,6 +38,7 @@ const (
 	Router_RollbackConfig_FullMethodName   = "/weft.v1.Router/RollbackConfig"
 	Router_ListGenerations_FullMethodName  = "/weft.v1.Router/ListGenerations"
 	Router_ChangeRoute_FullMethodName      = "/weft.v1.Router/ChangeRoute"
+	Router_SetPorts_FullMethodName         = "/weft.v1.Router/SetPorts"
 	Router_ListBGPNeighbors_FullMethodName = "/weft.v1.Router/ListBGPNeighbors"
 	Router_ListBGPPaths_FullMethodName     = "/weft.v1.Router/ListBGPPaths"
 	Router_ClearBGP_FullMethodName         = "/weft.v1.Router/ClearBGP"
@@ -74,6 +75,8 @@ type RouterClient interface {
 	ListGenerations(ctx context.Context, in *GenerationsRequest, opts ...grpc.CallOption) (*Generations, error)
 	// ChangeRoute changes one static route of the configuration in force.
 	ChangeRoute(ctx context.Context, in *ChangeRouteRequest, opts ...grpc.CallOption) (*ConfigPlan, error)
+	// SetPorts changes what the configuration in force says of ports: all of it or nothing.
+	SetPorts(ctx context.Context, in *SetPortsRequest, opts ...grpc.CallOption) (*ConfigPlan, error)
 	// ListBGPNeighbors returns BGP's neighbors, by name, and its status.
 	ListBGPNeighbors(ctx context.Context, in *BGPNeighborsRequest, opts ...grpc.CallOption) (*BGPNeighbors, error)
 	// ListBGPPaths returns paths of one of BGP's tables, prefix by prefix, the best first.
@@ -288,6 +291,16 @@ func (c *routerClient) ChangeRoute(ctx context.Context, in *ChangeRouteRequest, 
 	return out, nil
 }
 
+func (c *routerClient) SetPorts(ctx context.Context, in *SetPortsRequest, opts ...grpc.CallOption) (*ConfigPlan, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ConfigPlan)
+	err := c.cc.Invoke(ctx, Router_SetPorts_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *routerClient) ListBGPNeighbors(ctx context.Context, in *BGPNeighborsRequest, opts ...grpc.CallOption) (*BGPNeighbors, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(BGPNeighbors)
@@ -367,6 +380,8 @@ type RouterServer interface {
 	ListGenerations(context.Context, *GenerationsRequest) (*Generations, error)
 	// ChangeRoute changes one static route of the configuration in force.
 	ChangeRoute(context.Context, *ChangeRouteRequest) (*ConfigPlan, error)
+	// SetPorts changes what the configuration in force says of ports: all of it or nothing.
+	SetPorts(context.Context, *SetPortsRequest) (*ConfigPlan, error)
 	// ListBGPNeighbors returns BGP's neighbors, by name, and its status.
 	ListBGPNeighbors(context.Context, *BGPNeighborsRequest) (*BGPNeighbors, error)
 	// ListBGPPaths returns paths of one of BGP's tables, prefix by prefix, the best first.
@@ -430,6 +445,9 @@ func (UnimplementedRouterServer) ListGenerations(context.Context, *GenerationsRe
 }
 func (UnimplementedRouterServer) ChangeRoute(context.Context, *ChangeRouteRequest) (*ConfigPlan, error) {
 	return nil, status.Error(codes.Unimplemented, "method ChangeRoute not implemented")
+}
+func (UnimplementedRouterServer) SetPorts(context.Context, *SetPortsRequest) (*ConfigPlan, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetPorts not implemented")
 }
 func (UnimplementedRouterServer) ListBGPNeighbors(context.Context, *BGPNeighborsRequest) (*BGPNeighbors, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListBGPNeighbors not implemented")
@@ -699,6 +717,24 @@ func _Router_ChangeRoute_Handler(srv interface{}, ctx context.Context, dec func(
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Router_SetPorts_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetPortsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RouterServer).SetPorts(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Router_SetPorts_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RouterServer).SetPorts(ctx, req.(*SetPortsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Router_ListBGPNeighbors_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(BGPNeighborsRequest)
 	if err := dec(in); err != nil {
@@ -810,6 +846,10 @@ var Router_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ChangeRoute",
 			Handler:    _Router_ChangeRoute_Handler,
+		},
+		{
+			MethodName: "SetPorts",
+			Handler:    _Router_SetPorts_Handler,
 		},
 		{
 			MethodName: "ListBGPNeighbors",

@@ -14,6 +14,7 @@ const Version = 1
 // are equal. The zero value is not the default one: Default is.
 type Config struct {
 	Preferences Preferences      `json:"preferences"`
+	Ports       []Port           `json:"ports,omitempty"` // the first that matches counts
 	FPM         FPM              `json:"fpm,omitzero"`
 	BGP         *BGP             `json:"bgp,omitempty"`    // nil: none
 	Groups      map[string][]Hop `json:"groups,omitempty"` // next-hop groups by name

@@ -18,6 +18,7 @@ type reader struct {
 	config    *Config
 	routes    []found // of each of config.Routes, to be checked when all is read
 	neighbors map[neighborKey]string
+	matches   map[string]string // of ports
 }
 
 // Bounds of a file's lists.
@@ -33,12 +34,13 @@ const (
 // file is the whole file.
 func (r *reader) file() value {
 	c := r.config
-	r.neighbors = map[neighborKey]string{}
+	r.neighbors, r.matches = map[neighborKey]string{}, map[string]string{}
 	return &object{
 		title: "weft's configuration",
 		fields: []field{
 			{"version", "Version of this format: 1.", true, &number{Version, Version, func(uint64) {}}},
 			{"preferences", "Administrative preferences of the sources of routes: the kernel's metric. Of two routes for one prefix the one with the lower is taken.", false, r.preferences(&c.Preferences)},
+			{"ports", "Engines of ports, instead of that of weft run's --engine. 'weft ports set' changes this.", false, &list{0, maxPorts, r.port}},
 			{"fpm", "Where FRR's zebra brings its routes (fpm address ...), unless weft run has --fpm, which stands for listen and hold.", false, r.fpm(&c.FPM)},
 			{"bgp", "BGP router of weft's own.", false, r.bgp(c)},
 			{"nexthop_groups", "Next hops that many routes share, by a name.", false, &named{maxGroups, func(name string) value {

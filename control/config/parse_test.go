@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,11 @@ preferences:
   ebgp: 20
   ibgp: 200
   fpm: 30
+
+ports:
+  - {match: 'eth[0-3]', engine: soft}
+  - match: eth*
+    engine: xdp
 
 fpm:
   listen: 127.0.0.1:2620
@@ -139,6 +145,9 @@ func TestParse(t *testing.T) {
 	if !reflect.DeepEqual(routes, want) {
 		t.Errorf("routes\n%s\nwant\n%s", strings.Join(routes, "\n"), strings.Join(want, "\n"))
 	}
+	if want := []Port{{"eth[0-3]", EngineSoft}, {"eth*", EngineXDP}}; !slices.Equal(c.Ports, want) {
+		t.Errorf("ports %+v", c.Ports)
+	}
 	if n := c.Neighbors; len(n) != 2 || n[0].Addr.String() != "192.0.2.9" || n[1].Lladdr != "02:00:00:00:00:aa" {
 		t.Errorf("neighbors %+v", n)
 	}
@@ -184,7 +193,7 @@ var mistakes = []struct{ text, want string }{
 	{"- a", "1:1: want keys with values, found a list: write 'key: value' there"},
 	{"hello", "1:1: want keys with values, found text: write 'key: value' there"},
 	{"+ruotes: []", "2:1: ruotes: no such key: did you mean routes?"},
-	{"+ospf: {}", "2:1: ospf: no such key: want one of version, preferences, fpm, bgp, nexthop_groups, routes, neighbors"},
+	{"+ospf: {}", "2:1: ospf: no such key: want one of version, preferences, ports, fpm, bgp, nexthop_groups, routes, neighbors"},
 	{"+5: []", "2:1: want a name for a key, found a number: put it in quotes if it is meant as a name"},
 	{"+routes: {}", "2:9: routes: want a list, found keys with values: write each on a line of its own, behind '- '"},
 	{"+routes: 7", "2:9: routes: want a list, found a number: write each on a line of its own, behind '- '"},
@@ -245,6 +254,12 @@ var mistakes = []struct{ text, want string }{
 	{"+fpm: {listen: 127.0.0.1:2620, hold: 5}", "2:37: fpm.hold: want text, found a number: put it in quotes: '5'"},
 	{"+fpm: {listen: 127.0.0.1:2620, hold: soon}", `2:37: fpm.hold: "soon": not a duration: want one like 120s or 5m`},
 	{"+fpm: {listen: 127.0.0.1:2620, hold: 5h}", "2:37: fpm.hold: 5h: out of range: want 1s to 1h"},
+	{"+ports: [{match: eth0}]", "2:9: ports[0]: engine is missing: add 'engine: ...'"},
+	{"+ports: [{engine: soft}]", "2:9: ports[0]: match is missing: add 'match: ...'"},
+	{"+ports: [{match: eth0, engine: sotf}]", `2:31: ports[0].engine: "sotf": no such value: did you mean soft?`},
+	{"+ports: [{match: 'eth[0', engine: soft}]", `2:17: ports[0].match: "eth[0": neither a name nor a glob of names: want one like eth0 or 'eth*'`},
+	{"+ports: [{match: a/b, engine: soft}]", `2:17: ports[0].match: "a/b": neither a name nor a glob of names: want one like eth0 or 'eth*'`},
+	{"+ports:\n- {match: eth0, engine: soft}\n- {match: eth0, engine: xdp}", "4:11: ports[1].match: ports[0] is for the same ports: keep one of them"},
 	{"+preferences: {bgp: 5}", "2:15: preferences.bgp: no such key: did you mean ebgp?"},
 	{"+preferences: {static: lots}", "2:23: preferences.static: want a number, found text: want a number from 1 to 4294967295"},
 	{"+routes: []\nroutes: []", `3:1: mapping key "routes" already defined at [2:1]: keep one of them`},

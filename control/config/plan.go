@@ -21,6 +21,8 @@ const (
 // Things that changes are of, in the order of plans.
 const (
 	ThingPreference = "preference"
+	ThingPort       = "port"
+	ThingPortOrder  = "order"
 	ThingFPM        = "fpm"
 	ThingBGP        = "bgp setting"
 	ThingBGPPeer    = "bgp neighbor"
@@ -105,6 +107,7 @@ func (p *Plan) Summary() string {
 func Diff(from, to *Config) *Plan {
 	p := &Plan{}
 	p.preferences(from, to)
+	p.ports(from, to)
 	p.fpm(from, to)
 	p.bgp(from, to)
 	diffMaps(p, ThingGroup, groupTexts(from), groupTexts(to))
@@ -285,7 +288,7 @@ func impact(from, to *Config, p *Plan) string {
 	}
 	all = append(all, bgpImpact(from.BGP, to.BGP)...)
 	if len(all) == 0 {
-		if replace == 0 {
+		if replace == 0 && !enginesChange(from, to) {
 			return "none"
 		}
 		return "none (atomic replace)"

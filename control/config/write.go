@@ -17,6 +17,12 @@ func (c *Config) YAML() []byte {
 	fmt.Fprintf(&b, "version: %d\n", Version)
 	p := c.Preferences
 	fmt.Fprintf(&b, "preferences: {static: %d, ebgp: %d, ibgp: %d, fpm: %d}\n", p.Static, p.EBGP, p.IBGP, p.FPM)
+	if len(c.Ports) > 0 {
+		b.WriteString("ports:\n")
+	}
+	for _, one := range c.Ports {
+		fmt.Fprintf(&b, "  - {match: %s, engine: %s}\n", plainText(one.Match), one.Engine)
+	}
 	if c.FPM.Listen.IsValid() {
 		fmt.Fprintf(&b, "fpm: {listen: '%s', hold: %s}\n", c.FPM.Listen, c.FPM.Hold)
 	}

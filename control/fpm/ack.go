@@ -44,7 +44,7 @@ func (a *acks) take() []item[key, ack] {
 
 // acknowledge queues answers to routes that the Sink has, for the peer that told
 // them.
-func (s *Server) acknowledge(b *Batch, routes []item[key, route]) {
+func (s *Server) acknowledge(b *Batch, routes page) {
 	s.mu.Lock()
 	p := s.peer
 	s.mu.Unlock()
@@ -55,12 +55,12 @@ func (s *Server) acknowledge(b *Batch, routes []item[key, route]) {
 	defer s.inbox.mu.Unlock()
 	p.ackMu.Lock()
 	defer p.ackMu.Unlock()
-	for i, r := range routes {
+	for i := range routes {
 		if b.Routes[i].Gone || b.Routes[i].Became == Parked {
 			continue
 		}
-		if r.value.generation == p.generation && !s.inbox.routes.has(r.key) {
-			p.acks.put(item[key, ack]{r.key, ack{r.value.said, b.Routes[i].Became == Installed}})
+		if r := &routes[i]; r.generation == p.generation && s.inbox.waiting(r.number) == nil {
+			p.acks.put(item[key, ack]{r.key, ack{r.said, b.Routes[i].Became == Installed}})
 		}
 	}
 	signal(p.ackable)

@@ -75,7 +75,7 @@ func TestAcknowledgeLatest(t *testing.T) {
 	in := &reader{from: c}
 	w.sink.gate.Lock()
 	c.say(object1(1, "198.51.100.1"), object1(2, "198.51.100.2"), by("192.0.2.0/24", 1), by("203.0.113.0/24", 1))
-	w.until("the first is in work", func() bool { w.server.mu.Lock(); defer w.server.mu.Unlock(); return len(w.server.table.routes) == 2 })
+	w.until("the first is in work", func() bool { w.server.mu.Lock(); defer w.server.mu.Unlock(); return w.server.table.count == 2 })
 	c.say(by("192.0.2.0/24", 2))
 	w.until("the second is queued", func() bool { return w.server.Status().Frames == 2 })
 	if s := w.server.Status(); s.Offloaded != 0 {

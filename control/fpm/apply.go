@@ -2,6 +2,7 @@ package fpm
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 )
@@ -71,51 +72,70 @@ func (s *Server) drain(ctx context.Context) error { return s.drainWith(ctx, nil)
 
 // drainWith works off the inbox, and before it routes that are not new. While the Sink
 // is at work on some, the next ones are made ready.
-func (s *Server) drainWith(ctx context.Context, old []item[key, route]) error {
-	nextHops, routes := s.inbox.take()
-	defer s.inbox.done()
+func (s *Server) drainWith(ctx context.Context, old []told) error {
+	nextHops, taken := s.inbox.take()
 	var batches [2]Batch
 	if len(nextHops) > 0 {
 		old = append(s.setNextHops(&batches[0], nextHops), old...)
 	}
-	routes = append(except(old, routes), routes...)
+	pages := append(pagesOf(except(old, taken)), taken...)
+	if len(pages) == 0 && len(batches[0].NextHops) > 0 {
+		pages = []page{nil}
+	}
 	var last *handed
-	for i := 0; len(routes) > 0 || i == 0 && len(batches[0].NextHops) > 0; i++ {
-		n, b := min(len(routes), chunk), &batches[i%2]
-		s.fill(b, routes[:n])
+	for i, p := range pages {
+		b := &batches[i%2]
+		s.fill(b, p)
 		if err := last.wait(); err != nil {
 			return err
 		}
-		this := s.hand(ctx, b, routes[:n])
+		this := s.hand(ctx, b, p)
 		s.finish(last)
-		last, routes = this, routes[n:]
+		last = this
 	}
 	if err := last.wait(); err != nil {
 		return err
 	}
 	s.finish(last)
-	return s.forget(ctx, nextHops)
+	if err := s.forget(ctx, nextHops); err != nil {
+		return err
+	}
+	s.inbox.done(taken)
+	return nil
 }
 
-// except returns those of some routes that are not among others.
-func except(some, others []item[key, route]) []item[key, route] {
+// pagesOf cuts routes into pages.
+func pagesOf(routes []told) []page {
+	return slices.Collect(func(yield func(page) bool) {
+		for part := range slices.Chunk(routes, chunk) {
+			if !yield(part) {
+				return
+			}
+		}
+	})
+}
+
+// except returns those of some routes whose prefixes are not in pages.
+func except(some []told, pages []page) []told {
 	if len(some) == 0 {
 		return nil
 	}
-	among := map[key]bool{}
-	for i := range others {
-		among[others[i].key] = true
+	among := map[uint32]bool{}
+	for _, p := range pages {
+		for i := range p {
+			among[p[i].number] = true
+		}
 	}
-	return slices.DeleteFunc(some, func(r item[key, route]) bool {
-		was := among[r.key]
-		among[r.key] = true // once is enough
+	return slices.DeleteFunc(some, func(r told) bool {
+		was := among[r.number]
+		among[r.number] = true // once is enough
 		return was
 	})
 }
 
 // setNextHops puts new objects into a batch, and returns the routes that have
 // waited for them.
-func (s *Server) setNextHops(b *Batch, nextHops []item[objectKey, nextHop]) []item[key, route] {
+func (s *Server) setNextHops(b *Batch, nextHops []item[objectKey, nextHop]) []told {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	waiting, _ := s.table.parked()
@@ -124,7 +144,9 @@ func (s *Server) setNextHops(b *Batch, nextHops []item[objectKey, nextHop]) []it
 			b.NextHops = append(b.NextHops, s.table.setNextHop(n.key, n.value.NextHop))
 		}
 	}
-	return s.table.users(slices.DeleteFunc(waiting, func(k objectKey) bool { return !s.table.isUsable(k) }))
+	routes := s.table.users(slices.DeleteFunc(waiting, func(k objectKey) bool { return !s.table.isUsable(k) }))
+	s.inbox.name(routes)
+	return routes
 }
 
 // forget tells the Sink which objects have gone.
@@ -147,36 +169,34 @@ func (s *Server) forget(ctx context.Context, nextHops []item[objectKey, nextHop]
 }
 
 // fill makes a batch of routes, and takes note of them.
-func (s *Server) fill(b *Batch, routes []item[key, route]) {
+func (s *Server) fill(b *Batch, routes page) {
 	b.Routes = b.Routes[:0]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range routes {
-		k, r := &routes[i].key, &routes[i].value
-		change := Change{Gone: r.gone, Route: r.route(k, r.hops)}
+		r := &routes[i]
+		b.Routes = append(b.Routes, Change{Gone: r.gone, Route: r.route.route(&r.key, r.hops)})
 		if r.gone {
-			s.table.delete(*k)
-		} else {
-			if s.table.set(*k, r.said) {
-				s.refreshed++
-			}
-			if r.nextHop != 0 {
-				change.Route.NextHop = s.table.objects[objectKey{r.generation, r.nextHop}].handle
-			}
+			s.table.delete(r.number)
+			continue
 		}
-		b.Routes = append(b.Routes, change)
+		handle, refreshed := s.table.set(r.number, r.said)
+		if refreshed {
+			s.refreshed++
+		}
+		b.Routes[i].Route.NextHop = handle
 	}
 }
 
 // handed is a batch that the Sink is at work on.
 type handed struct {
 	batch  *Batch
-	routes []item[key, route]
+	routes page
 	ended  chan error
 }
 
 // hand gives the Sink a batch of some routes.
-func (s *Server) hand(ctx context.Context, b *Batch, routes []item[key, route]) *handed {
+func (s *Server) hand(ctx context.Context, b *Batch, routes page) *handed {
 	h := &handed{b, routes, make(chan error, 1)}
 	go func() { h.ended <- s.config.Sink.Apply(ctx, b) }()
 	return h
@@ -204,12 +224,12 @@ func (s *Server) finish(h *handed) {
 }
 
 // keepHomeless keeps what is to be told again.
-func (s *Server) keepHomeless(b *Batch, routes []item[key, route]) {
+func (s *Server) keepHomeless(b *Batch, routes page) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range b.Routes {
 		if !b.Routes[i].Gone && b.Routes[i].Became == Parked {
-			s.table.homeless[routes[i].key] = routes[i].value
+			s.table.homeless[routes[i].number] = routes[i]
 		}
 	}
 	if len(s.table.homeless) > 0 && s.retry == nil {
@@ -218,32 +238,27 @@ func (s *Server) keepHomeless(b *Batch, routes []item[key, route]) {
 }
 
 // homeless returns the routes in unknown tables.
-func (s *Server) homeless() (routes []item[key, route]) {
-	for k, r := range s.table.homeless {
-		routes = append(routes, item[key, route]{k, r})
-	}
-	return routes
-}
+func (s *Server) homeless() []told { return slices.Collect(maps.Values(s.table.homeless)) }
 
 // sweep removes what is stale, and says why.
 func (s *Server) sweep(ctx context.Context, why string) error {
-	var routes []item[key, route]
+	var routes []told
 	s.mu.Lock()
-	for k, r := range s.table.routes {
-		if r.generation != s.table.generation {
-			routes = append(routes, item[key, route]{k, route{gone: true}})
+	for n, r := range s.table.routes {
+		if r.kind != 0 && r.generation != s.table.generation {
+			routes = append(routes, told{number: uint32(n), route: route{gone: true}})
 		}
 	}
+	s.inbox.name(routes)
 	s.mu.Unlock()
 	var b Batch
-	for rest := routes; len(rest) > 0; {
-		n := min(len(rest), chunk)
-		s.fill(&b, rest[:n])
+	for p := range slices.Chunk(routes, chunk) {
+		s.fill(&b, p)
 		if err := s.config.Sink.Apply(ctx, &b); err != nil {
 			return err
 		}
-		rest = rest[n:]
 	}
+	s.inbox.forget(routes)
 	b.Routes = nil
 	s.mu.Lock()
 	for k := range s.table.objects {

@@ -53,7 +53,7 @@ func (d *decoder) takeRoute(b *inbox, m message) error {
 		d.counts.Ignored++
 		gone = true
 	}
-	b.routes.put(keyOf(&d.route), newRoute(&d.route, gone, d.generation))
+	b.put(keyOf(&d.route), newRoute(&d.route, gone, d.generation))
 	return nil
 }
 

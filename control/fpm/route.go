@@ -20,10 +20,13 @@ type key struct {
 
 func keyOf(r *kernel.Route) key {
 	k := key{table: r.Table, bits: uint8(r.Prefix.Bits()), family: unix.AF_INET6}
-	if r.Prefix.Addr().Is4() {
+	if a := r.Prefix.Addr(); a.Is4() {
+		four := a.As4()
 		k.family = unix.AF_INET
+		copy(k.addr[:], four[:])
+	} else {
+		k.addr = a.As16()
 	}
-	copy(k.addr[:], r.Prefix.Addr().AsSlice())
 	return k
 }
 

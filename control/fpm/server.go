@@ -191,7 +191,7 @@ func (s *Server) welcome(l *Listener, conn *net.TCPConn) error {
 
 // restartHold lets stale routes stay for another hold time. The caller holds mu.
 func (s *Server) restartHold() {
-	if s.table.stale > 0 || len(s.table.routes) > 0 || s.table.known > 0 {
+	if s.table.stale > 0 || s.table.count > 0 || s.table.known > 0 {
 		signal(s.aged)
 	}
 }
@@ -239,8 +239,8 @@ func (s *Server) read(p *peer) error {
 			for _, m := range messages {
 				d.take(&s.inbox, m)
 			}
+			s.inbox.counts.take(&d.counts)
 		})
-		s.count(func(c *Counts) { c.take(&d.counts) })
 	}
 }
 

@@ -44,10 +44,11 @@ type Status struct {
 
 // Status returns it as it is now. It costs some time for each next-hop object.
 func (s *Server) Status() Status {
-	queued := s.inbox.len()
+	queued, read := s.inbox.status()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := Status{Routes: len(s.table.routes), Stale: s.table.stale, NextHops: s.table.known, Queued: queued, Counts: s.counts}
+	st := Status{Routes: s.table.count, Stale: s.table.stale, NextHops: s.table.known, Queued: queued, Counts: s.counts}
+	st.Frames, st.Messages, st.Ignored, st.Undecodable = read.Frames, read.Messages, read.Ignored, read.Undecodable
 	_, st.Parked = s.table.parked()
 	if s.listener != nil {
 		st.Address = s.listener.Addr()

@@ -21,8 +21,9 @@ type object struct {
 
 // table is what the Sink has been told, and what of it is stale.
 type table struct {
-	routes     map[key]said
-	homeless   map[key]route // of routes: those in unknown tables
+	routes     []said          // by number of the prefix; of no kind: there is none
+	count      int             // of routes
+	homeless   map[uint32]told // those of them in unknown tables
 	objects    map[objectKey]*object
 	handles    uint32 // the last one given out
 	stale      int    // routes of earlier connections
@@ -31,36 +32,44 @@ type table struct {
 }
 
 func newTable() table {
-	return table{routes: map[key]said{}, homeless: map[key]route{}, objects: map[objectKey]*object{}}
+	return table{homeless: map[uint32]told{}, objects: map[objectKey]*object{}}
 }
 
 // age makes all routes stale.
 func (t *table) age() {
 	t.generation++
-	t.stale = len(t.routes)
+	t.stale = t.count
 }
 
-// set takes a route, and reports whether it was stale and no longer is.
-func (t *table) set(k key, s said) (refreshed bool) {
+// set takes the route to a prefix. It returns the number by which the Sink knows its
+// object, and whether it was stale and no longer is.
+func (t *table) set(number uint32, s said) (handle uint32, refreshed bool) {
 	if s.nextHop != 0 {
-		t.object(objectKey{s.generation, s.nextHop}).routes++ // before the old one goes, which may be the same
+		o := t.object(objectKey{s.generation, s.nextHop})
+		o.routes++ // before the old one goes, which may be the same
+		handle = o.handle
 	}
-	wasStale := t.delete(k)
-	t.routes[k] = s
+	wasStale := t.delete(number)
+	if missing := int(number) + 1 - len(t.routes); missing > 0 {
+		t.routes = append(t.routes, make([]said, missing)...)
+	}
+	t.routes[number] = s
+	t.count++
 	if s.generation != t.generation {
 		t.stale++
 	}
-	return wasStale && s.generation == t.generation
+	return handle, wasStale && s.generation == t.generation
 }
 
 // delete reports whether the route was stale.
-func (t *table) delete(k key) (wasStale bool) {
-	old, ok := t.routes[k]
-	if !ok {
+func (t *table) delete(number uint32) (wasStale bool) {
+	if int(number) >= len(t.routes) || t.routes[number].kind == 0 {
 		return false
 	}
-	delete(t.routes, k)
-	delete(t.homeless, k)
+	old := t.routes[number]
+	t.routes[number] = said{}
+	t.count--
+	delete(t.homeless, number)
 	if old.nextHop != 0 {
 		o := objectKey{old.generation, old.nextHop}
 		t.objects[o].routes--
@@ -167,14 +176,14 @@ func (t *table) parked() (objects []objectKey, routes int) {
 	return objects, routes
 }
 
-// users returns the routes that name one of some objects.
-func (t *table) users(objects []objectKey) (routes []item[key, route]) {
+// users returns the routes that name one of some objects, without their keys.
+func (t *table) users(objects []objectKey) (routes []told) {
 	if len(objects) == 0 {
 		return nil
 	}
-	for k, r := range t.routes {
+	for n, r := range t.routes {
 		if r.nextHop != 0 && slices.Contains(objects, objectKey{r.generation, r.nextHop}) {
-			routes = append(routes, item[key, route]{k, route{said: r}})
+			routes = append(routes, told{number: uint32(n), route: route{said: r}})
 		}
 	}
 	return routes

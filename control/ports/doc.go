@@ -7,8 +7,10 @@
 // bonds, tunnels) when they are named. What the engine cannot take stays with
 // Linux, is reported (Refused), and tried again.
 //
-// Each port has the engine that it is to have: one for all, or for those that are named.
-// A VLAN's is that of the port at its root.
+// Each port has the engine that it is to have: by the first rule that matches its name
+// (SetRules), else one for all, or for those that are named. A VLAN's is that of the port
+// at its root. Rules may change at any time: ports go from one engine to the other without
+// loss, all that the change is about or none.
 //
 // A VLAN is a port on another one: it comes after that and goes before it.
 package ports

@@ -41,7 +41,7 @@ type Config struct {
 	Changed func(text string)
 }
 
-// Set is the ports of an engine, which it takes over as they are. Take, Retry
+// Set is the ports of an engine, which it takes over as they are. Take, Retry, SetRules
 // and Release are for one goroutine.
 type Set struct {
 	config     Config
@@ -56,6 +56,7 @@ type Set struct {
 	mu      sync.Mutex             // guards what follows: the one goroutine may read without
 	ports   map[int]dataplane.Port // as the engine has them
 	refused map[int]Refused
+	rules   []Rule
 }
 
 // Refused is an interface that was to be a port, and why it is not.
@@ -216,18 +217,10 @@ func matches(globs []string, name string) bool {
 	})
 }
 
-// engineOf returns the engine of a port that is no VLAN.
-func (c *Config) engineOf(name string) dataplane.Name {
-	if len(c.EngineNames) == 0 || matches(c.EngineNames, name) {
-		return c.PortEngine
-	}
-	return dataplane.XDP
-}
-
 func (s *Set) set(i *control.Interface) {
 	want := dataplane.Port{
 		Number: s.number(i.Index), Ifindex: i.Index, Name: i.Name, MAC: dataplane.MAC(i.MAC), VRF: i.VRF, IPv4: i.IPv4, IPv6: i.IPv6,
-		Want: s.config.Mode, Engine: s.config.engineOf(i.Name),
+		Want: s.config.Mode, Engine: s.engineOf(i.Name),
 	}
 	if i.Kind == vlanKind {
 		want.Want, want.Engine = "", dataplane.XDP // it is taken from as the port below is
@@ -256,9 +249,7 @@ func (s *Set) set(i *control.Interface) {
 	// gofail: var portTaken struct{}
 	s.accept(i.Index)
 	s.numbers[i.Index] = want.Number
-	s.mu.Lock()
-	s.ports[i.Index] = want
-	s.mu.Unlock()
+	s.keep(&want)
 	s.tell("%s is port %d: vrf %d, ipv4 %t, ipv6 %t", want.Name, want.Number, want.VRF, want.IPv4, want.IPv6)
 }
 

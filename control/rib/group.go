@@ -296,7 +296,10 @@ func (r *RIB) resolve(g *group) (fib.Group, []member) {
 		return r.resolveFlat(g)
 	}
 	hops, mode, blackhole := g.hops, fib.HashThreshold, false
-	if g.nextHop != 0 {
+	switch {
+	case g.doomed: // it may be another object by now
+		hops = nil
+	case g.nextHop != 0:
 		hops, mode, blackhole = r.objectHops(g.nextHop)
 	}
 	if blackhole {

@@ -34,10 +34,10 @@ func (r *RIB) SetLink(l kernel.Link) {
 	if l.VRFTable != 0 && !r.loading() {
 		r.addVRF(l.VRFTable, r.freeVRF())
 	}
-	if old == nil || old.IsUp() != l.IsUp() || old.HasCarrier() != l.HasCarrier() {
+	if old != nil && (old.IsUp() != l.IsUp() || old.HasCarrier() != l.HasCarrier()) {
 		// Down: IPv4 routes over it go without a word, and next-hop objects.
 		// Up: hops of multipath routes come back.
-		r.stale = r.stale || old != nil
+		r.mistrust(LinkChanged)
 	}
 	r.PortChanged(l.Index)
 }
@@ -58,7 +58,7 @@ func (r *RIB) DeleteLink(index int) {
 			delete(r.addrs, k)
 		}
 	}
-	r.stale = true
+	r.mistrust(LinkChanged)
 	r.PortChanged(index)
 }
 
@@ -184,7 +184,9 @@ func (r *RIB) addVRF(table uint32, vrf int) {
 	r.numbered = append(r.numbered, make([]bool, max(vrf+1-len(r.numbered), 0))...)
 	r.numbered[vrf] = true
 	r.reserve(uint16(vrf))
-	r.stale = r.stale || !r.loading() // its routes were not taken in
+	if !r.loading() {
+		r.mistrust(TableNew)
+	}
 }
 
 // SetAddr takes an address as the kernel has it now.
@@ -199,7 +201,7 @@ func (r *RIB) DeleteAddr(a kernel.Addr) {
 	delete(r.addrs, addrKey{a.Link, a.Prefix})
 	r.watching.links = true
 	if a.Prefix.Addr().Is4() {
-		r.stale = true // older kernels drop routes with it as their source without a word
+		r.mistrust(AddressGone) // older kernels do
 	}
 }
 

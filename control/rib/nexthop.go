@@ -36,11 +36,11 @@ func (r *RIB) DeleteNextHop(id uint32) {
 	delete(r.nextHops, id)
 	for _, g := range r.groups {
 		if g != nil && g.by == Kernel && g.nextHop == id {
-			g.doomed, r.doomed[id] = true, true
+			g.doomed, r.doomed[id], r.leavingMore = true, true, true
 		}
 	}
 	if r.copies.by[id] > 0 {
-		r.doomed[id] = true
+		r.doomed[id], r.leavingMore = true, true
 	}
 	r.nextHopChanged(Kernel, id)
 }
@@ -121,15 +121,45 @@ func (r *RIB) objectHopsOf(s Source, id uint32) (hops []hop, mode fib.Mode, blac
 	return hops, mode, false
 }
 
-// flushDoomed removes the routes of objects that have gone: one look at all
-// routes for all of them.
+// flushDoomed removes routes of objects that have gone, some with each publication. Until
+// they are all gone their groups leave packets to the kernel.
 func (r *RIB) flushDoomed() {
 	if len(r.doomed) == 0 {
 		return
 	}
-	r.removeIf(func(c *candidate) bool { return r.groups[c.group].doomed })
-	r.dropCopiesIf(func(c copied) bool { return r.doomed[c.nextHop] && r.nextHops[c.nextHop] == nil })
-	clear(r.doomed)
+	if r.leavingMore { // one look at all routes for all of them
+		r.leaving, r.leavingMore = append(r.leaving, r.keysWith(r.isDoomed)...), false
+		r.dropCopiesIf(func(c copied) bool { return r.doomed[c.nextHop] && r.nextHops[c.nextHop] == nil })
+	}
+	n := min(len(r.leaving), sweepAtOnce)
+	for _, k := range r.leaving[:n] {
+		r.removeAt(k, r.isDoomed)
+	}
+	if r.leaving = r.leaving[n:]; len(r.leaving) == 0 {
+		r.leaving = nil
+		clear(r.doomed)
+	}
+}
+
+func (r *RIB) isDoomed(c *candidate) bool { return r.groups[c.group].doomed }
+
+// IsBehind reports whether the next publication has something to do though nothing changes.
+func (r *RIB) IsBehind() bool { return len(r.leaving) > 0 }
+
+// withoutDoomed parts candidates, which are given away, from those that are about to go.
+func (r *RIB) withoutDoomed(list []candidate) (stay, gone []candidate) {
+	if len(r.doomed) == 0 {
+		return list, nil
+	}
+	stay = list[:0]
+	for _, c := range list {
+		if r.isDoomed(&c) {
+			gone = append(gone, c)
+		} else {
+			stay = append(stay, c)
+		}
+	}
+	return stay, gone
 }
 
 func (r *RIB) sweepNextHops() {

@@ -53,12 +53,14 @@ type RIB struct {
 
 	found             *found            // what the image held before the first synchronization; nil after it
 	doomed            map[uint32]bool   // next-hop objects that went, and whose routes the kernel drops without a word
+	leaving           []key             // those routes, as far as they are known and still there
+	leavingMore       bool              // there are more of them, which are to be looked for
 	missing           missing           // what is not in the image as it should be
 	unusedGroups      []fib.GroupID     // to be deleted with the next publication
 	unusedAdjacencies []fib.AdjacencyID // likewise
 
 	changed    bool  // since the last publication
-	stale      bool  // the kernel may have changed more than it said
+	stale      Stale // the kernel may have changed more than it said
 	generation uint8 // of the present synchronization
 	retaken    key   // while retaking: it is installed at the end
 	retaking   bool
@@ -145,16 +147,6 @@ func (r *RIB) isParked(g *group) bool {
 	return !slices.ContainsFunc(g.hops, func(h hop) bool { return h.link == 0 || r.links[h.link] != nil })
 }
 
-// TakeStale reports whether something has happened upon which the kernel changes
-// routes without saying so (a link went down: IPv4 routes over it are dropped;
-// an address went: those with it as their source), and forgets it: the caller
-// is to synchronize.
-func (r *RIB) TakeStale() bool {
-	stale := r.stale
-	r.stale = false
-	return stale
-}
-
 // Publish ends a set of changes. It returns the image's generation.
 func (r *RIB) Publish() uint64 {
 	r.flushDoomed()
@@ -178,10 +170,14 @@ func (r *RIB) BeginSync() {
 }
 
 // EndSync ends a synchronization. The first one fills the image.
-func (r *RIB) EndSync() {
+func (r *RIB) EndSync() { r.EndSyncBetween(func() {}) }
+
+// EndSyncBetween is EndSync that calls a function now and then, between two prefixes:
+// it may change and publish what it likes, but not begin a synchronization.
+func (r *RIB) EndSyncBetween(between func()) {
 	r.sweepLinks()
 	r.sweepNextHops()
-	r.sweepRoutes()
+	r.sweepRoutes(between)
 	r.believe()
 	r.dropCopiesIf(func(c copied) bool { return c.generation != r.generation })
 	// gofail: var ribSwept struct{}

@@ -71,7 +71,9 @@ func (r *RIB) SetRoute(m *kernel.Route, how Change) {
 		r.first(k, c)
 		return
 	}
-	list, gone := r.enter(r.candidates(k), c, how, k.family)
+	list, left := r.withoutDoomed(r.candidates(k))
+	list, gone := r.enter(list, c, how, k.family)
+	gone = append(gone, left...)
 	if how != Dumped && slices.ContainsFunc(list, func(o candidate) bool { return o.rivals(&c) && o != c }) {
 		r.doubt(k)
 	}
@@ -100,13 +102,16 @@ func (r *RIB) doubt(k key) {
 		r.doubtful[k] = struct{}{}
 		return
 	}
-	r.stale = true
+	r.mistrust(RoutesAtOdds)
 }
 
 // believe is the end of doubts: those that are left need another look.
 func (r *RIB) believe() {
 	for k := range r.doubtful {
-		r.stale = r.stale || hasRivals(r.candidates(k))
+		if hasRivals(r.candidates(k)) {
+			r.mistrust(RoutesAtOdds)
+			break
+		}
 	}
 	r.doubtful = nil
 }
@@ -303,25 +308,33 @@ func (r *RIB) put(k key, list []candidate) {
 // removeIf removes all candidates that satisfy a condition.
 func (r *RIB) removeIf(is func(*candidate) bool) (removed int) {
 	for _, k := range r.keysWith(is) {
-		var stay, gone []candidate
-		for _, c := range r.candidates(k) {
-			if is(&c) {
-				gone = append(gone, c)
-			} else {
-				stay = append(stay, c)
-			}
-		}
-		r.put(k, stay)
-		r.install(k)
-		if slices.ContainsFunc(gone, func(c candidate) bool { return c.isOwn() }) {
-			r.reexport(k)
-		}
-		for _, c := range gone {
-			r.drop(c.group)
-		}
-		removed += len(gone)
+		removed += r.removeAt(k, is)
 	}
 	return removed
+}
+
+// removeAt removes the candidates of a prefix that satisfy a condition.
+func (r *RIB) removeAt(k key, is func(*candidate) bool) (removed int) {
+	var stay, gone []candidate
+	for _, c := range r.candidates(k) {
+		if is(&c) {
+			gone = append(gone, c)
+		} else {
+			stay = append(stay, c)
+		}
+	}
+	if len(gone) == 0 {
+		return 0
+	}
+	r.put(k, stay)
+	r.install(k)
+	if slices.ContainsFunc(gone, func(c candidate) bool { return c.isOwn() }) {
+		r.reexport(k)
+	}
+	for _, c := range gone {
+		r.drop(c.group)
+	}
+	return len(gone)
 }
 
 // keysWith returns the prefixes that have a candidate which satisfies a condition.
@@ -338,6 +351,15 @@ func (r *RIB) keysWith(is func(*candidate) bool) (keys []key) {
 	return keys
 }
 
-func (r *RIB) sweepRoutes() {
-	r.removeIf(r.isUnseen)
+// sweepAtOnce is how many prefixes are looked after in one go: a million take seconds.
+const sweepAtOnce = 4096
+
+// sweepRoutes removes what the kernel has no longer. What is changed in between is seen.
+func (r *RIB) sweepRoutes(between func()) {
+	for i, k := range r.keysWith(r.isUnseen) {
+		if (i+1)%sweepAtOnce == 0 {
+			between()
+		}
+		r.removeAt(k, r.isUnseen)
+	}
 }

@@ -99,7 +99,7 @@ func (r *RIB) settle() {
 	}
 	if len(t.objects) > 0 {
 		for _, g := range r.groups {
-			if g != nil && !g.doomed && r.usesAny(g, t.objects) {
+			if g != nil && r.usesAny(g, t.objects) {
 				t.dirty[g] = struct{}{}
 			}
 		}

@@ -1,14 +1,9 @@
 package rib
 
 import (
-	"cmp"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/maphash"
-	"maps"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -16,66 +11,6 @@ import (
 	"weft/control/kernel"
 	"weft/fib"
 )
-
-// Digester tells which routes of the kernel are for a RIB, and what they say, in
-// a number. It is not bound to the RIB's goroutine, and is for one other.
-type Digester struct {
-	vrfs map[uint32]uint16
-	rib  RIB // only to translate
-}
-
-// NewDigester makes a Digester of the tables that the RIB mirrors now.
-func (r *RIB) NewDigester() *Digester {
-	return &Digester{maps.Clone(r.vrfs), RIB{options: r.options}}
-}
-
-var digestSeed = maphash.MakeSeed()
-
-// Digest returns the key of a route, and a number that is the same for routes
-// that say the same; ok is false for one that is not for the image.
-func (d *Digester) Digest(m *kernel.Route) (k Key, digest uint64, ok bool) {
-	vrf, known := d.vrfs[m.Table]
-	k = Key{newKey(vrf, m.Prefix)}
-	if !known || m.Cached || m.Prefix.Addr().Is4In6() || isReserved(k.key) {
-		return Key{}, 0, false
-	}
-	if m.Protocol == ProtocolWeft && m.Table != tableLocal {
-		return k, digestCopy(copied{metric: m.Metric, nextHop: m.NextHop, kind: m.Type}), true
-	}
-	w, c := d.rib.wishOf(m), kernelCandidate(m)
-	return k, d.digest(&w, &c), true
-}
-
-func (d *Digester) digest(w *wish, c *candidate) uint64 {
-	// The kernel gives the hops of a multipath route in an order of its own.
-	sorted := *w
-	sorted.hops = slices.SortedFunc(slices.Values(w.hops), func(a, b hop) int {
-		return cmp.Or(a.link-b.link, a.gateway.Compare(b.gateway), a.weight-b.weight)
-	})
-	b := d.rib.name(&sorted)
-	b = append(b, byte(c.rank), c.protocol, c.kind)
-	b = binary.NativeEndian.AppendUint32(b, c.detail)
-	return maphash.Bytes(digestSeed, binary.NativeEndian.AppendUint32(b, c.metric))
-}
-
-func digestCopy(c copied) uint64 {
-	b := binary.NativeEndian.AppendUint32([]byte{ProtocolWeft, c.kind}, c.metric)
-	return maphash.Bytes(digestSeed, binary.NativeEndian.AppendUint32(b, c.nextHop))
-}
-
-// Digest returns the sum of the digests of the RIB's routes of the kernel to a
-// prefix.
-func (r *RIB) Digest(d *Digester, k Key) (sum uint64) {
-	for c := range r.inOrder(k.key) {
-		if c.isKernels() && c.rank != rankReserved && !c.isCopy() {
-			sum += d.digest(&r.groups[c.group].wish, c)
-		}
-	}
-	for _, c := range r.copies.at(k.key) {
-		sum += digestCopy(c)
-	}
-	return sum
-}
 
 // CheckExport compares what the kernel is to have of weft's own routes to a prefix
 // with what it has, and says in words what differs.

@@ -57,6 +57,26 @@ func TestAccount(t *testing.T) {
 	}
 }
 
+// What was given up for lost, and is finished after all, is counted once.
+func TestAccountOfLate(t *testing.T) {
+	b, a := &fakeBase{}, &account{}
+	var loop dataplane.Counters
+	b.give(3)
+	for range stillMost + 1 {
+		a.settle(b, 1, &loop, 0, true)
+	}
+	if a.lost.Packets != 3 {
+		t.Errorf("all is still: lost %v", a.lost)
+	}
+	for n := range uint64(3) {
+		loop[dataplane.Forwarded] = dataplane.Counter{Packets: n + 1, Bytes: 100 * (n + 1)}
+		a.settle(b, 1, &loop, 0, false)
+		if want := (dataplane.Counter{Packets: 2 - n, Bytes: 100 * (2 - n)}); a.lost != want {
+			t.Errorf("%d are finished: lost %v, want %v", n+1, a.lost, want)
+		}
+	}
+}
+
 // A loop before this one has been killed: what it had is lost, and nothing is counted twice.
 func TestAccountOfNewLoop(t *testing.T) {
 	b := &fakeBase{}

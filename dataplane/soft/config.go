@@ -24,6 +24,7 @@ type Config struct {
 type Port struct {
 	dataplane.Port
 	Partial bool // frames may come in whose L4 checksums were left to hardware
+	Tap     bool // it is received from by AF_PACKET: the kernel has its packets, too, and keeps some of them
 }
 
 // Interface is what ICMP errors are made from, of one interface.
@@ -39,6 +40,7 @@ const (
 	forwardsIPv4 = 1 << iota
 	forwardsIPv6
 	isPartial
+	isTap
 )
 
 // port is a Port as the stages look at it. That of number 0 is what is no port: it
@@ -122,7 +124,7 @@ func newPort(im *fib.Image, p *Port) (port, error) {
 		mac: binary.LittleEndian.Uint64(mac[:]), number: p.Number, root: p.Number, vrf: uint32(p.VRF), tpid: p.TPID, table: t,
 		below: p.Parent, itself: &noInterface,
 	}
-	for flag, on := range map[uint32]bool{forwardsIPv4: p.IPv4, forwardsIPv6: p.IPv6, isPartial: p.Partial} {
+	for flag, on := range map[uint32]bool{forwardsIPv4: p.IPv4, forwardsIPv6: p.IPv6, isPartial: p.Partial, isTap: p.Tap} {
 		if on {
 			n.flags |= flag
 		}

@@ -41,6 +41,9 @@ func (w *Worker) count() {
 			packets, bytes, port = 0, 0, p
 		}
 		if r := v.reason[i]; r != dataplane.Forwarded {
+			if v.flags[i]&uncounted != 0 {
+				continue
+			}
 			w.counters[port].Load()[r].add(1, uint64(v.bytes[i]))
 			continue
 		}

@@ -35,6 +35,9 @@ func (a *account) settle(base base, number uint32, loop *dataplane.Counters, ove
 		}
 		a.left = left
 	}
+	if a.lost.Packets > left.Packets { // it was only late
+		a.lost = left
+	}
 	known := min(a.gone+overrun, left.Packets)
 	switch {
 	case left.Packets == 0:

@@ -39,8 +39,37 @@
 //
 // To the XDP engine a port goes in the reverse order: the program first, and what has come to
 // the sockets by then the loop finishes. Close does that with all ports. A process that is
-// killed leaves the program without sockets: Linux forwards, counted for irif_disabled, until the
+// killed leaves the program without sockets: Linux forwards, counted for loop_absent, until the
 // next one takes over.
+//
+// # Several loops
+//
+// There is a loop for each queue that packets come in by, up to LoopOptions.Workers; then each has
+// several. A queue is the loop's that has the fewest, for good: so packets of a flow, which come
+// by one queue, do not overtake each other. Each loop is a thread, pinned to a CPU, and sends by all
+// ports with sockets of its own: no packet goes from one loop to another. What they share is the
+// Memory, by a device.Depot: frames that have been sent come back to whichever loop
+// looks first.
+//
+// Limits are a loop's, not the router's: ICMP errors a second, packets that wait for one neighbor
+// (32), and for all (a quarter of the loop's share of the Memory). Counters and stages are shown summed.
+//
+// # Fairness
+//
+// A loop asks its ports in turns, and begins with the one after that which it asked last: a packet
+// waits for one vector of each other port at most. A flooded port fills its own rings, and takes no
+// frames from those of others, which have theirs beforehand.
+//
+// # Without AF_XDP
+//
+// Where AF_XDP cannot be had (kernel, driver, rights, locked memory), and in mode tc, a port's packets come
+// by AF_PACKET (package afpacket): one socket, one loop. The kernel has them, too, but for those
+// that the program of tc behind the tap takes away. What that leaves to the kernel the loop drops, uncounted
+// (tap.go); packets that only the kernel can finish after all are lost, and counted. The program ends with
+// its process, so that Linux forwards without one; counters of such a port begin at 0 with the next. When
+// a port changes its engine the socket is not there for packets of some ms: they are loop_overrun.
+//
+// # Sleep
 //
 // The loop's thread makes rounds while there are packets, and sleeps in poll(2) when 64 in
 // a row have found none. Then it is no reader of the FIB, and writers do not wait for it. All that
@@ -53,7 +82,14 @@
 //
 // Addresses and MTUs for ICMP errors it asks the kernel for, at each change of them; limits are read
 // then, too. Packets that only the kernel can finish after all go up by test runs of a program
-// (xdp.Injector): some 80 a second, others are lost.
+// (xdp.Injector): some 80 a second, others are dropped, for loop_punt_overrun. They are few: upward.go says which.
+//
+// # Another engine
+//
+// A port goes from one engine to the other while packets come in (SetPort). To the loop: first it
+// has the sockets and knows the port, then the map leads to them, then the link has the program
+// that steers, by one update. To the XDP engine: first the program, then the map; what the loop has
+// by then it sends, behind what XDP forwards already: a few packets come late, none is lost.
 //
 // # What is finished here
 //

@@ -13,31 +13,35 @@ import (
 
 	"weft/bpf"
 	"weft/dataplane"
+	"weft/dataplane/soft/afpacket"
 	"weft/dataplane/soft/device"
 	"weft/dataplane/soft/xsk"
 	"weft/dataplane/xdp"
 	"weft/fib"
 )
 
-// Engine is the XDP engine with a loop beside it, which has those ports whose Engine is
+// Engine is the XDP engine with loops beside it, which have those ports whose Engine is
 // dataplane.Soft. There is no loop before the first of them. It works in the network namespace
 // that all threads of the process are in. Any goroutine may call its
 // methods.
 //
-// Packets leave by all ports, whoever has them: the loop has sockets of those of the XDP
+// Packets leave by all ports, whoever has them: loops have sockets of those of the XDP
 // engine, too, by which nothing comes in.
 type Engine struct {
 	*xdp.Engine
 	readers     *fib.Readers
+	options     LoopOptions
+	openQueue   func(*xsk.UMEM, *device.Pool, xsk.Where, xsk.Options) (*xsk.Socket, error)
 	notHandedUp atomic.Uint64
 
 	mu      sync.Mutex // guards what follows
 	image   *fib.Image
+	config  *Config // that the loop goes by
+	probe   *probe  // made by the first Run
 	ports   map[uint32]dataplane.Port
 	counted map[uint32]*account
-	loop    *loop // nil: there is none
+	crew    *crew // nil: there is no loop
 	xsks    *ebpf.Map
-	umem    *xsk.UMEM
 	sockets map[uint32]*portSockets // of ports at the root
 	aside   aside
 	lost    map[uint32]Lost // as last looked at
@@ -56,10 +60,11 @@ type aside struct {
 var _ dataplane.Engine = (*Engine)(nil)
 
 // New makes an Engine of one of package xdp, which is its own then. The image is what is in
-// that one's: who writes to it waits for the readers, too.
-func New(e *xdp.Engine, im *fib.Image, readers *fib.Readers) *Engine {
+// that one's: who writes to it waits for the readers, too. LoopOptions are not checked before
+// there is a loop.
+func New(e *xdp.Engine, im *fib.Image, readers *fib.Readers, o LoopOptions) *Engine {
 	all := &Engine{
-		Engine: e, readers: readers, image: im, ports: map[uint32]dataplane.Port{}, counted: map[uint32]*account{},
+		Engine: e, readers: readers, options: o, openQueue: xsk.Open, image: im, ports: map[uint32]dataplane.Port{}, counted: map[uint32]*account{},
 		sockets: map[uint32]*portSockets{}, lost: map[uint32]Lost{},
 	}
 	for _, p := range e.Ports() {
@@ -68,9 +73,9 @@ func New(e *xdp.Engine, im *fib.Image, readers *fib.Readers) *Engine {
 	return all
 }
 
-// start makes the loop, once.
+// start makes what loops need, once.
 func (e *Engine) start() (err error) {
-	if e.loop != nil {
+	if e.crew != nil {
 		return nil
 	}
 	defer func() {
@@ -81,16 +86,15 @@ func (e *Engine) start() (err error) {
 	if e.xsks, err = bpf.NewXSKs(bpf.MaxPorts); err != nil {
 		return err
 	}
-	if e.loop, err = newLoop(e.readers); err != nil {
+	if e.crew, err = newCrew(e.readers, &e.options); err != nil {
 		return err
 	}
-	e.umem = xsk.NewUMEM(e.loop.mem)
-	e.Steer(e.xsks, e.umem.PacketMax())
+	e.Steer(e.xsks, e.crew.umem.PacketMax(), afpacket.PacketMax(e.crew.mem))
 	if err := e.startAside(); err != nil {
 		return err
 	}
 	for _, p := range e.ports { // to send by
-		if err := e.open(&p); err != nil {
+		if err := e.open(&p, dataplane.AFXDP); err != nil {
 			return err
 		}
 	}
@@ -110,7 +114,7 @@ func (e *Engine) startAside() (err error) {
 		return err
 	}
 	a.done.Go(func() { e.handUp(a.injector, a.frames) })
-	asks := e.loop.Asks()
+	asks := e.crew.asks
 	a.done.Go(func() { e.resolve(a.resolver, asks, a.stop) })
 	a.done.Go(func() {
 		for range a.follower.changed {
@@ -160,65 +164,6 @@ func (e *Engine) ifindex(number uint32) int {
 	return e.ports[number].Ifindex
 }
 
-// open gives the loop a port's sockets, if it has none.
-func (e *Engine) open(p *dataplane.Port) error {
-	if p.Parent != 0 || e.sockets[p.Number] != nil {
-		return nil
-	}
-	s := &portSockets{upward: &upward{mem: e.loop.mem, pool: e.loop.pool, ifindex: p.Ifindex, to: e.aside.frames}}
-	var err error
-	e.loop.do(func() {
-		if s.queues, err = e.loop.openSockets(e.umem, p); err != nil {
-			return
-		}
-		e.sockets[p.Number] = s
-		err = e.loop.Attach(p.Number, s.queues, s.upward)
-		e.setPolled()
-	})
-	return err
-}
-
-func (e *Engine) setPolled() {
-	var all []device.Queue
-	for _, s := range e.sockets {
-		for _, q := range s.queues {
-			all = append(all, q)
-		}
-	}
-	e.loop.setPolled(all)
-}
-
-// close takes a port's sockets from the loop, when it has finished what came in by them.
-func (e *Engine) close(number uint32) error {
-	s := e.sockets[number]
-	if s == nil {
-		return nil
-	}
-	e.loop.drain()
-	e.settle(false)
-	delete(e.sockets, number)
-	err := unregister(e.xsks, number, len(s.queues))
-	e.loop.do(func() {
-		err = errors.Join(err, e.loop.Detach(number), s.Close())
-		e.setPolled()
-	})
-	e.account(number).gone += s.Stats().LostNoFrame
-	return err
-}
-
-// steer has the program find the sockets of a port, or not.
-func (e *Engine) steer(number uint32, on bool) error {
-	s := e.sockets[number]
-	if s == nil || s.steers == on {
-		return nil
-	}
-	s.steers = on
-	if !on {
-		return unregister(e.xsks, number, len(s.queues))
-	}
-	return s.register(e.xsks, number)
-}
-
 // SetPort implements dataplane.Engine. A port that changes its engine loses no packet.
 func (e *Engine) SetPort(p dataplane.Port) error {
 	e.mu.Lock()
@@ -231,44 +176,113 @@ func (e *Engine) SetPort(p dataplane.Port) error {
 
 func (e *Engine) setPort(p dataplane.Port) error {
 	wanted := p.Engine == dataplane.Soft && p.Parent == 0
-	before, known := e.ports[p.Number]
 	if wanted {
 		if err := e.start(); err != nil {
 			return fmt.Errorf("set port %d (%s): %w", p.Number, p.Name, err)
 		}
 	}
-	if e.loop == nil {
+	if e.crew == nil {
 		err := e.Engine.SetPort(p)
 		if err == nil {
 			e.ports[p.Number] = p
 		}
 		return err
 	}
-	err := e.open(&p)
-	if err == nil && wanted { // before a packet can come
-		e.ports[p.Number] = p
-		if err = e.configure(); err == nil {
-			err = e.steer(p.Number, true)
-		}
-	}
-	if err != nil {
-		err = fmt.Errorf("set port %d (%s): %w", p.Number, p.Name, err)
-	} else {
-		err = e.Engine.SetPort(p)
+	before, known := e.ports[p.Number]
+	mode := e.mode(p.Number)
+	err := e.take(p, mode, dataplane.AFXDP)
+	if wanted && mode == "" && p.Want == "" && isWithoutXDP(err) {
+		err = e.takePackets(p, err)
 	}
 	if err == nil {
-		e.ports[p.Number] = p
-		if !wanted { // it is the XDP engine's now: what the loop has it finishes
-			err = e.steer(p.Number, false)
-		}
-		return err
+		return nil
 	}
-	if known {
+	if known { // it stays what it was
 		e.ports[p.Number] = before
+		if s := e.sockets[p.Number]; s != nil && before.Engine != dataplane.Soft {
+			err = errors.Join(err, s.steer(e.xsks, false))
+		}
 		return err
 	}
 	delete(e.ports, p.Number)
 	return errors.Join(err, e.close(p.Number))
+}
+
+// mode is how packets come in by a port, "" if there is no such port.
+func (e *Engine) mode(number uint32) dataplane.Mode {
+	for _, p := range e.Engine.Ports() {
+		if p.Number == number {
+			return p.Mode
+		}
+	}
+	return ""
+}
+
+// attachError is the XDP engine's: the port has its sockets.
+type attachError struct{ error }
+
+func (e *attachError) Unwrap() error { return e.error }
+
+// isWithoutXDP tells whether a port has got no program of XDP, for no reason of another program's or the caller's.
+func isWithoutXDP(err error) bool {
+	var a *attachError
+	return errors.As(err, &a) && !errors.Is(err, xdp.ErrForeign) && !errors.Is(err, xdp.ErrPort) && !errors.Is(err, xdp.ErrProgram)
+}
+
+// takePackets is take for a port that has no program of XDP, and why.
+func (e *Engine) takePackets(p dataplane.Port, why error) error {
+	if err := errors.Join(e.close(p.Number), e.take(p, dataplane.TC, dataplane.AFPacket)); err != nil {
+		return errors.Join(why, err)
+	}
+	e.sockets[p.Number].why = why
+	return nil
+}
+
+// take gives a port its sockets, and then packets. In mode tc they come by AF_PACKET.
+func (e *Engine) take(p dataplane.Port, mode dataplane.Mode, kind dataplane.Sockets) error {
+	failed := func(err error) error { return fmt.Errorf("set port %d (%s): %w", p.Number, p.Name, err) }
+	wanted := p.Engine == dataplane.Soft && p.Parent == 0
+	if wanted && (mode == dataplane.TC || p.Want == dataplane.TC) {
+		kind = dataplane.AFPacket
+	}
+	// Those of the XDP engine's port may be others: it can be sent to, whatever it was that was not to be had.
+	if s := e.sockets[p.Number]; wanted && s != nil && !s.steers && (s.kind() == dataplane.AFPacket) != (kind == dataplane.AFPacket) {
+		if err := e.close(p.Number); err != nil {
+			return failed(err)
+		}
+	}
+	if err := e.open(&p, kind); err != nil {
+		return failed(err)
+	}
+	s, set := e.sockets[p.Number], p
+	packets := s != nil && s.kind() == dataplane.AFPacket
+	if wanted {
+		if packets && mode != "" && mode != dataplane.TC {
+			return failed(fmt.Errorf("%w: and it is attached in mode %s, AF_PACKET needs tc: take it out of the ports first", s.why, mode))
+		}
+		e.ports[p.Number] = p
+		if err := e.configure(); err != nil {
+			return failed(err)
+		}
+	}
+	// Sockets of AF_XDP are there before the program, and go after it: nothing is lost. By AF_PACKET the kernel has a packet,
+	// too, for which there is no program yet: such a socket comes last and goes first.
+	if s != nil && wanted != packets {
+		if err := s.steer(e.xsks, wanted); err != nil {
+			return failed(err)
+		}
+	}
+	if wanted && packets {
+		set.Want = dataplane.TC
+	}
+	if err := e.Engine.SetPort(set); err != nil {
+		return &attachError{err}
+	}
+	e.ports[p.Number] = p
+	if s != nil { // if it is the XDP engine's now, the loop finishes what it has
+		return s.steer(e.xsks, wanted)
+	}
+	return nil
 }
 
 // RemovePort implements dataplane.Engine.
@@ -281,8 +295,8 @@ func (e *Engine) RemovePort(number uint32) error {
 		if n == number || p.Parent == number {
 			delete(e.ports, n)
 			delete(e.lost, n)
-			if e.loop != nil { // the number's next port has counted nothing
-				e.counted[n] = &account{moved: e.loop.Counters(n)}
+			if e.crew != nil { // the number's next port has counted nothing
+				e.counted[n] = &account{moved: e.crew.Counters(n)}
 			}
 		}
 	}
@@ -291,7 +305,7 @@ func (e *Engine) RemovePort(number uint32) error {
 
 // configure tells the loop of what there is.
 func (e *Engine) configure() error {
-	if e.loop == nil {
+	if e.crew == nil {
 		return nil
 	}
 	c := &Config{Image: e.image, Limits: readLimits()}
@@ -301,7 +315,8 @@ func (e *Engine) configure() error {
 		if _, below := e.ports[p.Parent]; p.Parent != 0 && !below {
 			continue
 		}
-		c.Ports = append(c.Ports, Port{Port: p})
+		s := e.sockets[n]
+		c.Ports = append(c.Ports, Port{Port: p, Tap: s != nil && s.kind() == dataplane.AFPacket})
 		numbers[p.Ifindex] = n
 	}
 	var indexes []int
@@ -312,7 +327,9 @@ func (e *Engine) configure() error {
 	for i := range c.Interfaces {
 		c.Interfaces[i].Port = numbers[indexes[i]]
 	}
-	e.loop.do(func() { err = e.loop.Set(c) })
+	if err = e.crew.set(c); err == nil {
+		e.config = c
+	}
 	return err
 }
 
@@ -346,11 +363,11 @@ func (e *Engine) account(number uint32) *account {
 
 // settle brings the counters of all ports up to date.
 func (e *Engine) settle(look bool) {
-	if e.loop == nil {
+	if e.crew == nil {
 		return
 	}
 	for n := range e.ports {
-		c := e.loop.Counters(n)
+		c := e.crew.Counters(n)
 		overrun := uint64(0)
 		if s := e.sockets[n]; s != nil && look {
 			overrun = s.Stats().LostNoFrame
@@ -363,10 +380,10 @@ func (e *Engine) settle(look bool) {
 func (e *Engine) Counters(number uint32) dataplane.Counters {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if _, known := e.ports[number]; e.loop == nil || !known {
+	if _, known := e.ports[number]; e.crew == nil || !known {
 		return e.Engine.Counters(number)
 	}
-	a, c := e.account(number), e.loop.Counters(number)
+	a, c := e.account(number), e.crew.Counters(number)
 	a.settle(e.Engine, number, &c, 0, false)
 	all := e.Engine.Counters(number)
 	all[dataplane.LoopOverrun] = a.lost // not what is on its way
@@ -380,12 +397,13 @@ func (e *Engine) Ports() []dataplane.PortStatus {
 	all := e.Engine.Ports()
 	for i := range all {
 		p := &all[i]
-		root := p.Number
-		for p, ok := e.ports[root]; ok && p.Parent != 0; p, ok = e.ports[root] {
-			root = p.Parent
-		}
+		root := e.root(p.Number)
 		p.Engine = e.ports[root].Engine
 		if s := e.sockets[root]; s != nil {
+			p.Sockets = s.kind()
+			if s.why != nil {
+				p.SocketsReason = s.why.Error()
+			}
 			p.EgressLost += s.Stats().LostTransmit + e.lost[root].Forwarded.Packets
 		}
 	}
@@ -398,12 +416,10 @@ func (e *Engine) Check() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.settle(true)
-	if e.loop != nil {
-		e.loop.do(func() {
-			for n := range e.sockets {
-				e.lost[n] = e.loop.Lost(n)
-			}
-		})
+	if e.crew != nil {
+		for n := range e.sockets {
+			e.lost[n] = e.crew.lost(n)
+		}
 	}
 	return err
 }
@@ -412,10 +428,10 @@ func (e *Engine) Check() error {
 func (e *Engine) Stages() (all []dataplane.Stage) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.loop == nil {
+	if e.crew == nil {
 		return nil
 	}
-	for _, s := range e.loop.Stages() {
+	for _, s := range e.crew.stages() {
 		all = append(all, dataplane.Stage{Name: s.Stage.String(), Calls: s.Calls, Packets: s.Packets, Took: s.Took})
 	}
 	return all
@@ -429,7 +445,7 @@ func (e *Engine) Close() error {
 	for _, p := range e.ports {
 		if s := e.sockets[p.Number]; s != nil && s.steers {
 			p.Engine = dataplane.XDP
-			errs = append(errs, e.Engine.SetPort(p), e.steer(p.Number, false))
+			errs = append(errs, e.Engine.SetPort(p), s.steer(e.xsks, false))
 		}
 	}
 	return errors.Join(append(errs, e.end(), e.Engine.Close())...)
@@ -443,9 +459,9 @@ func (e *Engine) Stop() error {
 	return errors.Join(err, e.end())
 }
 
-// end ends the loop, when it has finished what it has.
+// end ends the loops, when they have finished what they have.
 func (e *Engine) end() error {
-	if e.loop == nil {
+	if e.crew == nil {
 		err := e.xsks.Close() // nil, too
 		e.xsks = nil
 		return err
@@ -457,7 +473,7 @@ func (e *Engine) end() error {
 	e.mu.Unlock() // what goes on aside may want it
 	errs = append(errs, e.aside.end())
 	e.mu.Lock()
-	errs = append(errs, e.loop.close(), e.xsks.Close())
-	e.loop, e.xsks, e.aside = nil, nil, aside{}
+	errs = append(errs, e.probe.close(), e.crew.close(), e.xsks.Close())
+	e.crew, e.xsks, e.aside, e.probe = nil, nil, aside{}, nil
 	return errors.Join(errs...)
 }

@@ -72,6 +72,7 @@ func (w *Worker) punt(i uint8) {
 		if l != nil {
 			l.refused.add(1, uint64(d.Length))
 		}
+		v.reason[i] = dataplane.LoopPuntOverrun
 		w.free(i)
 		return
 	}
@@ -80,7 +81,7 @@ func (w *Worker) punt(i uint8) {
 		d.Length += uint32(n) * packet.TagLen
 		packet.PushTags(w.mem.Packet(d), v.tag[i][:n])
 	}
-	l.punted[uint8(l.up)] = d
+	l.punted[uint8(l.up)], l.from[uint8(l.up)] = d, i
 	l.up++
 }
 

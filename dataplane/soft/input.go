@@ -34,15 +34,14 @@ func (w *Worker) head(d *device.Descriptor) *head { return (*head)(unsafe.Add(w.
 func (w *Worker) input(s *state) {
 	v := &w.v
 	four, six := &v.four, &v.six
+	seen := uint32(0)
 	for i := range v.n {
 		i := uint8(i)
 		d := &v.packets[i]
 		v.bytes[i] = d.Length
 		h := w.head(d)
 		p := s.port(d.Port)
-		if p.flags&isPartial != 0 {
-			v.partial = true
-		}
+		seen |= p.flags
 		if (h.word64(0)^p.mac)<<16 != 0 {
 			w.inputSlow(s, i)
 			continue
@@ -69,6 +68,7 @@ func (w *Worker) input(s *state) {
 		}
 		w.inputSlow(s, i)
 	}
+	v.seen = seen
 	v.endRuns()
 }
 

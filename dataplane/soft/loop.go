@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -14,7 +15,6 @@ import (
 )
 
 const (
-	loopFrames    = 32 << 10 // 64 MiB
 	loopFrameSize = device.MinFrameSize
 
 	// patience is how many rounds in a row may find nothing before the loop sleeps: some µs. A core that has
@@ -29,51 +29,64 @@ const (
 // loop is a Worker and the thread that it runs on.
 type loop struct {
 	*Worker
-	mem    *device.Memory
-	reader *fib.Reader
-	event  int // eventfd: there are tasks
-	tasks  chan func()
-	told   atomic.Bool
-	ended  chan struct{}
-	end    bool
-	polled []unix.PollFd // the event's, and those of sockets that packets come in by
+	cpu      int        // that its thread is pinned to; -1: none
+	receives int        // queues that packets come to it by
+	event    int        // eventfd: there is a task
+	doing    sync.Mutex // one task at a time
+	tasks    chan func()
+	told     atomic.Bool
+	ended    chan struct{}
+	end      bool
+	polled   []unix.PollFd // the event's, and those of sockets that packets come in by
 
 	sleeps atomic.Uint64
 }
 
 // newLoop makes one and starts it.
-func newLoop(readers *fib.Readers) (_ *loop, err error) {
-	l := &loop{tasks: make(chan func()), ended: make(chan struct{})}
-	if l.mem, err = device.NewMemory(loopFrames, loopFrameSize); err != nil {
-		return nil, err
-	}
-	pool, err := l.mem.NewPool(l.mem.Frames())
-	if err != nil {
-		return nil, errors.Join(err, l.mem.Close())
-	}
+func newLoop(readers *fib.Readers, m *device.Memory, pool *device.Pool, asks chan Neighbor, cpu int) (_ *loop, err error) {
+	l := &loop{cpu: cpu, tasks: make(chan func()), ended: make(chan struct{})}
 	if l.event, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
-		return nil, errors.Join(fmt.Errorf("make an eventfd: %w", err), l.mem.Close())
+		return nil, fmt.Errorf("make an eventfd: %w", err)
 	}
-	l.reader = readers.Join()
-	l.Worker = NewWorker(Options{Memory: l.mem, Pool: pool, Reader: l.reader})
-	l.setPolled(nil)
-	go l.run()
+	l.Worker = NewWorker(Options{Memory: m, Pool: pool, Reader: readers.Join(), Asks: asks})
+	l.setPolled()
+	pinned := make(chan error)
+	go l.run(pinned)
+	if err := <-pinned; err != nil {
+		<-l.ended
+		return nil, errors.Join(err, unix.Close(l.event))
+	}
 	return l, nil
 }
 
-func (l *loop) setPolled(sockets []device.Queue) {
+// setPolled finds out what wakes it.
+func (l *loop) setPolled() {
 	l.polled = append(l.polled[:0], unix.PollFd{Fd: int32(l.event), Events: unix.POLLIN})
-	for _, s := range sockets {
-		l.polled = append(l.polled, unix.PollFd{Fd: int32(s.FD()), Events: unix.POLLIN})
+	for _, link := range l.queues {
+		all := []device.Queue{link.queue}
+		if q, several := link.queue.(*socketQueue); several {
+			all = q.in
+		}
+		for _, q := range all {
+			if q.FD() >= 0 {
+				l.polled = append(l.polled, unix.PollFd{Fd: int32(q.FD()), Events: unix.POLLIN})
+			}
+		}
 	}
 }
 
-// run is the goroutine of the loop.
-func (l *loop) run() {
+// run is the goroutine of the loop. Its thread is not used for anything else, and ends with it if it was pinned.
+func (l *loop) run(pinned chan<- error) {
 	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	defer close(l.ended)
 	defer l.reader.Leave()
+	err := l.pin()
+	if pinned <- err; err != nil {
+		return
+	}
+	if l.cpu < 0 {
+		defer runtime.UnlockOSThread()
+	}
 	for idle := 0; !l.end; {
 		if l.told.Load() {
 			l.doTask()
@@ -87,6 +100,18 @@ func (l *loop) run() {
 			idle = 0
 		}
 	}
+}
+
+func (l *loop) pin() error {
+	if l.cpu < 0 {
+		return nil
+	}
+	var set unix.CPUSet
+	set.Set(l.cpu)
+	if err := unix.SchedSetaffinity(0, &set); err != nil {
+		return fmt.Errorf("pin a loop to CPU %d: %w", l.cpu, err)
+	}
+	return nil
 }
 
 // sleep waits until there is something to do. What comes in after a queue was armed makes
@@ -117,8 +142,10 @@ func (l *loop) sleep() {
 }
 
 // do has the loop's goroutine call f between two rounds, and waits for that. What was
-// configured before is not used any more then.
+// configured before is not used any more then. Any goroutine but the loop's.
 func (l *loop) do(f func()) {
+	l.doing.Lock()
+	defer l.doing.Unlock()
 	done := make(chan struct{})
 	l.told.Store(true)
 	l.wake()
@@ -160,5 +187,5 @@ func (l *loop) drain() {
 func (l *loop) close() error {
 	l.do(func() { l.end = true })
 	<-l.ended
-	return errors.Join(unix.Close(l.event), l.mem.Close())
+	return unix.Close(l.event)
 }

@@ -23,7 +23,8 @@ func (w eventWire) Arm() bool { return false }
 // and keeps no writer of the FIB waiting.
 func TestLoopSleeps(t *testing.T) {
 	readers := new(fib.Readers)
-	l, err := newLoop(readers)
+	m, pool := vethtest.NewMemory(t, 256)
+	l, err := newLoop(readers, m, pool, nil, -1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +44,12 @@ func TestLoopSleeps(t *testing.T) {
 	}
 	defer unix.Close(event)
 	before := l.sleeps.Load()
-	l.do(func() { l.setPolled([]device.Queue{eventWire{event: event}}) })
+	l.do(func() {
+		if err := l.Attach(1, eventWire{newWire(t, m, pool), event}, nil); err != nil {
+			t.Error(err)
+		}
+		l.setPolled()
+	})
 	vethtest.Until(t, "it sleeps", func() bool { return l.sleeps.Load() > before })
 	if _, err := unix.Write(event, []byte{1, 0, 0, 0, 0, 0, 0, 0}); err != nil {
 		t.Fatal(err)
@@ -57,12 +63,21 @@ func TestLoopSleeps(t *testing.T) {
 	}
 }
 
+func newWire(t *testing.T, m *device.Memory, pool *device.Pool) *device.Wire {
+	_, w, err := device.NewWire(m, [2]uint32{0, 1}, [2]*device.Pool{pool, pool}, 16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
 func TestRings(t *testing.T) {
-	free, sockets := loopFrames, 0
-	for ; free > loopFrames/8; sockets++ {
+	const all = framesFirst + framesEach
+	free, sockets := all, 0
+	for ; free > all/8; sockets++ {
 		free -= ringFor(free)
 	}
-	if first := ringFor(loopFrames); first != mostRing || sockets < 8 || ringFor(0) != leastRing {
+	if first := ringFor(all); first != mostRing || sockets < 8 || ringFor(0) != leastRing {
 		t.Errorf("the first ring has %d packets, %d sockets take all but an eighth", first, sockets)
 	}
 }

@@ -84,8 +84,9 @@ type link struct {
 	n, up   int
 	out     [maxOut]device.Descriptor
 	punted  [VectorSize]device.Descriptor
-	lost    counter // forwarded, and not taken by queue
-	refused counter // punted, and not taken by kernel
+	from    [VectorSize]uint8 // where in the vector those are
+	lost    counter           // forwarded, and not taken by queue
+	refused counter           // punted, and not taken by kernel
 }
 
 // maxOut is room for what a vector makes: more when packets are divided.

@@ -15,6 +15,7 @@ const VectorSize = 256
 const (
 	toGroup    = 1 << iota // it was sent to a multicast or broadcast MAC
 	hasPartial             // its L4 checksum is to be filled in yet
+	uncounted              // the kernel has it and has counted it (tap.go)
 	fills                  // it is, when the packet leaves: what Linux quotes of one that does not has not
 )
 
@@ -39,7 +40,7 @@ type vector struct {
 	// Those that do not leave by the fast way.
 	exceptions [VectorSize]uint8
 	ended      int
-	partial    bool // some port has isPartial
+	seen       uint32 // flags of any of the ports
 }
 
 // run is packets in a row that are looked up in the same table.
@@ -73,7 +74,7 @@ type family6 struct {
 
 // begin makes room for n packets that are in v.packets.
 func (v *vector) begin(n int) {
-	v.n, v.ended, v.partial = n, 0, false
+	v.n, v.ended, v.seen = n, 0, 0
 	clear(v.reason[:])
 	clear(v.flags[:])
 	clear(v.tags[:])

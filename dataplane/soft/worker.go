@@ -51,6 +51,7 @@ type Options struct {
 	Pool   *device.Pool         // the Worker's own, with its queues
 	Reader *fib.Reader          // joined to the Readers of all images that Configs will have; nil: they do not change
 	Now    func() time.Duration // grows only; nil: time since NewWorker
+	Asks   chan Neighbor        // where it asks for neighbors, with others; nil: one of its own
 }
 
 // Neighbor is one that the kernel is to resolve.
@@ -66,7 +67,10 @@ const asksMost = 256
 func NewWorker(o Options) *Worker {
 	w := &Worker{
 		mem: o.Memory, base: o.Memory.Base(), frameMask: uint64(o.Memory.FrameSize() - 1), pool: o.Pool, reader: o.Reader, now: o.Now,
-		asks: make(chan Neighbor, asksMost), limiter: packet.NewLimiter(packet.Limits{}),
+		asks: o.Asks, limiter: packet.NewLimiter(packet.Limits{}),
+	}
+	if w.asks == nil {
+		w.asks = make(chan Neighbor, asksMost)
 	}
 	if w.now == nil {
 		start := time.Now()
@@ -207,13 +211,17 @@ func (w *Worker) decide(s *state, t uint64) uint64 {
 	v := &w.v
 	w.input(s)
 	t = w.stages.end(stageInput, v.n, t)
-	if v.partial {
+	inputEnded := v.ended
+	if v.seen&isPartial != 0 {
 		w.features(s)
 		t = w.stages.end(stageFeatures, v.n, t)
 	}
 	w.lookup()
 	t = w.stages.end(stageLookup, v.four.n+v.six.n, t)
 	w.rewrite(s)
+	if v.seen&isTap != 0 && !w.again {
+		w.leaveToKernel(s, inputEnded)
+	}
 	return w.stages.end(stageRewrite, v.four.n+v.six.n, t)
 }
 
@@ -267,7 +275,10 @@ func (w *Worker) transmit() {
 			l.n = 0
 		}
 		if l.up > 0 {
-			w.send(l.kernel, l.punted[:l.up], &l.refused)
+			taken := w.send(l.kernel, l.punted[:l.up], &l.refused)
+			for _, i := range l.from[taken:l.up] {
+				w.v.reason[i] = dataplane.LoopPuntOverrun // it is counted yet
+			}
 			l.up = 0
 		}
 	}
@@ -285,13 +296,15 @@ func (w *Worker) reclaim() {
 	}
 }
 
-func (w *Worker) send(q device.Queue, d []device.Descriptor, lost *counter) {
-	n := q.Transmit(d)
+// send returns how many of the packets a queue has taken. The others are lost.
+func (w *Worker) send(q device.Queue, d []device.Descriptor, lost *counter) (n int) {
+	n = q.Transmit(d)
 	q.Flush()
 	for _, one := range d[n:] {
 		lost.add(1, uint64(one.Length))
 		w.pool.Put(one.Address)
 	}
+	return n
 }
 
 // Counters reads what came in by a port. Any goroutine.

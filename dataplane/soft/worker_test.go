@@ -129,6 +129,29 @@ func TestQueueFull(t *testing.T) {
 	x.wantCounted(2, dataplane.LocalRoute, 0)
 }
 
+// What the way to the kernel does not take is counted as that, instead of its reason.
+func TestKernelQueueFull(t *testing.T) {
+	x := newWorld(t, nil, nil)
+	_, small, err := device.NewWire(x.mem, [2]uint32{0, 1}, [2]*device.Pool{x.pool, x.pool}, 16)
+	x.must(err)
+	in := x.w.link(1).queue
+	x.must(x.w.Detach(1))
+	x.must(x.w.Attach(1, in, small))
+	local, through := frame(1, "192.0.2.9", "203.0.113.1", 40), frame(1, "192.0.2.9", "10.2.0.1", 40)
+	for range 20 {
+		x.send(1, local, through)
+	}
+	x.run()
+	x.wantCounted(1, dataplane.LocalRoute, 16)
+	x.wantCounted(1, dataplane.LoopPuntOverrun, 4)
+	x.wantCounted(1, dataplane.Forwarded, 20)
+	x.must(x.w.Detach(1))
+	x.must(x.w.Attach(1, in, nil))
+	x.send(1, local)
+	x.run()
+	x.wantCounted(1, dataplane.LoopPuntOverrun, 5)
+}
+
 // Frames that a queue has sent come back also when no more are sent to it.
 func TestReclaims(t *testing.T) {
 	x := newWorld(t, nil, nil)

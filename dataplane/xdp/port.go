@@ -62,8 +62,6 @@ func (e *Engine) check(p *dataplane.Port) error {
 		return fmt.Errorf("%w: mode %q, want one of %v", ErrPort, p.Want, modes)
 	case old != nil && p.Want != "" && old.Mode != p.Want:
 		return fmt.Errorf("%w: mode %s, but the port is attached in mode %s: remove it first", ErrPort, p.Want, old.Mode)
-	case p.Engine == dataplane.Soft && p.Parent == 0 && (p.Want == dataplane.TC || old != nil && old.Mode == dataplane.TC):
-		return fmt.Errorf("%w: mode tc with the soft engine, whose sockets packets reach by XDP: choose mode native or generic, or the xdp engine", ErrPort)
 	case old != nil && (old.Parent != p.Parent || old.VLAN != p.VLAN || old.TPID != p.TPID):
 		return fmt.Errorf("%w: VLAN %d of port %d, but it is VLAN %d of port %d: remove it first", ErrPort, p.VLAN, p.Parent, old.VLAN, old.Parent)
 	}
@@ -141,7 +139,7 @@ func (e *Engine) attach(p *dataplane.Port) (err error) {
 	e.mem.ports.Egress[p.Number] = uint32(p.Ifindex)
 	e.mem.ports.ByIfindex[p.Ifindex] = uint16(p.Number)
 	// gofail: var attachEntered struct{}
-	if err = errors.Join(e.fit(), e.needSoft(p.Engine)); err == nil {
+	if err = e.fit(); err == nil {
 		err = e.attachLink(made)
 	}
 	// gofail: var attachLinked struct{}
@@ -153,7 +151,7 @@ func (e *Engine) attach(p *dataplane.Port) (err error) {
 		err = e.openEgress(made, time.Now())
 		if err == nil {
 			// gofail: var attachOpened struct{}
-			err = e.pins.pinLink(p.Number, made.link)
+			err = e.pin(made)
 		}
 		if err != nil {
 			err = errors.Join(err, made.link.Close())

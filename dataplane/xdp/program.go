@@ -19,6 +19,7 @@ import (
 type programs struct {
 	xdp, tc *ebpf.Program
 	soft    *ebpf.Program // of ports whose packets a loop has; nil until there is one
+	tap     *ebpf.Program // of those among them that it has by AF_PACKET; nil until there is one
 }
 
 func loadPrograms(im *bpf.Image, s *bpf.State, f bpf.Features, tc bool) (_ programs, err error) {
@@ -37,6 +38,8 @@ func loadPrograms(im *bpf.Image, s *bpf.State, f bpf.Features, tc bool) (_ progr
 // of returns the program for ports in a mode, of an engine.
 func (p programs) of(m dataplane.Mode, engine dataplane.Name) *ebpf.Program {
 	switch {
+	case m == dataplane.TC && engine == dataplane.Soft:
+		return p.tap
 	case m == dataplane.TC:
 		return p.tc
 	case engine == dataplane.Soft:
@@ -47,7 +50,7 @@ func (p programs) of(m dataplane.Mode, engine dataplane.Name) *ebpf.Program {
 
 func (p programs) close() error {
 	var errs []error
-	for _, prog := range []*ebpf.Program{p.xdp, p.tc, p.soft} {
+	for _, prog := range []*ebpf.Program{p.xdp, p.tc, p.soft, p.tap} {
 		if prog != nil {
 			errs = append(errs, prog.Close())
 		}
@@ -61,6 +64,11 @@ func (e *Engine) swap(im *bpf.Image, f bpf.Features, how func(update func() erro
 	next, err := loadPrograms(im, e.state, f, e.progs.tc != nil)
 	if err == nil && e.progs.soft != nil {
 		if next.soft, err = e.sockets.load(im, e.state, f); err != nil {
+			err = errors.Join(err, next.close())
+		}
+	}
+	if err == nil && e.progs.tap != nil {
+		if next.tap, err = e.sockets.loadTap(im, e.state, f); err != nil {
 			err = errors.Join(err, next.close())
 		}
 	}
@@ -146,7 +154,7 @@ func (e *Engine) updateLink(p *port, next programs) error {
 	if p.link, err = attach(p.Ifindex, p.Mode, p.Engine, next); err != nil {
 		return err
 	}
-	return e.pins.pinLink(p.Number, p.link)
+	return e.pin(p)
 }
 
 // needTC loads the program of tc if it is not there.
@@ -165,7 +173,7 @@ var modes = []dataplane.Mode{dataplane.NativeXDP, dataplane.TC, dataplane.Generi
 // attachLink attaches in the first mode that works, or in the one that is wanted.
 func (e *Engine) attachLink(p *port) error {
 	try := modes
-	if p.Engine == dataplane.Soft {
+	if p.Engine == dataplane.Soft { // tc is another way to the loop, and for the soft engine to choose
 		try = []dataplane.Mode{dataplane.NativeXDP, dataplane.GenericXDP}
 	}
 	if p.Want != "" {
@@ -187,17 +195,15 @@ func (e *Engine) attachLink(p *port) error {
 }
 
 func (e *Engine) attachMode(p *port, m dataplane.Mode) (link.Link, error) {
-	if m == dataplane.TC {
-		if err := e.needTC(); err != nil {
-			return nil, err
-		}
+	if err := e.need(m, p.Engine); err != nil {
+		return nil, err
 	}
 	return attach(p.Ifindex, m, p.Engine, e.progs)
 }
 
 func attach(ifindex int, m dataplane.Mode, engine dataplane.Name, progs programs) (link.Link, error) {
 	if m == dataplane.TC {
-		return link.AttachTCX(link.TCXOptions{Program: progs.tc, Interface: ifindex, Attach: ebpf.AttachTCXIngress})
+		return link.AttachTCX(link.TCXOptions{Program: progs.of(m, engine), Interface: ifindex, Attach: ebpf.AttachTCXIngress})
 	}
 	flags := link.XDPDriverMode
 	if m == dataplane.GenericXDP {

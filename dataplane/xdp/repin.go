@@ -26,7 +26,7 @@ func (e *Engine) pinned() map[string]pinned {
 		all[filepath.Join(maps, name)] = *m
 	}
 	for number, p := range e.ports {
-		if p.link != nil {
+		if p.link != nil && !p.isTap() {
 			all[linkPin(number)] = p.link
 		}
 	}

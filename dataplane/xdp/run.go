@@ -16,6 +16,10 @@ type probe struct {
 	progs programs
 	state bpf.State // Counters is the probe's
 	mem   *memory
+
+	resolver *bpf.Resolver // nil until many addresses were asked about
+	askedMem []byte
+	asked    *bpf.Asked
 }
 
 // needProbe makes the probe if there is none.
@@ -52,7 +56,7 @@ func (e *Engine) newProbe() (_ *probe, err error) {
 }
 
 func (p *probe) close() error {
-	errs := []error{p.progs.close()}
+	errs := []error{p.progs.close(), p.closeResolver()}
 	if p.mem != nil {
 		errs = append(errs, p.mem.close())
 	}
@@ -106,7 +110,9 @@ func (e *Engine) run(frame []byte, ingress uint32) (r dataplane.Result, err erro
 		if p == nil {
 			return r, ErrNoPort
 		}
-		ifindex, mode = p.root.Ifindex, p.Mode
+		if ifindex = p.root.Ifindex; !p.root.isTap() { // what a loop does both programs say, and that of tc may not be there
+			mode = p.Mode
+		}
 	}
 	if mode == dataplane.TC && e.probe != nil && e.probe.progs.tc == nil {
 		if err := e.dropProbe(); err != nil {
@@ -119,7 +125,7 @@ func (e *Engine) run(frame []byte, ingress uint32) (r dataplane.Result, err erro
 	p := e.probe
 	clear(p.mem.rows)
 	*p.mem.trace = bpf.Trace{}
-	ran, err := testRun(p.progs.of(mode, dataplane.XDP), frame, make([]byte, len(frame)+growth), runContext(mode, len(frame), ifindex))
+	ran, err := testRun(p.progs.of(mode, dataplane.XDP), frame, make([]byte, len(frame)+growth), runContext(mode, len(frame), ifindex), 1)
 	if err != nil {
 		return r, err
 	}

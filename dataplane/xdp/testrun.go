@@ -35,8 +35,8 @@ type ran struct {
 	took   time.Duration // by the kernel's clock
 }
 
-// testRun runs a program once. It is what ebpf.Program's Run does, which keeps the time to itself.
-func testRun(prog *ebpf.Program, frame, out []byte, c context) (ran, error) {
+// testRun runs a program, again and again on what it leaves. It is what ebpf.Program's Run does, which keeps the time to itself.
+func testRun(prog *ebpf.Program, frame, out []byte, c context, times int) (ran, error) {
 	attr := struct { // union bpf_attr of linux/bpf.h, test
 		fd, action        uint32
 		sizeIn, sizeOut   uint32
@@ -49,7 +49,7 @@ func testRun(prog *ebpf.Program, frame, out []byte, c context) (ran, error) {
 	}{
 		fd: uint32(prog.FD()), sizeIn: uint32(len(frame)), sizeOut: uint32(len(out)),
 		in: unsafe.Pointer(unsafe.SliceData(frame)), out: unsafe.Pointer(unsafe.SliceData(out)),
-		repeat: 1, sizeMD: uint32(4 * len(c)), md: unsafe.Pointer(unsafe.SliceData(c)),
+		repeat: uint32(times), sizeMD: uint32(4 * len(c)), md: unsafe.Pointer(unsafe.SliceData(c)),
 	}
 	_, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_TEST_RUN, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
 	runtime.KeepAlive(prog)

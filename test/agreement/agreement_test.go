@@ -15,14 +15,17 @@ const saved = "../../build/agreement"
 // notMet are the reasons that no packet here ends for, and why. All others are met
 // often.
 var notMet = map[dataplane.Reason]string{
-	dataplane.FrameCorrupted: "a frame shorter than its Ethernet header is not taken for a test run",
-	dataplane.PortUnknown:    "packets come in by ports of the State",
-	dataplane.ErifDisabled:   "Linux takes routes over a port that is down away, and all others can be sent to",
-	dataplane.NoGroup:        "no route that the RIB writes names a group that is not there",
-	dataplane.NoAdjacency:    "no group that the RIB writes names an adjacency that is not there",
-	dataplane.EncapUnknown:   "no adjacency that the RIB writes has a header of a tunnel",
-	dataplane.RewriteFailed:  "there is room for tags in front of every packet",
-	dataplane.LoopOverrun:    "it is of loops that packets come to by sockets",
+	dataplane.FrameCorrupted:   "a frame shorter than its Ethernet header is not taken for a test run",
+	dataplane.PortUnknown:      "packets come in by ports of the State",
+	dataplane.ErifDisabled:     "Linux takes routes over a port that is down away, and all others can be sent to",
+	dataplane.NoGroup:          "no route that the RIB writes names a group that is not there",
+	dataplane.NoAdjacency:      "no group that the RIB writes names an adjacency that is not there",
+	dataplane.EncapUnknown:     "no adjacency that the RIB writes has a header of a tunnel",
+	dataplane.RewriteFailed:    "there is room for tags in front of every packet",
+	dataplane.LoopOverrun:      "it is of loops that packets come to by sockets",
+	dataplane.LoopAbsent:       "the same",
+	dataplane.LoopFrameTooLong: "the same",
+	dataplane.LoopPuntOverrun:  "the same",
 }
 
 // TestAgreement: the model, the engine in its variants and Linux do the same with

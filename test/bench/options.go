@@ -20,9 +20,8 @@ type Options struct {
 	Sizes    []string // as of ParseSizes, one a case
 	Tables   []string // routes of each family: 1, 1000, full
 	Rounds   int
-	Short    bool   // fewer cases and rounds: minutes
-	CPU      int    // of the generator, and of all where it is one; -1: the last
-	Weft     string // the program, for weft_soft; "": it is left out
+	Short    bool // fewer cases and rounds: minutes
+	CPU      int  // of the generator, and of all where it is one; -1: the last
 
 	Version string
 	Command []string

@@ -255,7 +255,7 @@ func Sink(ctx context.Context, o SinkOptions, tell func(SinkCount) error) error 
 		h, err := s.Latencies()
 		return SinkCount{
 			Seconds: time.Since(begin).Seconds(), Packets: got.Packets, Bytes: got.Bytes, IPv6: got.IPv6, Rate: got.Rate, Lost: got.Lost(),
-			Repeated: got.Repeated, Reordered: got.Reordered, Corrupt: got.Corrupt, Latency: times(h),
+			Repeated: got.Repeated, Reordered: got.Late, Corrupt: got.Corrupt, Latency: times(h),
 		}, err
 	}
 	last, at := uint64(0), begin

@@ -92,10 +92,14 @@ func (b *bench) describe(cpus int) {
 		note("One CPU: throughput, latency, loss and backtoback need another one for the router, and are left out.")
 		b.Tests = slices.DeleteFunc(slices.Clone(b.Tests), func(t string) bool { return t != "mrr" && t != "cost" })
 	}
-	if b.Weft == "" && slices.Contains(b.Systems, "weft_soft") {
-		note("weft soft is left out: the program is not known.")
-		b.Systems = slices.DeleteFunc(slices.Clone(b.Systems), func(s string) bool { return s == "weft_soft" })
-	}
+	b.Systems = slices.DeleteFunc(slices.Clone(b.Systems), func(name string) bool {
+		s, _ := peer.Find(name)
+		if why := s.Missing(); why != "" {
+			note("%s is left out: %s.", s.Title, why)
+			return true
+		}
+		return false
+	})
 	for _, name := range b.Systems {
 		s, _ := peer.Find(name)
 		version := b.doc.Machine.Kernel
@@ -162,7 +166,7 @@ func (b *bench) runTable(ctx context.Context, table string, cases []oneCase) (er
 		return err
 	}
 	b.tell("setting up %s", tab)
-	net, err := peer.New(ctx, peer.Options{Table: tab, Weft: b.Weft})
+	net, err := peer.New(ctx, peer.Options{Table: tab})
 	if err != nil {
 		return err
 	}
@@ -188,9 +192,7 @@ func (b *bench) runTable(ctx context.Context, table string, cases []oneCase) (er
 	if err := net.SetSink(traffic.SinkOptions{Latency: true}); err != nil {
 		return err
 	}
-	if err := net.SetApart(true, b.routerCPU()); err != nil {
-		return err
-	}
+	net.SetApart(true, b.routerCPU())
 	return b.apart(ctx, net, cases)
 }
 
@@ -242,7 +244,10 @@ func (b *bench) cost(ctx context.Context, net *peer.Network) error {
 
 // mrr measures the kernel's systems, which take turns in each round; a process needs a CPU of its own.
 func (b *bench) mrr(ctx context.Context, net *peer.Network, cases []oneCase) error {
-	systems := slices.DeleteFunc(slices.Clone(b.Systems), func(s string) bool { return s == "weft_soft" })
+	systems := slices.DeleteFunc(slices.Clone(b.Systems), func(name string) bool {
+		s, _ := peer.Find(name)
+		return s.Apart()
+	})
 	generators := make([]*traffic.Generator, len(cases))
 	for i, c := range cases {
 		g, err := c.generator(net, 0)

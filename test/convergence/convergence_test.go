@@ -25,7 +25,6 @@ const (
 
 	flows     = 1 << 14 // as many as the generator has source ports
 	perSecond = 10_000
-	rounds    = 3
 	quiet     = time.Second // without a packet lost, or late: it is over
 )
 
@@ -57,12 +56,13 @@ func side(b *testing.B, all bool) {
 // newWorld makes a router whose neighbors announce these prefixes beside the one.
 func newWorld(t testing.TB, prefixes []netip.Prefix) *world {
 	t.Helper()
-	w := &world{Network: star.New(t), want: len(prefixes) + 1}
+	w := &world{Network: star.New(t), want: len(prefixes) + 1, rounds: 3}
 	w.Wait = 5 * time.Minute
 	w.Sysctl("r1", "net.ipv4.fib_multipath_hash_policy", "1") // by flow, as weft does
 	file := ""
 	if len(prefixes) > 0 {
-		file = routes(t, prefixes)
+		// A round is four times as many changes for BGP, FIB and kernel.
+		file, w.rounds = routes(t, prefixes), 1
 	}
 	w.two, w.three = neighbor(w.Network, 2, file), neighbor(w.Network, 3, file)
 	return w
@@ -94,6 +94,7 @@ type world struct {
 	*star.Network
 	two, three *daemons.BIRD
 	want       int // prefixes that they announce
+	rounds     int
 
 	speakers []*daemons.Daemon
 	weft     bool
@@ -107,9 +108,9 @@ func (w *world) measure(b *testing.B, s system) {
 	w.begin(s)
 	defer w.end()
 	var link, withdraw []float64
-	for range rounds {
-		link = append(link, w.link())
+	for range w.rounds {
 		withdraw = append(withdraw, w.withdraw())
+		link = append(link, w.link())
 	}
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(median(link), "ms-link")
@@ -136,7 +137,9 @@ func (w *world) begin(s system) {
 	if s.start != nil {
 		w.speakers = s.start(w.Network)
 	}
+	start := time.Now()
 	w.settle()
+	w.Logf("%s: all routes after %.0f s", s.name, time.Since(start).Seconds())
 }
 
 func (w *world) end() {
@@ -221,9 +224,11 @@ func (w *world) link() float64 {
 	stop()
 	lost := float64(s.Sent() - s.Arrived())
 	s.Close()
+	start := time.Now()
 	w.IP("h2", "link set eth0 up")
 	w.IP("h2", "route replace default via 10.2.0.1")
 	w.settle()
+	w.Logf("lost %.0f packets when the link went; all routes %.0f s after it came again", lost, time.Since(start).Seconds())
 	return lost / perMS
 }
 

@@ -81,9 +81,7 @@ var stops = []stopping{{
 }, {
 	name: "image grows", prepare: func(r *router) { stopped(r); r.run(); r.Before = r.Accounts() },
 	points: []string{
-		"growMade", "fibCopyAdjacencies",
-		"fibCopyGroups", "fibCopyRecords", "fibCopyTries", "growCopied", "imageNextPinned", "imageSwapped", "imageReplaced",
-		"growReplaced", "ribGrown",
+		"growMade", "fibCopyExtended", "growCopied", "imageNextPinned", "imageSwapped", "imageReplaced", "growReplaced", "ribGrown",
 	},
 	begin: func(r *router) { r.fill(40000) },
 	undo:  (*router).empty,
@@ -111,6 +109,14 @@ var stops = []stopping{{
 		}
 	},
 	undo: func(r *router) { r.IP("r1", "link del later") },
+}, {
+	// By it packets leave: what has come in by a loop's port is lost with the loop.
+	name: "port changes its engine", points: []string{"portSwitch", "portSwitched"},
+	begin: func(r *router) {
+		if _, err := r.Lab.Start("r1", r.weft, "ports", "set", "to-h2", "engine", "soft"); err != nil {
+			r.Fatal(err)
+		}
+	},
 }, {
 	name: "end", fresh: true, points: []string{"leaveBegun", "leaveStop", "stopDetached", "pinsRemove", "lockRelease"},
 	begin: func(r *router) {

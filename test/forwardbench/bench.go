@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/netip"
 	"os"
+	"path"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -15,8 +16,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	report "weft/test/benchreport"
 	"weft/test/bench/peer"
+	report "weft/test/benchreport"
 	"weft/test/fulltable"
 	"weft/test/traffic"
 )
@@ -42,13 +43,22 @@ type bench struct {
 type contest struct {
 	family, table string
 	engines       []string
+	soft          bool // router and sink have a CPU of their own
 	dst           []netip.Addr
 }
 
-func (c *contest) row(engine string) string { return rowName(c.family, c.table, engine) }
+func (c *contest) row(engine string) string {
+	if c.soft {
+		return softRow(c.family, c.table, engine)
+	}
+	return rowName(c.family, c.table, engine)
+}
 
-// engineNames are in the order in which they are measured.
-var engineNames = []string{"linux", "fib_lookup", "lpm_trie", "ceiling", "weft_xdp"}
+// engineNames and softNames are in the order in which they are measured.
+var (
+	engineNames = []string{"linux", "fib_lookup", "lpm_trie", "ceiling", "weft_xdp"}
+	softNames   = []string{"linux", "weft_xdp", "weft_soft", "testpmd_af_xdp", "testpmd_af_packet"}
+)
 
 func (c *contest) stream() peer.Stream {
 	if c.family == "ipv6" {
@@ -63,6 +73,9 @@ func contests(table string) (all []*contest) {
 		if table == "full" {
 			all = append(all, &contest{family: family, table: "full_zipf", engines: []string{"ceiling", "weft_xdp"}})
 		}
+		if family == "ipv4" || table == "full" {
+			all = append(all, &contest{family: family, table: table, engines: softNames, soft: true})
+		}
 	}
 	return all
 }
@@ -73,7 +86,8 @@ func allRows() (rows []string) {
 			rows = append(rows, c.row(e))
 		}
 	}
-	return append(rows, rowSync, rowDump, rowMemory, rowIdle)
+	rows = append(rows, slices.Sorted(maps.Values(memRows))...)
+	return append(rows, rowSync, rowDump, rowMemory, rowIdle, rowIdleSoft)
 }
 
 func (b *bench) wantsAny(rows ...string) bool { return slices.ContainsFunc(rows, b.Only.MatchString) }
@@ -89,7 +103,7 @@ func (b *bench) wanted(table string) (wanted []*contest) {
 }
 
 func (b *bench) measure(ctx context.Context) error {
-	one, full := b.wanted("one"), b.wanted("full")
+	one, full := b.able(b.wanted("one")), b.able(b.wanted("full"))
 	for _, c := range one {
 		c.dst = peer.One().Destinations(c.family == "ipv6", fulltable.TraceLen, nil)
 	}
@@ -101,7 +115,7 @@ func (b *bench) measure(ctx context.Context) error {
 		}
 		defer rOne.Close()
 	}
-	daemon := b.wantsAny(rowSync, rowDump, rowMemory, rowIdle)
+	daemon := b.wantsAny(rowSync, rowDump, rowMemory, rowIdle, rowIdleSoft)
 	if len(full) > 0 || daemon {
 		tab, err := peer.Full()
 		if err != nil {
@@ -119,15 +133,51 @@ func (b *bench) measure(ctx context.Context) error {
 		}
 		defer rFull.Close()
 	}
-	if err := b.forward(ctx, rOne, rFull, append(one, full...)); err != nil || !daemon {
+	if err := b.forward(ctx, rOne, rFull, append(one, full...)); err != nil {
 		return err
+	}
+	if b.wantsAny(slices.Collect(maps.Values(memRows))...) {
+		if err := b.memory(ctx); err != nil {
+			return err
+		}
+	}
+	if !daemon {
+		return nil
 	}
 	return b.daemon(ctx, rFull)
 }
 
+// able leaves out what cannot be measured here, and notes why.
+func (b *bench) able(wanted []*contest) (can []*contest) {
+	for _, c := range wanted {
+		if c.soft && b.allCPUs.Count() < 2 {
+			b.note("soft/...: router and sink on a CPU of their own need another one for the generator: left out")
+			continue
+		}
+		c.engines = slices.DeleteFunc(c.engines, func(e string) bool {
+			s, _ := peer.Find(e)
+			why := s.Missing()
+			if why != "" {
+				b.note(fmt.Sprintf("rows of %s: left out: %s", e, why))
+			}
+			return why != ""
+		})
+		if len(c.engines) > 0 {
+			can = append(can, c)
+		}
+	}
+	return can
+}
+
+func (b *bench) note(text string) {
+	if !slices.Contains(b.env.Notes, text) {
+		b.env.Notes = append(b.env.Notes, text)
+	}
+}
+
 func (b *bench) newNetwork(ctx context.Context, name string, tab *peer.Table) (*peer.Network, error) {
 	start := time.Now()
-	r, err := peer.New(ctx, peer.Options{Table: tab})
+	r, err := peer.New(ctx, peer.Options{Table: tab, RouterCPU: b.CPU})
 	if err != nil {
 		return nil, fmt.Errorf("set up table %s: %w", name, err)
 	}
@@ -150,26 +200,44 @@ func (b *bench) forward(ctx context.Context, one, full *peer.Network, cs []*cont
 		defer g.Close()
 		generators[i] = g
 	}
+	others := b.allCPUs
+	others.Clear(b.CPU)
 	// No garbage is made from here on that would matter; a collection in the middle of a measurement would.
 	runtime.GC()
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	for round := range b.Rounds {
 		for i, c := range cs {
-			fmt.Fprintf(b.stderr, "forwardbench: %s/%s, %d rows, round %d of %d\n", c.family, c.table, len(c.engines), round+1, b.Rounds)
+			fmt.Fprintf(b.stderr, "forwardbench: %s, %d rows, round %d of %d\n", path.Dir(c.row("")), len(c.engines), round+1, b.Rounds)
 			for _, e := range c.engines {
 				if err := ctx.Err(); err != nil {
 					return err
 				}
-				counts, err := routers[i].Forward(ctx, e, generators[i], warmPackets, countPackets)
+				counts, err := b.forwardOnce(ctx, routers[i], c, e, generators[i], &others)
 				if err != nil {
 					return fmt.Errorf("measure %s: %w", c.row(e), err)
 				}
 				b.samples.Add(c.row(e), "Mpps", counts.Rate/1e6)
+				if c.soft { // packets are made faster than forwarded: some are lost before
+					continue
+				}
 				b.lost[c.row(e)] = max(b.lost[c.row(e)], 1-float64(counts.Packets)/countPackets)
 			}
 		}
 	}
 	return nil
+}
+
+// forwardOnce measures a row in a round.
+func (b *bench) forwardOnce(ctx context.Context, n *peer.Network, c *contest, engine string, g *traffic.Generator, others *unix.CPUSet) (counts traffic.Counts, err error) {
+	n.SetApart(c.soft, b.CPU)
+	forward := func() error {
+		counts, err = n.Forward(ctx, engine, g, warmPackets, countPackets)
+		return err
+	}
+	if c.soft {
+		return counts, onCPUs(others, forward)
+	}
+	return counts, forward()
 }
 
 // noteLosses tells of rows in which packets did not arrive: the rate is of those that did.
@@ -207,12 +275,17 @@ func (b *bench) daemon(ctx context.Context, r *peer.Network) error {
 func (b *bench) daemonRound(ctx context.Context, binary string) error {
 	var f daemonFigures
 	var dump time.Duration
-	var errs [2]error
+	var errs [3]error
 	if b.wantsAny(rowSync, rowMemory, rowIdle) {
 		f, errs[0] = measureDaemon(ctx, binary, b.Only.MatchString(rowIdle))
 	}
+	if b.wantsAny(rowIdleSoft) {
+		soft, err := measureDaemon(ctx, binary, true, "--engine", "soft")
+		errs[1] = err
+		b.samples.Add(rowIdleSoft, "%", soft.idle)
+	}
 	if b.Only.MatchString(rowDump) {
-		dump, errs[1] = timeDump()
+		dump, errs[2] = timeDump()
 	}
 	for _, figure := range []struct {
 		row, unit string

@@ -23,6 +23,8 @@ const (
 	rowDump   = "sync/full/kernel_dump"
 	rowMemory = "memory/full/daemon"
 	rowIdle   = "idle/cpu"
+
+	rowIdleSoft = "idle/cpu_soft"
 )
 
 const idleTime = 10 * time.Second
@@ -44,10 +46,10 @@ type daemonFigures struct {
 }
 
 // measureDaemon runs the daemon in the calling thread's namespace until its figures are known. It may use all CPUs.
-func measureDaemon(ctx context.Context, binary string, idle bool) (f daemonFigures, err error) {
+func measureDaemon(ctx context.Context, binary string, idle bool, args ...string) (f daemonFigures, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	weft := exec.CommandContext(ctx, binary, "run")
+	weft := exec.CommandContext(ctx, binary, append([]string{"run"}, args...)...)
 	weft.Cancel = func() error { return weft.Process.Signal(os.Interrupt) }
 	weft.WaitDelay = 10 * time.Second
 	stderr, err := weft.StderrPipe()

@@ -26,9 +26,22 @@
 // Engines take turns in each round. A figure is the median of the rounds, and a ratio the median of the rounds' ratios.
 // Each engine must have forwarded what it was given: what an XDP program leaves to Linux ends the bench.
 //
+// In rows soft/family/table/size/engine, router and sink have the CPU of -cpu to themselves, as a loop in user space has,
+// and packets are made on another. There the kernel takes them in, too, for engines that can leave that to another CPU:
+//
+//	linux              forwards on the CPU that RPS gives packets to
+//	weft_xdp           cannot: veth's receiving has a thread (threaded NAPI), on the router's CPU, which forwards
+//	weft_soft          weft's userspace engine, one loop, by AF_XDP in copy mode
+//	testpmd_af_xdp     DPDK's testpmd, which looks nothing up: MACs are changed and that is all
+//	testpmd_af_packet  the same by AF_PACKET
+//
+// More packets are made than forwarded, and the rate is the sink's. Rows mem/family/table/size/engine are the time of a
+// packet's way from ring to ring in memory, of package soft's BenchmarkMem: weft_soft is the loop, no_lookup the same
+// without lookup and rewrite. mem/floor is one load that waits for the one before, in 16 MiB.
+//
 // The other rows are of a 'weft run' in the router's namespace, with the full table: sync/full/weft from its start until
 // it forwards (sync/full/kernel_dump: a dump of the kernel's routes alone), memory/full/daemon its resident memory at
-// most, idle/cpu what it takes of one CPU in 10 s in which nothing changes.
+// most, idle/cpu what it takes of one CPU in 10 s in which nothing changes, idle/cpu_soft the same with --engine soft.
 //
 // Network and engines are those of package peer. Figures reach stdout, progress stderr. Namespaces are named weft-bench-PID-*, and removed.
 package main

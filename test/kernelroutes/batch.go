@@ -102,6 +102,14 @@ func (b *Batch) PutGroup(id uint32, members []uint32, buckets uint16) {
 	b.object(unix.AF_UNSPEC, attrs...)
 }
 
+// DeleteObject deletes a nexthop object, and with it the routes through it.
+func (b *Batch) DeleteObject(id uint32) {
+	b.object(unix.AF_UNSPEC, attr{unix.NHA_ID, native32(id)})
+	binary.NativeEndian.PutUint16(b.messages[b.last+4:], unix.RTM_DELNEXTHOP)
+	b.messages[b.last+unix.SizeofNlMsghdr+2] = 0 // it takes no protocol
+	b.setFlags(unix.NLM_F_REQUEST)
+}
+
 // object adds a request for a nexthop object.
 func (b *Batch) object(family byte, attrs ...attr) {
 	// struct nhmsg: family, scope, protocol, reserved, flags

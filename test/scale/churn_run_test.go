@@ -17,8 +17,8 @@ func TestChurn(t *testing.T) {
 	after := s.Status()
 	s.proved.Packets, s.proved.Count = stream.Finish(), c.changes.Load()
 	s.CatchUp()
-	s.proved.What += fmt.Sprintf(" %d times a second, %d routes: %v, %d overruns", churnRate,
-		len(s.table.v4)+len(s.table.v6), lags, after.Netlink.Overruns-before.Netlink.Overruns)
+	s.proved.What += fmt.Sprintf(" %d times a second, %d routes: %v, 'weft status' within %.1f s, %d overruns", churnRate,
+		len(s.table.v4)+len(s.table.v6), lags, c.answer.Seconds(), after.Netlink.Overruns-before.Netlink.Overruns)
 	t.Logf("%d synchronizations; rounds were late by %v at most; memory %d MiB before, %d after",
 		after.Netlink.Syncs-before.Netlink.Syncs, c.late, before.Memory>>20, after.Memory>>20)
 	if got, want := s.Status().FIB.IPv4Routes, len(s.table.v4)-len(c.gone); got < want {

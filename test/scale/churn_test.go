@@ -83,6 +83,7 @@ type churner struct {
 	toggled map[netip.Prefix]bool
 	changes atomic.Uint64
 	late    time.Duration // most that a round was behind its time
+	answer  time.Duration // most that 'weft status' took
 }
 
 // newChurner makes one that leaves the probes to the watcher.
@@ -114,6 +115,8 @@ func (c *churner) run(d time.Duration) lags {
 		lags lags
 		lost int
 	}
+	stop, asked := make(chan struct{}), make(chan time.Duration)
+	go func() { asked <- c.ask(stop) }()
 	watched := make(chan seen)
 	go func() {
 		l, lost := c.view.watch(probes)
@@ -124,10 +127,28 @@ func (c *churner) run(d time.Duration) lags {
 		return c.give(d, probes)
 	})
 	w := <-watched
+	close(stop)
+	c.answer = <-asked
 	if w.lost > 0 {
 		c.Errorf("%d probes are not in the image after a minute", w.lost)
 	}
 	return w.lags
+}
+
+// ask asks how things are until it is to stop, and returns how long the slowest answer took.
+func (s *scaled) ask(stop <-chan struct{}) (most time.Duration) {
+	for {
+		select {
+		case <-stop:
+			return most
+		case <-time.After(100 * time.Millisecond):
+		}
+		start := time.Now()
+		if o := s.Weft("status"); o.Code != 0 {
+			s.Errorf("weft status: exit code %d\n%s", o.Code, o.Stderr)
+		}
+		most = max(most, time.Since(start))
+	}
 }
 
 // give gives the kernel rounds of changes, each at its time. The last of a round is a

@@ -2,6 +2,7 @@ package scale
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -25,15 +26,35 @@ func TestNextHopStorm(t *testing.T) {
 	s.Sysctl("r1", "net.ipv4.nexthop_compat_mode", "0")
 	s.groupRoutes()
 	stream := s.BeginStable()
-	c := s.newStorm()
-	before := s.Status()
-	lags := c.run(pick(5*time.Second, 30*time.Second))
-	after := s.Status()
-	s.Logf("%d overruns, %d synchronizations; rounds were late by %v at most",
-		after.Netlink.Overruns-before.Netlink.Overruns, after.Netlink.Syncs-before.Netlink.Syncs, c.late)
-	s.proved.Packets, s.proved.Count = stream.Finish(), c.changes.Load()
+	lags := s.storm(s.newStorm())
+	s.proved.Packets = stream.Finish()
 	s.CatchUp()
-	s.proved.What += fmt.Sprintf(" %d times a second, %d groups of %d and %d routes behind them: %v", stormRate, groups, members, len(s.table.v4), lags)
+	s.proved.What += fmt.Sprintf(" %d times a second, %d groups of %d and %d routes behind them: %s", stormRate, groups, members, len(s.table.v4), lags)
+}
+
+// Next-hop objects are deleted, of which Linux drops the IPv4 routes without a word, and made
+// again with them.
+func TestNextHopsComeAgain(t *testing.T) {
+	s := begin(t, "R18", "next-hop objects deleted with their routes and made again,")
+	stream := s.BeginStable()
+	lags := s.storm(s.newReturns())
+	s.proved.Packets = stream.Finish()
+	s.CatchUp()
+	s.proved.What += fmt.Sprintf(" %d changes a second, %d routes: %s", churnRate, len(s.table.v4), lags)
+	if o := s.Weft("verify"); o.Code != 0 {
+		t.Errorf("weft verify: exit code %d\n%s%s", o.Code, o.Stdout, o.Stderr)
+	}
+}
+
+// storm runs a churner, and says what that came to.
+func (s *scaled) storm(c *churner) string {
+	s.Helper()
+	before := s.Status().Netlink
+	lags := c.run(pick(5*time.Second, 30*time.Second))
+	after := s.Status().Netlink
+	s.proved.Count = c.changes.Load()
+	s.Logf("%d overruns, %d synchronizations; rounds were late by %v at most", after.Overruns-before.Overruns, after.Syncs-before.Syncs, c.late)
+	return fmt.Sprintf("%v, 'weft status' within %.1f s", lags, c.answer.Seconds())
 }
 
 // groupRoutes makes all IPv4 routes lead to groups of objects, every second one resilient.
@@ -89,6 +110,32 @@ func (s *scaled) newStorm() *churner {
 			return
 		}
 		s.putObject(b, 3+turn%(objects-2), turn*7%objects) // 1 and 2 are those of the probes
+	}
+	return c
+}
+
+// newReturns makes a churner that deletes an object, makes it again, and then its routes,
+// one object after the other.
+func (s *scaled) newReturns() *churner {
+	s.Helper()
+	c := s.newChurner()
+	behind := map[uint32][]netip.Prefix{} // routes, by object
+	for i, p := range s.table.v4[len(s.table.probes):] {
+		id := s.table.hops[len(s.table.probes)+i]
+		behind[id] = append(behind[id], p)
+	}
+	turn, id, gone := uint32(0), uint32(0), []netip.Prefix(nil)
+	c.change = func(b *kernelroutes.Batch) {
+		if len(gone) > 0 {
+			b.Put(gone[0], id)
+			gone = gone[1:]
+			return
+		}
+		id = 3 + turn%(objects-2) // 1 and 2 are those of the probes
+		turn++
+		gone = behind[id]
+		b.DeleteObject(id)
+		s.putObject(b, id, id)
 	}
 	return c
 }

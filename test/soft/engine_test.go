@@ -25,12 +25,9 @@ func all(engine string) map[string]string {
 	return map[string]string{"to-h1": engine, "to-h2": engine, "to-h3": engine}
 }
 
-// Hosts talk through the loop: bytes, TTL, and errors of weft's own.
-func TestForward(t *testing.T) {
-	n := star.New(t)
-	n.Run("--engine", "soft")
-	wantEngines(n, all("soft"))
-	n.Resolve()
+// wantForwarding has h1 and h2 talk.
+func wantForwarding(n *star.Network) {
+	n.Helper()
 	p := n.Path(2)
 	for _, dst := range []string{"10.2.0.2", "2001:db8:2::2"} {
 		d := p.Packet(dst)
@@ -39,9 +36,25 @@ func TestForward(t *testing.T) {
 			d.Payload = 1400
 			p.Crosses(d)
 		})
+		if l := n.Lookup(dst); l.Engine != "soft" || l.Verdict != "forward" || l.Dev != "to-h2" {
+			n.Errorf("explained: %+v", l)
+		}
 		d.Ttl = 1
 		n.WantCounted("to-h1", "ttl_value_is_too_small", 1, func() { p.IsLost(d) })
 		n.Command("h1", "ping", "-q", "-c", "3", "-i", "0.01", "-W", "5", dst)
+	}
+}
+
+// Hosts talk through the loop: bytes, TTL, and errors of weft's own.
+func TestForward(t *testing.T) {
+	n := star.New(t)
+	n.Run("--engine", "soft")
+	wantEngines(n, all("soft"))
+	n.Resolve()
+	wantForwarding(n)
+	var l []star.Lookup
+	if n.Ask(&l, "routes", "get", "10.2.0.2", "ttl", "1"); len(l) != 1 || l[0].Engine != "soft" || l[0].Fate != "answered" {
+		t.Errorf("of a packet that expires: %+v", l)
 	}
 	n.WantCounted("to-h1", "loop_overrun", 0, func() { n.BeginStable().Finish() })
 }
@@ -51,7 +64,7 @@ func TestKilled(t *testing.T) {
 	n := star.New(t)
 	n.Run("--engine", "soft")
 	n.Resolve()
-	before := n.Count("to-h1", "irif_disabled")
+	before := n.Count("to-h1", "loop_absent")
 	n.Signal(unix.SIGKILL)
 	p := n.Path(2)
 	p.Arrives(p.Packet("10.2.0.2"))
@@ -59,7 +72,7 @@ func TestKilled(t *testing.T) {
 	n.Start("--engine", "soft")
 	wantEngines(n, all("soft"))
 	n.WantCounted("to-h1", "forwarded", 1, func() { p.Crosses(p.Packet("10.2.0.2")) })
-	if got := n.Count("to-h1", "irif_disabled") - before; got < 2 {
+	if got := n.Count("to-h1", "loop_absent") - before; got < 2 {
 		t.Errorf("%d packets were Linux's without the loop, want 2", got)
 	}
 }
@@ -89,7 +102,7 @@ func TestSwitch(t *testing.T) {
 	n.Run()
 	n.Resolve()
 	s := n.BeginStable()
-	engines := []string{"soft", "xdp", "soft", "soft:to-h2", "soft:to-h1"}
+	engines := []string{"soft", "xdp", "soft:to-h1"}
 	for _, engine := range engines {
 		if code := n.Signal(unix.SIGTERM); code != 0 {
 			t.Errorf("exit code %d", code)

@@ -35,7 +35,8 @@ type (
 		Number                     uint32
 		Ifindex                    int
 		Ifname, Mode, Egress       string
-		Engine                     string
+		Engine, Sockets            string
+		EngineMatch                string `json:"engine_match"` // of the configuration
 		MTU                        int
 		Up, IPv4, IPv6             bool
 		IngressWhy                 string `json:"ingress_why"`
@@ -53,6 +54,7 @@ type (
 	Lookup struct {
 		Type, Dst, Gateway, Dev         string
 		Verdict, Reason, Prefix, Lladdr string
+		Engine, Fate                    string
 		MTU, Members                    int
 		Group                           uint32
 		Via                             struct{ Family, Host string }

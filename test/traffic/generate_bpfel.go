@@ -29,6 +29,7 @@ const (
 	generateTrafficLimitsTRAFFIC_FRAME     generateTrafficLimits = 9014
 	generateTrafficLimitsTRAFFIC_LIVE      generateTrafficLimits = 3000
 	generateTrafficLimitsTRAFFIC_SEQUENCES generateTrafficLimits = 16777216
+	generateTrafficLimitsTRAFFIC_STRETCHES generateTrafficLimits = 8
 	generateTrafficLimitsTRAFFIC_CPUS      generateTrafficLimits = 256
 	generateTrafficLimitsTRAFFIC_KINDS     generateTrafficLimits = 16
 	generateTrafficLimitsTRAFFIC_PATTERN   generateTrafficLimits = 4096

@@ -85,7 +85,7 @@ func TestRun(t *testing.T) {
 			if sent.Packets != l.Packets || got.Packets != l.Packets || got.Bytes != sent.Bytes || got.Marked != l.Packets {
 				t.Errorf("load %+v: sent %+v, got %+v", l, sent, got)
 			}
-			if got.Lost()+got.Repeated+got.Reordered+got.Corrupt+got.Foreign != 0 {
+			if got.Lost()+got.Repeated+got.Late+got.Corrupt+got.Foreign != 0 {
 				t.Errorf("not all is well: %+v", got)
 			}
 			// Slower is possible: others have the CPU.

@@ -16,7 +16,7 @@ struct count {
 	__u64 marked, corrupt; /* with and without the magic number, where there is room for it */
 	__u64 wrong_ttl, wrong_mac;
 	__u64 repeated;		    /* sequence number seen before */
-	__u64 reordered;	    /* a later one was there before */
+	__u64 late;		    /* behind one of its stretch that was sent later */
 	__u64 foreign;		    /* stamped by another machine's clock */
 	__u64 first, next;	    /* least sequence number, and behind the greatest */
 	__u64 since, since_packets; /* ns at a packet at the start, and how many there were then */
@@ -25,6 +25,7 @@ struct count {
 
 struct count counts[TRAFFIC_CPUS];
 __u8 seen[TRAFFIC_SEQUENCES]; /* the round in which a number was seen last, from 1 on */
+__u64 highest[TRAFFIC_STRETCHES];
 __u8 last[TRAFFIC_FRAME + 8]; /* frame, with room for two VLAN tags */
 __u32 last_size;
 
@@ -48,12 +49,15 @@ static __always_inline void note_time(struct count *c)
 
 static __always_inline void note_sequence(struct count *c, __u64 sequence)
 {
+	__u64 *h = &highest[sequence / (TRAFFIC_SEQUENCES / TRAFFIC_STRETCHES) & (TRAFFIC_STRETCHES - 1)];
 	__u8 *s = &seen[sequence & (TRAFFIC_SEQUENCES - 1)], round = 1 + sequence / TRAFFIC_SEQUENCES % 255;
 
 	if (*s == round)
 		c->repeated++;
-	else if (sequence < c->next)
-		c->reordered++;
+	else if (sequence < *h)
+		c->late++;
+	if (sequence > *h)
+		*h = sequence;
 	*s = round;
 	if (!c->next || sequence < c->first)
 		c->first = sequence;

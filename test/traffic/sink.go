@@ -13,6 +13,9 @@ import (
 // Sequences is how many sequence numbers in a row a Sink can tell apart.
 const Sequences = int(generateTrafficLimitsTRAFFIC_SEQUENCES)
 
+// Stretches is in how many parts of Sequences, of equal length, a Sink looks for order: each is for flows of its own.
+const Stretches = int(generateTrafficLimitsTRAFFIC_STRETCHES)
+
 // SinkOptions say what a Sink does besides counting. The zero value is the fastest.
 type SinkOptions struct {
 	Check     bool    // look into each packet: for all of Counts, and Last. It looks at sequence numbers then, too
@@ -31,7 +34,7 @@ type Counts struct {
 	Marked             uint64 // with the magic number
 	Corrupt            uint64 // without it, where there is room for it
 	Repeated           uint64 // with a sequence number that was there before
-	Reordered          uint64 // behind a greater sequence number
+	Late               uint64 // behind one with a higher number of the same of Stretches
 	Foreign            uint64 // with the time of another machine's clock
 	First, Next        uint64 // least sequence number, and the one behind the greatest
 
@@ -137,7 +140,7 @@ func (c *Counts) add(of *sinkCount) {
 	c.Marked += of.Marked
 	c.Corrupt += of.Corrupt
 	c.Repeated += of.Repeated
-	c.Reordered += of.Reordered
+	c.Late += of.Late
 	c.Foreign += of.Foreign
 	if of.Next > 0 && (c.Next == 0 || of.First < c.First) {
 		c.First = of.First
@@ -178,6 +181,9 @@ func (s *Sink) Reset() error {
 	err := s.coll.Variables["counts"].Set([generateTrafficLimitsTRAFFIC_CPUS]sinkCount{})
 	if err == nil && s.options.Sequences {
 		err = s.coll.Variables["seen"].Set(make([]byte, Sequences))
+	}
+	if err == nil {
+		err = s.coll.Variables["highest"].Set([Stretches]uint64{})
 	}
 	if err == nil {
 		err = s.coll.Variables["latencies"].Set([buckets]uint64{})

@@ -23,7 +23,7 @@ type sinkCount struct {
 	WrongTtl     uint64
 	WrongMac     uint64
 	Repeated     uint64
-	Reordered    uint64
+	Late         uint64
 	Foreign      uint64
 	First        uint64
 	Next         uint64
@@ -41,6 +41,7 @@ const (
 	sinkVarCheck     = "check"
 	sinkVarCounts    = "counts"
 	sinkVarGoLimits  = "go_limits"
+	sinkVarHighest   = "highest"
 	sinkVarJumbo     = "jumbo"
 	sinkVarLast      = "last"
 	sinkVarLastSize  = "last_size"
@@ -110,6 +111,7 @@ type sinkVariableSpecs struct {
 	Check     *ebpf.VariableSpec `ebpf:"check"`
 	Counts    *ebpf.VariableSpec `ebpf:"counts"`
 	GoLimits  *ebpf.VariableSpec `ebpf:"go_limits"`
+	Highest   *ebpf.VariableSpec `ebpf:"highest"`
 	Jumbo     *ebpf.VariableSpec `ebpf:"jumbo"`
 	Last      *ebpf.VariableSpec `ebpf:"last"`
 	LastSize  *ebpf.VariableSpec `ebpf:"last_size"`
@@ -154,6 +156,7 @@ type sinkVariables struct {
 	Check     *ebpf.Variable `ebpf:"check"`
 	Counts    *ebpf.Variable `ebpf:"counts"`
 	GoLimits  *ebpf.Variable `ebpf:"go_limits"`
+	Highest   *ebpf.Variable `ebpf:"highest"`
 	Jumbo     *ebpf.Variable `ebpf:"jumbo"`
 	Last      *ebpf.Variable `ebpf:"last"`
 	LastSize  *ebpf.Variable `ebpf:"last_size"`

@@ -20,6 +20,7 @@ enum traffic_limits {
 	TRAFFIC_FRAME = 9014,	     /* longest, bytes */
 	TRAFFIC_LIVE = 3000,	     /* longest that the kernel makes: it must fit into a page with its frame */
 	TRAFFIC_SEQUENCES = 1 << 24, /* a sink knows so many apart */
+	TRAFFIC_STRETCHES = 8,	     /* of these, each of flows of its own */
 	TRAFFIC_CPUS = 256,
 	TRAFFIC_KINDS = 16,	/* of frames in a pattern */
 	TRAFFIC_PATTERN = 4096, /* longest pattern of kinds */

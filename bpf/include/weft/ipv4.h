@@ -42,6 +42,12 @@ static __always_inline __u32 ipv4_dst(const struct packet *p)
 	return bpf_ntohl(*(volatile __be32 *)(p->eth + ETH_HLEN + 16));
 }
 
+/* ipv4_src returns the source. */
+static __always_inline __u32 ipv4_src(const struct packet *p)
+{
+	return bpf_ntohl(*(volatile __be32 *)(p->eth + ETH_HLEN + 12));
+}
+
 static __always_inline _Bool ipv4_is_multicast(__u32 a)
 {
 	return a >> 28 == 14;

@@ -42,6 +42,8 @@ enum weft_reason {
 	WEFT_NO_ADJACENCY = 24,	    /* the group names an adjacency that is not there */
 	WEFT_ENCAP_UNKNOWN = 25,    /* the adjacency's rewrite is not one this program can make */
 	WEFT_CHECKSUM_PARTIAL = 26, /* its L4 checksum was left to hardware, and XDP cannot say so where it goes */
+	WEFT_LOOP_ABSENT = 27,	    /* the port is the loop's in user space, and no loop takes packets from its queue */
+	WEFT_LOOP_FRAME_TOO_LONG = 28, /* longer than the loop's memory has room for */
 
 	/* Dropped. */
 	WEFT_BLACKHOLE_ROUTE = 64,
@@ -63,6 +65,7 @@ enum weft_reason {
 	WEFT_REWRITE_FAILED = 80,  /* no room in front of the packet for its new header */
 	WEFT_LOOP_OVERRUN =
 		81, /* given to the loop in user space, which did not take it in time, or ended before it could */
+	WEFT_LOOP_PUNT_OVERRUN = 82, /* only the kernel could finish it after all, and it could not be given back */
 };
 
 enum weft_reason_range {

@@ -4,6 +4,10 @@
  * those that the loop can finish where router.h needs the kernel, as TTL expired, too
  * big, no route, neighbor not resolved. All others end here, in the order and for the
  * reasons of router.h. Twin of it.
+ *
+ * What the loop has once, the kernel has only by a slow way (dataplane/soft/upward.go). So
+ * it does not get what it would have to tell a source of to which only the kernel knows
+ * the way. (Too big aside: to know that takes the adjacency of each packet.)
  */
 #ifndef WEFT_STEER_H
 #define WEFT_STEER_H
@@ -41,6 +45,36 @@ static __always_inline enum weft_reason steer_group(const struct packet *p, __u3
 	return group_other(word);
 }
 
+/* steer_error names the reason of a packet to a group whose source the loop would tell of an error; 0: it would not. */
+static __always_inline enum weft_reason steer_error(__u32 group, _Bool expires, const enum weft_reason miss)
+{
+	__u64 word = fib_group(group);
+
+	if (!group)
+		return miss;
+	if (fib_group_kind(word) == FIB_GROUP_REJECT)
+		return WEFT_REJECT_ROUTE;
+	if (likely(!expires))
+		return 0;
+	if (fib_group_kind(word) == FIB_GROUP_GLEAN)
+		return WEFT_GLEAN;
+	return group_is_single(word) || group_is_buckets(word) ? WEFT_TTL_VALUE_IS_TOO_SMALL : 0;
+}
+
+/*
+ * The two tell whether the loop can send to a source: not if only the kernel can. They are functions of their own, which
+ * the verifier looks at once: few packets come there.
+ */
+__noinline int steer_knows4(__u32 vrf, __u32 src)
+{
+	return fib_group_kind(fib_group(fib_lookup_ipv4(vrf, src))) != FIB_GROUP_PUNT;
+}
+
+__noinline int steer_knows6(__u32 vrf, __u64 hi, __u64 lo)
+{
+	return fib_group_kind(fib_group(fib_lookup_ipv6(vrf, hi, lo))) != FIB_GROUP_PUNT;
+}
+
 static __always_inline enum weft_reason ipv4_packet(struct packet *p)
 {
 	enum weft_reason r;
@@ -56,6 +90,9 @@ static __always_inline enum weft_reason ipv4_packet(struct packet *p)
 	TRACE(group, group);
 	r = steer_group(p, group, WEFT_IPV4_LPM_MISS);
 	if (r)
+		return r;
+	r = steer_error(group, ipv4_expires(&ip), WEFT_IPV4_LPM_MISS);
+	if (unlikely(r) && !steer_knows4(p->port->vrf, ipv4_src(p)))
 		return r;
 	if (CHECKSUMS_PARTIAL) {
 		if (ANY_BIT(p->port->flags, WEFT_PORT_PARTIAL) && unlikely(ipv4_partial(p, &ip)))
@@ -81,6 +118,9 @@ static __always_inline enum weft_reason ipv6_packet(struct packet *p)
 	TRACE(group, group);
 	r = steer_group(p, group, WEFT_IPV6_LPM_MISS);
 	if (r)
+		return r;
+	r = steer_error(group, ipv6_expires(&ip), WEFT_IPV6_LPM_MISS);
+	if (unlikely(r) && !steer_knows6(p->port->vrf, ipv6_word(p, 1), ipv6_word(p, 2)))
 		return r;
 	if (CHECKSUMS_PARTIAL) {
 		if (ANY_BIT(p->port->flags, WEFT_PORT_PARTIAL) && unlikely(ipv6_partial(p, &ip)))

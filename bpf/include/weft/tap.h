@@ -21,7 +21,7 @@ static __always_inline enum weft_reason steer_send(const struct packet *p, __u32
 	struct __sk_buff *skb = p->ctx;
 
 	if (unlikely(skb->cb[0] > frame_max || skb->gso_size))
-		STOP(WEFT_MTU_VALUE_IS_TOO_SMALL);
+		STOP(WEFT_LOOP_FRAME_TOO_LONG);
 	return WEFT_FORWARDED;
 }
 

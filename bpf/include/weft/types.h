@@ -185,6 +185,22 @@ struct weft_trace {
 	__u32 tag;  /* as it lies in a frame, but stands beside it: the outermost that tc has set; 0: none */
 };
 
+enum weft_asked_limits {
+	WEFT_ASKED = 65536,
+	WEFT_ASKED_FRAME = 68, /* bytes: room for IPv6 behind two VLAN tags */
+	WEFT_ASKED_TAGS = 12,  /* mask of what tags take, bytes */
+};
+
+/* What resolve.c asks a traced program, and what that answers. */
+struct weft_asked {
+	__u32 turn;			   /* of the next destination */
+	__u32 tags;			   /* in frame, bytes: 0, 4 or 8 */
+	__u32 ipv6;			   /* what frame is: 0 or 1 */
+	__u32 frame[WEFT_ASKED_FRAME / 4]; /* without a destination */
+	__u32 dst[WEFT_ASKED][4];	   /* as they lie in a header; IPv4 in the first */
+	__u32 group[WEFT_ASKED];	   /* that the lookup found, 0: none; all ones: there was none */
+};
+
 /* What has ended for one reason. */
 struct weft_counter {
 	__u64 packets;

@@ -21,11 +21,11 @@ static __always_inline enum weft_reason steer_send(const struct packet *p, __u32
 	__u32 queue = ctx->rx_queue_index;
 
 	if (unlikely(packet_bytes(p) > frame_max))
-		STOP(WEFT_MTU_VALUE_IS_TOO_SMALL);
+		STOP(WEFT_LOOP_FRAME_TOO_LONG);
 	if (unlikely(queue >= WEFT_XSK_QUEUES))
-		STOP(WEFT_IRIF_DISABLED);
+		STOP(WEFT_LOOP_ABSENT);
 	if (unlikely(bpf_redirect_map(&xsks, port * WEFT_XSK_QUEUES + queue, XDP_PASS) != XDP_REDIRECT))
-		STOP(WEFT_IRIF_DISABLED);
+		STOP(WEFT_LOOP_ABSENT);
 	return WEFT_FORWARDED;
 }
 

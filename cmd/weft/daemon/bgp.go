@@ -14,13 +14,17 @@ func (r *router) openBGP() {
 	r.bgp = bgp.New(bgp.Options{RIB: r.follower, Restarted: r.adopted, Log: r.log})
 }
 
-// replaceRoutes gives routes and BGP a configuration: both, or none and an error.
+// replaceRoutes gives ports, routes and BGP a configuration: all, or none and an error.
 func (r *router) replaceRoutes(ctx context.Context, c *config.Config) error {
-	if err := r.static.Replace(ctx, c); err != nil {
+	if err := r.replaceEngines(ctx, c); err != nil {
 		return err
 	}
+	if err := r.static.Replace(ctx, c); err != nil {
+		return errors.Join(err, r.replaceEngines(context.WithoutCancel(ctx), r.inForce))
+	}
 	if err := r.bgp.Replace(ctx, c); err != nil {
-		return errors.Join(err, r.static.Replace(context.WithoutCancel(ctx), r.inForce))
+		back := context.WithoutCancel(ctx)
+		return errors.Join(err, r.static.Replace(back, r.inForce), r.replaceEngines(back, r.inForce))
 	}
 	r.inForce = c
 	tuneGC(c)

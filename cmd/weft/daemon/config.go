@@ -36,7 +36,10 @@ func (r *router) openConfig(place config.Place) (err error) {
 	r.static, r.inForce = static.New(r.follower, r.log), config.Default()
 	r.openBGP()
 	r.config, err = config.Open(config.Options{Dir: place.Dir, Identity: place.Identity, Sink: configured{r}, Log: r.log})
-	return err
+	if err != nil {
+		return err
+	}
+	return r.beginEngines()
 }
 
 // startConfig puts the configuration into force. Before that no packet is

@@ -34,11 +34,12 @@ type Options struct {
 	Mode          dataplane.Mode // of all ports; "": what each can do best
 	Engine        dataplane.Name // of ports that EnginePorts match
 	EnginePorts   []string       // globs; none: all
-	ReceiveBuffer int            // of the netlink socket, bytes; 0: the default
-	FIBSize       int            // bytes that the image may grow to; 0: fib.MaxSize
-	FPM           FPM            // the server for FRR
-	Socket        string         // "": by the network namespace
-	Config        string         // file; "": config.File if there is one, in the machine's own network namespace
+	Loops         soft.LoopOptions
+	ReceiveBuffer int    // of the netlink socket, bytes; 0: the default
+	FIBSize       int    // bytes that the image may grow to; 0: fib.MaxSize
+	FPM           FPM    // the server for FRR
+	Socket        string // "": by the network namespace
+	Config        string // file; "": config.File if there is one, in the machine's own network namespace
 	Version       string
 	Log           *slog.Logger
 	Ready         func() // called when packets are forwarded
@@ -271,7 +272,7 @@ func (r *router) adopt(dir string) (*fib.Image, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%w: %w", errImage, err), engine.Close(), mem.Close())
 	}
-	r.engine, r.mem, r.adopted = soft.New(engine, im, &r.readers), mem, true
+	r.engine, r.mem, r.adopted = soft.New(engine, im, &r.readers, r.options.Loops), mem, true
 	return im, nil
 }
 
@@ -289,7 +290,7 @@ func (r *router) build(engine func() (*xdp.Engine, error)) (_ *fib.Image, err er
 	if err != nil {
 		return nil, err
 	}
-	r.engine = soft.New(made, im, &r.readers)
+	r.engine = soft.New(made, im, &r.readers, r.options.Loops)
 	return im, nil
 }
 

@@ -48,6 +48,8 @@ type Machine interface {
 	Chains() ([]string, error)
 	// Rules returns the rules of policy routing that not every machine has.
 	Rules() ([]string, error)
+	// AFXDP tells whether the kernel makes sockets of AF_XDP: why not.
+	AFXDP() error
 	// Links returns the interfaces.
 	Links() ([]Link, error)
 }
@@ -112,6 +114,7 @@ var checks = []check{
 	{"jit_harden", jitHarden},
 	{"bpffs", bpffs},
 	{"memlock", memlock},
+	{"af_xdp", afXDP},
 	{"daemon", daemon},
 	{"forwarding", forwarding},
 	{"rp_filter", rpFilter},

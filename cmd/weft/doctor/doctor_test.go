@@ -5,6 +5,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // machine is one that is not there.
@@ -19,6 +21,7 @@ type machine struct {
 	chains  []string
 	rules   []string
 	err     error
+	noXSK   error
 }
 
 func (m *machine) Release() (string, error) { return m.release, m.err }
@@ -32,6 +35,7 @@ func (m *machine) IsBPFFS(string) (bool, error) { return !m.noBPFFS, nil }
 func (m *machine) PrivateMounts() (bool, error) { return m.private, nil }
 func (m *machine) Memlock() (uint64, error)     { return m.memlock, nil }
 func (m *machine) Root() bool                   { return !m.user }
+func (m *machine) AFXDP() error                 { return m.noXSK }
 func (m *machine) Links() ([]Link, error)       { return m.links, m.err }
 func (m *machine) Chains() ([]string, error)    { return m.chains, m.err }
 func (m *machine) Rules() ([]string, error)     { return m.rules, m.err }
@@ -87,6 +91,8 @@ func TestSick(t *testing.T) {
 		{"old kernel", func(m *machine) { m.release = "5.10.0-9-amd64" }, "kernel", "", Fail, "5.15", "apt"},
 		{"odd kernel", func(m *machine) { m.release = "custom" }, "kernel", "", Warn, "cannot be told", ""},
 		{"no BTF", func(m *machine) { delete(m.files, "/sys/kernel/btf/vmlinux") }, "btf", "", Warn, "no BTF", ""},
+		{"no AF_XDP", func(m *machine) { m.noXSK = unix.EAFNOSUPPORT }, "af_xdp", "", Warn, "CONFIG_XDP_SOCKETS", ""},
+		{"AF_XDP refused", func(m *machine) { m.noXSK = unix.EPERM }, "af_xdp", "", Warn, "not permitted", ""},
 		{"no JIT", func(m *machine) { m.files["/proc/sys/net/core/bpf_jit_enable"] = "0\n" }, "jit", "", Warn, "off", "sysctl -w net.core.bpf_jit_enable=1"},
 		{"loud JIT", func(m *machine) { m.files["/proc/sys/net/core/bpf_jit_enable"] = "2\n" }, "jit", "", Warn, "log", "bpf_jit_enable=1"},
 		{"hardened", func(m *machine) { m.files["/proc/sys/net/core/bpf_jit_harden"] = "2\n" }, "jit_harden", "", Warn, "blinded", "bpf_jit_harden=1"},

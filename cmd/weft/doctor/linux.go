@@ -47,6 +47,15 @@ func (Linux) Memlock() (uint64, error) {
 	return r.Cur, err
 }
 
+// AFXDP implements Machine.
+func (Linux) AFXDP() error {
+	fd, err := unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	return unix.Close(fd)
+}
+
 // Root implements Machine.
 func (Linux) Root() bool { return os.Geteuid() == 0 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 func rights(p *patient) []Finding {
@@ -70,6 +72,20 @@ func jitHarden(p *patient) []Finding {
 		return one(Finding{"", "", Warn, "constants of root's programs are blinded too: slower", "sudo sysctl -w net.core.bpf_jit_harden=1"})
 	}
 	return one(ok("", "root's programs are not slowed down by hardening"))
+}
+
+// afXDP is for the soft engine, which does without where it has to.
+func afXDP(p *patient) []Finding {
+	err := p.AFXDP()
+	switch {
+	case err == nil:
+		return one(ok("", "the soft engine has AF_XDP"))
+	case errors.Is(err, unix.EAFNOSUPPORT):
+		return one(Finding{"", "", Warn, "the kernel has no AF_XDP (CONFIG_XDP_SOCKETS): ports of the soft engine are received from by AF_PACKET, slower", ""})
+	case !p.Root():
+		return one(ok("", "AF_XDP: only root can tell"))
+	}
+	return one(Finding{"", "", Warn, fmt.Sprintf("no AF_XDP (%v): ports of the soft engine are received from by AF_PACKET, slower", err), ""})
 }
 
 const bpffsPath = "/sys/fs/bpf"

@@ -25,6 +25,9 @@
 // the ring while their route is changed to or from a local one, one may be lost or
 // doubled. AF_XDP has none of this: there a packet is in one place.
 //
+// The tap has all packets, also those that the program leaves to the kernel: the loop has to drop
+// these. Package soft does.
+//
 // # Transmit
 //
 // Flush sends all that was handed over with one system call (sendmmsg), without the

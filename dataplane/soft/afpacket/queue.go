@@ -17,7 +17,7 @@ func (s *Socket) header() *unix.TpacketHdrV1 {
 
 // ready finds the next packet, and tells whether there is one.
 func (s *Socket) ready() bool {
-	for s.left == 0 {
+	for s.left == 0 && s.ring != nil {
 		h := s.header()
 		if atomic.LoadUint32(&h.Block_status)&unix.TP_STATUS_USER == 0 {
 			return false
@@ -27,7 +27,7 @@ func (s *Socket) ready() bool {
 			s.giveBack()
 		}
 	}
-	return true
+	return s.left > 0
 }
 
 // giveBack makes the block the kernel's, and goes on with the next.

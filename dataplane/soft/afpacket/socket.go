@@ -42,6 +42,9 @@ type Options struct {
 	Blocks int // of 32 KiB each, for packets that wait; 0: DefaultBlocks
 	// ByFlow: sockets of a port share packets out by flow (PACKET_FANOUT_HASH) instead of by the interface's queue.
 	ByFlow bool
+	Closed bool // they receive nothing before Receives
+	// SendOnly: they never receive, and have no ring.
+	SendOnly bool
 }
 
 // Socket is one of a port's sockets: a device.Queue.
@@ -80,7 +83,7 @@ type message struct {
 var _ device.Queue = (*Socket)(nil)
 
 // Open makes as many sockets for a port as there are pools, of one memory. ifindex is of the calling thread's network
-// namespace. They receive at once. Needs Linux 4.20 and CAP_NET_RAW.
+// namespace. They receive at once, unless the options say otherwise. Needs Linux 4.20 and CAP_NET_RAW.
 //
 // Errors: ErrUnsupported, ErrSize, and the kernel's.
 func Open(m *device.Memory, pools []*device.Pool, port uint32, ifindex int, o Options) (all []*Socket, err error) {
@@ -102,10 +105,12 @@ func Open(m *device.Memory, pools []*device.Pool, port uint32, ifindex int, o Op
 	for _, p := range pools {
 		s := &Socket{mem: m, pool: p, port: port, fd: -1, out: -1, open: true, blocks: o.Blocks}
 		all = append(all, s)
-		if err := s.openIn(ifindex, o); err != nil {
-			return all, err
+		if !o.SendOnly {
+			if err := s.openIn(ifindex, o); err != nil {
+				return all, err
+			}
 		}
-		if len(pools) > 1 {
+		if len(pools) > 1 && !o.SendOnly {
 			if group, err = s.joinFanout(group, o); err != nil {
 				return all, err
 			}
@@ -115,11 +120,22 @@ func Open(m *device.Memory, pools []*device.Pool, port uint32, ifindex int, o Op
 		}
 	}
 	for _, s := range all { // now that each packet is for one of them
-		if err := s.snap(PacketMax(m)); err != nil {
+		if err := s.Receives(!o.Closed && !o.SendOnly); err != nil {
 			return all, err
 		}
 	}
 	return all, nil
+}
+
+// Receives lets packets come in that come from now on, or none.
+func (s *Socket) Receives(on bool) error {
+	switch {
+	case s.fd < 0:
+		return nil
+	case on:
+		return s.snap(PacketMax(s.mem))
+	}
+	return s.snap(0)
 }
 
 // protocols are all, in network order.

@@ -87,7 +87,7 @@ func TestTap(t *testing.T) {
 	got := s.Counters(steertest.PortOne)
 	vlan := s.Counters(steertest.PortVLAN)
 	got[dataplane.LoopOverrun].Add(vlan[dataplane.LoopOverrun])
-	for reason, n := range map[dataplane.Reason]uint64{dataplane.ARP: 2, dataplane.LoopOverrun: 3, dataplane.MTUValueIsTooSmall: 1} {
+	for reason, n := range map[dataplane.Reason]uint64{dataplane.ARP: 2, dataplane.LoopOverrun: 3, dataplane.LoopFrameTooLong: 1} {
 		if got[reason].Packets != n {
 			t.Errorf("%d packets counted for %s, want %d", got[reason].Packets, reason, n)
 		}

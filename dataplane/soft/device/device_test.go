@@ -189,3 +189,69 @@ func TestNothingAllocates(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// Pools of a Depot have frames of their own, which go from one to the other through it, and are all there in the end.
+func TestDepot(t *testing.T) {
+	m := newMemory(t, 4096)
+	if _, err := m.NewDepot(100, 1); !errors.Is(err, ErrSize) {
+		t.Errorf("a depot of 100 frames: %v", err)
+	}
+	const frames, rounds = 2048, 2000
+	d, err := m.NewDepot(frames, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := d.NewPool(); p.Free() != frames || p.Size() != frames/3 {
+		t.Errorf("%d frames are free for a pool of %d", p.Free(), p.Size())
+	}
+	// One has frames, another gives them back, as when a packet has been sent; the third takes and gives.
+	sent := make(chan []uint64, 2)
+	done := make(chan *Pool, 3)
+	go func() {
+		p := d.NewPool()
+		for range rounds {
+			at := make([]uint64, 200)
+			sent <- at[:p.Get(at)]
+		}
+		close(sent)
+		done <- p
+	}()
+	go func() {
+		p := d.NewPool()
+		for all := range sent {
+			for _, at := range all {
+				p.Put(at + 60)
+			}
+		}
+		done <- p
+	}()
+	go func() {
+		p := d.NewPool()
+		at := make([]uint64, 600)
+		for range rounds {
+			for _, one := range at[:p.Get(at)] {
+				p.Put(one)
+			}
+		}
+		done <- p
+	}()
+	seen := map[uint64]bool{}
+	var last *Pool
+	for range 3 {
+		last = <-done
+		for _, at := range last.free[:last.n] {
+			seen[at] = true
+		}
+		last.n = 0
+	}
+	one := make([]uint64, 1)
+	for last.Get(one) == 1 {
+		if at := one[0]; at%MinFrameSize != Headroom || seen[at] {
+			t.Fatalf("frame at %d", at)
+		}
+		seen[one[0]] = true
+	}
+	if len(seen) != frames || last.Free() != 0 {
+		t.Errorf("%d of %d frames are there in the end, %d are said to be free", len(seen), frames, last.Free())
+	}
+}

@@ -3,7 +3,6 @@ package device
 import (
 	"errors"
 	"fmt"
-	"math/bits"
 	"os"
 	"sync"
 	"unsafe"
@@ -94,61 +93,3 @@ func (m *Memory) Close() error {
 	m.mem, m.mapped = nil, nil
 	return nil
 }
-
-// Pool is the frames that are free, of one worker. The one freed last is the first to
-// be used again: it is in the cache.
-type Pool struct {
-	free  []uint64 // addresses of frames, with Headroom added
-	n     int
-	mask  uint64
-	first uint64 // frames that are the pool's, also while they are not in it
-	all   int
-}
-
-// NewPool takes so many frames, that no pool has, for a new one.
-//
-// Errors: ErrSize.
-func (m *Memory) NewPool(frames int) (*Pool, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if left := m.Frames() - m.taken; frames < 1 || frames > left {
-		return nil, fmt.Errorf("make pool of %d frames: %w: %d are left", frames, ErrSize, left)
-	}
-	p := &Pool{
-		free: make([]uint64, frames), mask: uint64(m.frameSize) - 1, first: uint64(m.taken), all: frames,
-	}
-	m.taken += frames
-	p.Reset()
-	return p, nil
-}
-
-// Reset makes all frames of the pool free, whoever had them.
-func (p *Pool) Reset() {
-	shift := bits.Len64(p.mask)
-	for i := range p.free {
-		// The last is taken first: so they go out in the order of their addresses.
-		p.free[i] = (p.first+uint64(p.all-1-i))<<shift + Headroom
-	}
-	p.n = p.all
-}
-
-// Get takes free frames, and returns how many: fewer when there are no more. What it
-// gives are addresses where a packet may begin, with Headroom before it.
-func (p *Pool) Get(addresses []uint64) int {
-	n := min(p.n, len(addresses))
-	p.n -= n
-	copy(addresses[:n], p.free[p.n:])
-	return n
-}
-
-// Put gives a frame back, by the address of any byte in it.
-func (p *Pool) Put(address uint64) {
-	p.free[p.n] = address&^p.mask + Headroom
-	p.n++
-}
-
-// Free is how many frames are free.
-func (p *Pool) Free() int { return p.n }
-
-// Size is how many frames the pool has, free or not.
-func (p *Pool) Size() int { return p.all }

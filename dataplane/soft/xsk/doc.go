@@ -29,11 +29,19 @@
 // program, never lost. TX metadata (checksums by hardware, timestamps, launch times) is
 // not used: a router changes checksums by what it changes in a header.
 //
+// A queue has one fill and one completion ring, whatever sends by it: several goroutines may,
+// each by a socket of its own that has only a TX ring (Options.Beside), bound to the same
+// queue by XDP_SHARED_UMEM, as libxdp does with xsk_socket__create_shared. Whoever sends takes
+// back what has gone by the common completion ring, one at a time, and nobody waits for
+// that: so a frame may come back to another goroutine's Pool than it came from, and these
+// Pools are to be of one Depot.
+//
 // # Rings
 //
 // Of each ring we are one side and the kernel is the other. A counter is published by one
 // atomic store for a batch, after its entries; and read by one atomic load, before them.
-// Methods of a Socket are for one goroutine at a time, Stats and Statistics for any.
+// Methods of a Socket are for one goroutine at a time, Stats and Statistics for any; sockets of
+// one queue may be of several.
 //
 // # System calls
 //

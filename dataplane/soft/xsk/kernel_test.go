@@ -69,7 +69,7 @@ func TestKernel(t *testing.T) {
 	}
 	got := s.Counters(steertest.PortOne)
 	for reason, n := range map[dataplane.Reason]uint64{
-		dataplane.ARP: 1, dataplane.LocalRoute: 1, dataplane.LoopOverrun: 1, dataplane.IrifDisabled: 1,
+		dataplane.ARP: 1, dataplane.LocalRoute: 1, dataplane.LoopOverrun: 1, dataplane.LoopAbsent: 1,
 	} {
 		if got[reason].Packets != n {
 			t.Errorf("%d packets counted for %s, want %d", got[reason].Packets, reason, n)

@@ -1,6 +1,7 @@
 package xsk
 
 import (
+	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -10,6 +11,9 @@ import (
 
 // Receive implements device.Queue.
 func (s *Socket) Receive(d []device.Descriptor) int {
+	if s.shared {
+		return 0
+	}
 	n := s.rx.ready(uint32(len(d)))
 	for i := range n {
 		e := s.rx.at(i)
@@ -48,8 +52,8 @@ func (s *Socket) Transmit(d []device.Descriptor) int {
 		*s.tx.at(i) = unix.XDPDesc{Addr: d[i].Address, Len: d[i].Length}
 	}
 	if n > 0 {
+		s.sent.pending.Add(int64(n))
 		s.tx.produce(n)
-		s.pending += int(n)
 		s.transmitted.Add(uint64(n))
 	}
 	return int(n)
@@ -63,26 +67,42 @@ func (s *Socket) Flush() {
 	s.reclaim()
 }
 
-// reclaim takes frames back that have been sent.
-func (s *Socket) reclaim() {
-	n := s.completion.ready(s.completion.size())
-	for i := range n {
-		s.pool.Put(*s.completion.at(i))
-	}
-	if n > 0 {
-		s.completion.consume(n)
-		s.pending -= int(n)
-	}
+// completion is the ring by which frames come back that have been sent by any of a queue's sockets.
+type completion struct {
+	ring    *ring[uint64]
+	taken   atomic.Bool  // some goroutine is at the ring
+	pending atomic.Int64 // frames that have not come back
 }
 
-// Pending implements device.Queue.
-func (s *Socket) Pending() int { return s.pending }
+// reclaim takes frames back that have been sent, into the socket's pool whoever sent them. While another does that
+// it leaves them.
+func (s *Socket) reclaim() {
+	c := s.sent
+	if !c.taken.CompareAndSwap(false, true) {
+		return
+	}
+	n := c.ring.ready(c.ring.size())
+	for i := range n {
+		s.pool.Put(*c.ring.at(i))
+	}
+	if n > 0 {
+		c.ring.consume(n)
+		c.pending.Add(-int64(n))
+	}
+	c.taken.Store(false)
+}
+
+// Pending implements device.Queue: of all sockets of the queue, so that one that goes on takes back what others have sent.
+func (s *Socket) Pending() int { return int(s.sent.pending.Load()) }
 
 // FD implements device.Queue.
 func (s *Socket) FD() int { return s.fd }
 
 // Arm implements device.Queue. Where a driver sleeps, poll wakes it.
 func (s *Socket) Arm() bool {
+	if s.shared {
+		return false
+	}
 	s.refill()
 	return s.rx.ready(1) > 0
 }
@@ -105,13 +125,18 @@ func (s *Socket) wake(call uintptr) {
 // giveBack puts the frames into the pool that are in the rings of a socket that has been closed.
 func (s *Socket) giveBack() {
 	s.reclaim()
+	n := s.tx.waiting()
+	s.sent.pending.Add(-int64(n))
+	for ; n > 0; n-- {
+		s.pool.Put(s.tx.at(-n).Addr)
+	}
+	if s.shared {
+		return
+	}
 	for n := s.fill.waiting(); n > 0; n-- {
 		s.pool.Put(*s.fill.at(-n))
 	}
-	for n := s.tx.waiting(); n > 0; n-- {
-		s.pool.Put(s.tx.at(-n).Addr)
-	}
-	n := s.rx.ready(s.rx.size())
+	n = s.rx.ready(s.rx.size())
 	for i := range n {
 		s.pool.Put(s.rx.at(i).Addr)
 	}

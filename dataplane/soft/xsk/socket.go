@@ -27,6 +27,9 @@ type Options struct {
 	BusyPoll time.Duration
 	// BusyBudget is how many packets the driver receives then at most. 0: 64.
 	BusyBudget int
+	// Beside is a socket of the same queue and UMEM, open for as long as this one: then this only sends, for another
+	// goroutine, and Copy is as that one has it.
+	Beside *Socket
 }
 
 const (
@@ -45,7 +48,7 @@ const (
 	sendBuffer = 64 << 20
 )
 
-// Socket is an AF_XDP socket: one queue of a port. It is a device.Queue.
+// Socket is an AF_XDP socket: one queue of a port, or one more that sends by it. It is a device.Queue.
 type Socket struct {
 	umem    *UMEM
 	pool    *device.Pool
@@ -55,11 +58,12 @@ type Socket struct {
 	mode    uint16 // XDP_ZEROCOPY or XDP_COPY
 	busy    bool   // polls
 
-	rx, tx           *ring[unix.XDPDesc]
-	fill, completion *ring[uint64]
-	pending          int  // frames given to tx that have not come back
-	short            bool // the pool had fewer frames than the fill ring has room for
-	scratch          []uint64
+	rx, tx  *ring[unix.XDPDesc]
+	fill    *ring[uint64]
+	sent    *completion
+	shared  bool // sent is another's
+	short   bool // the pool had fewer frames than the fill ring has room for
+	scratch []uint64
 
 	received, transmitted, refused, wakeups atomic.Uint64
 	errno                                   atomic.Uintptr
@@ -90,7 +94,10 @@ func Open(u *UMEM, p *device.Pool, w Where, o Options) (*Socket, error) {
 		return nil, fmt.Errorf("open AF_XDP socket with rings of %d packets: %w: want a power of two from %d to %d", o.Ring, ErrRing, minRing, maxRing)
 	}
 	modes := []uint16{unix.XDP_ZEROCOPY, unix.XDP_COPY} // drivers say in many ways that they have no zero-copy
-	if o.Copy {
+	switch {
+	case o.Beside != nil:
+		modes = []uint16{o.Beside.mode}
+	case o.Copy:
 		modes = modes[1:]
 	}
 	var err error
@@ -101,7 +108,9 @@ func Open(u *UMEM, p *device.Pool, w Where, o Options) (*Socket, error) {
 				scratch: make([]uint64, o.Ring),
 			}
 			if err = s.open(o); err == nil {
-				s.refill()
+				if s.fill != nil {
+					s.refill()
+				}
 				return s, nil
 			}
 			s.release()
@@ -117,7 +126,7 @@ func (s *Socket) open(o Options) (err error) {
 	if s.fd, err = unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err != nil {
 		return &socketError{err}
 	}
-	if err := s.mapRings(uint32(o.Ring)); err != nil {
+	if err := s.mapRings(uint32(o.Ring), o.Beside == nil); err != nil {
 		return err
 	}
 	if err := s.setSending(o.Ring); err != nil {
@@ -126,11 +135,20 @@ func (s *Socket) open(o Options) (err error) {
 	if err := s.setBusyPolling(o); err != nil {
 		return err
 	}
+	if o.Beside != nil {
+		s.sent, s.shared = o.Beside.sent, true
+		return s.bind(unix.XDP_SHARED_UMEM, o.Beside.fd)
+	}
 	return s.umem.join(s, s.mode|unix.XDP_USE_NEED_WAKEUP)
 }
 
-func (s *Socket) mapRings(size uint32) (err error) {
-	for _, o := range []int{unix.XDP_UMEM_FILL_RING, unix.XDP_UMEM_COMPLETION_RING, unix.XDP_RX_RING, unix.XDP_TX_RING} {
+// mapRings makes the rings. To send by another's queue takes one: who has the others has them for all.
+func (s *Socket) mapRings(size uint32, all bool) (err error) {
+	options := []int{unix.XDP_TX_RING}
+	if all {
+		options = append(options, unix.XDP_UMEM_FILL_RING, unix.XDP_UMEM_COMPLETION_RING, unix.XDP_RX_RING)
+	}
+	for _, o := range options {
 		if err := unix.SetsockoptInt(s.fd, unix.SOL_XDP, o, int(size)); err != nil {
 			return fmt.Errorf("make ring of %d entries: %w", size, err)
 		}
@@ -139,16 +157,17 @@ func (s *Socket) mapRings(size uint32) (err error) {
 	if err := getsockopt(s.fd, unix.XDP_MMAP_OFFSETS, unsafe.Pointer(&at), unsafe.Sizeof(at)); err != nil {
 		return fmt.Errorf("find rings: %w", err)
 	}
+	if s.tx, err = mapRing[unix.XDPDesc](s.fd, unix.XDP_PGOFF_TX_RING, at.Tx, size); err != nil || !all {
+		return err
+	}
 	if s.fill, err = mapRing[uint64](s.fd, unix.XDP_UMEM_PGOFF_FILL_RING, at.Fr, size); err != nil {
 		return err
 	}
-	if s.completion, err = mapRing[uint64](s.fd, unix.XDP_UMEM_PGOFF_COMPLETION_RING, at.Cr, size); err != nil {
+	s.sent = new(completion)
+	if s.sent.ring, err = mapRing[uint64](s.fd, unix.XDP_UMEM_PGOFF_COMPLETION_RING, at.Cr, size); err != nil {
 		return err
 	}
-	if s.rx, err = mapRing[unix.XDPDesc](s.fd, unix.XDP_PGOFF_RX_RING, at.Rx, size); err != nil {
-		return err
-	}
-	s.tx, err = mapRing[unix.XDPDesc](s.fd, unix.XDP_PGOFF_TX_RING, at.Tx, size)
+	s.rx, err = mapRing[unix.XDPDesc](s.fd, unix.XDP_PGOFF_RX_RING, at.Rx, size)
 	return err
 }
 
@@ -205,7 +224,7 @@ func (s *Socket) ZeroCopy() bool {
 	return err == nil && flags&unix.XDP_OPTIONS_ZEROCOPY != 0
 }
 
-// Close implements device.Queue. In copy mode the frames in the rings are the pool's again: the kernel has copied what
+// Close implements device.Queue. Sockets beside this one are closed before. In copy mode the frames in the rings are the pool's again: the kernel has copied what
 // it is to send, and is done with the rest when it has closed.
 func (s *Socket) Close() error {
 	if s.fd < 0 {
@@ -221,7 +240,11 @@ func (s *Socket) Close() error {
 }
 
 func (s *Socket) release() error {
-	return errors.Join(s.rx.unmap(), s.tx.unmap(), s.fill.unmap(), s.completion.unmap(), s.closeFD())
+	err := errors.Join(s.rx.unmap(), s.tx.unmap(), s.fill.unmap(), s.closeFD())
+	if s.sent != nil && !s.shared {
+		err = errors.Join(err, s.sent.ring.unmap())
+	}
+	return err
 }
 
 func (s *Socket) closeFD() error {

@@ -31,12 +31,12 @@ func newIdle(t testing.TB, size uint32) *idle {
 	s := &idle{d: make([]device.Descriptor, size)}
 	s.pool, s.mode, s.fd, s.scratch = p, unix.XDP_COPY, -1, make([]uint64, size)
 	s.rx, s.tx = newRing[unix.XDPDesc](mem(), at, size), newRing[unix.XDPDesc](mem(), at, size)
-	s.fill, s.completion = newRing[uint64](mem(), at, size), newRing[uint64](mem(), at, size)
+	s.fill, s.sent = newRing[uint64](mem(), at, size), &completion{ring: newRing[uint64](mem(), at, size)}
 	s.refill()
 	for i := range size {
 		frame := uint64(i) * device.MinFrameSize
 		*s.rx.at(i) = unix.XDPDesc{Addr: frame + device.Headroom, Len: 60}
-		*s.completion.at(i) = frame
+		*s.sent.ring.at(i) = frame
 	}
 	return s
 }
@@ -48,9 +48,9 @@ func (s *idle) round(n int) {
 	got := s.Receive(s.d[:n])
 	sent := s.Transmit(s.d[:got])
 	atomic.AddUint32(s.tx.consumer, uint32(sent)) // none waits: no system call
-	atomic.AddUint32(s.completion.producer, uint32(sent))
+	atomic.AddUint32(s.sent.ring.producer, uint32(sent))
 	s.Flush()
-	if got != n || sent != n || s.pending != 0 {
+	if got != n || sent != n || s.Pending() != 0 {
 		panic("the rings are not as they should be")
 	}
 }

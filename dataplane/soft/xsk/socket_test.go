@@ -332,3 +332,86 @@ func TestVanish(t *testing.T) {
 		t.Errorf("got % x", got)
 	}
 }
+
+// TestBeside has several goroutines send by one queue, each by a socket of its own, while frames come back to any of them:
+// all packets leave, those of each in order, and no frame is lost.
+func TestBeside(t *testing.T) {
+	vethtest.Enter(t)
+	const senders, packets, batch = 3, 3000, 32
+	here, there := vethtest.Pair(t, "one", 1)
+	m, err := device.NewMemory(4096, device.MinFrameSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	d, err := m.NewDepot(4096, senders)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := xsk.NewUMEM(m)
+	pools := []*device.Pool{d.NewPool(), d.NewPool(), d.NewPool()}
+	where := xsk.Where{Port: 1, Ifindex: here.Index}
+	first, err := xsk.Open(u, pools[0], where, xsk.Options{Ring: 512})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sockets := []*xsk.Socket{first}
+	for _, p := range pools[1:] {
+		s, err := xsk.Open(u, p, where, xsk.Options{Ring: 512, Beside: first})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sockets = append(sockets, s)
+	}
+	wire := vethtest.NewWire(t, there.Index)
+	window := make(chan struct{}, 512) // what is under way: the other end takes no more than 1000
+	send := func(n int, s *xsk.Socket, done chan<- int) {
+		at, all := make([]uint64, batch), make([]device.Descriptor, batch)
+		for sent := 0; sent < packets; {
+			got := pools[n].Get(at[:min(batch, packets-sent)])
+			for i := range got {
+				window <- struct{}{}
+				all[i] = device.Descriptor{Address: at[i], Length: 64}
+				copy(m.Packet(all[i]), vethtest.Frame(n<<24|(sent+i), 64))
+			}
+			for n := 0; n < got; s.Flush() {
+				n += s.Transmit(all[n:got])
+			}
+			sent += got
+		}
+		done <- n
+	}
+	done := make(chan int, senders)
+	for n, s := range sockets {
+		go send(n, s, done)
+	}
+	var next [senders]uint32
+	for range senders * packets {
+		number := binary.BigEndian.Uint32(wire.Next()[14:])
+		<-window
+		n := number >> 24
+		if n >= senders || number&0xffffff != next[n] {
+			t.Fatalf("packet %d of sender %d came, want %d", number&0xffffff, n, next[n])
+		}
+		next[n]++
+	}
+	for range senders {
+		<-done
+	}
+	vethtest.Until(t, "all frames have come back", func() bool { sockets[1].Flush(); return sockets[1].Pending() == 0 })
+	for n := senders - 1; n >= 0; n-- {
+		if lost := sockets[n].Stats().LostTransmit; lost > 0 {
+			t.Errorf("sender %d has lost %d packets", n, lost)
+		}
+		if err := sockets[n].Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	free := d.Free()
+	for _, p := range pools {
+		free += p.Free() - d.Free()
+	}
+	if free != m.Frames() {
+		t.Errorf("%d of %d frames are free in the end", free, m.Frames())
+	}
+}

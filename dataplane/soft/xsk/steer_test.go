@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -80,7 +81,7 @@ func agrees(t *testing.T, random *rand.Rand, chunked bool, f bpf.Features) {
 		t.Fatal(err)
 	}
 	defer forwards.Close()
-	seen := map[dataplane.Reason]int{}
+	seen, behind := map[dataplane.Reason]int{}, 0
 	for range 4000 {
 		in := randomFrame(random)
 		action, out := run(t, forwards.Program, in, ports[0].Index)
@@ -98,6 +99,12 @@ func agrees(t *testing.T, random *rand.Rand, chunked bool, f bpf.Features) {
 			if gotAction != pass || !bytes.HasPrefix(in, got) {
 				t.Fatalf("frame % x: %s, action %d\n% x", in, gotReason, gotAction, got)
 			}
+		case link == 0 && onlyKernelAnswers(in, reason):
+			seen[reason]++
+			behind++
+			if gotReason != reason || gotAction != pass || !bytes.HasPrefix(in, got) {
+				t.Fatalf("frame % x: %s, action %d\n% x\nwant %s, action %d", in, gotReason, gotAction, got, reason, pass)
+			}
 		case link == 0 && loops[reason]:
 			if gotReason != dataplane.LoopOverrun || gotAction != redirect || !bytes.HasPrefix(in, got) || len(got) < 34 {
 				t.Fatalf("frame % x: %s forwarding, but %s steering, action %d\n% x", in, reason, gotReason, gotAction, got)
@@ -114,9 +121,41 @@ func agrees(t *testing.T, random *rand.Rand, chunked bool, f bpf.Features) {
 			t.Errorf("no packet for %s: %v", r, seen)
 		}
 	}
+	for _, r := range []dataplane.Reason{dataplane.TTLValueIsTooSmall, dataplane.IPv4LPMMiss, dataplane.RejectRoute, dataplane.Glean} {
+		if seen[r] == 0 {
+			t.Errorf("no packet for %s from behind a route of the kernel's: %d in all", r, behind)
+		}
+	}
 	if (seen[dataplane.ChecksumPartial] > 0) != f.Partial {
 		t.Errorf("%d packets for %s", seen[dataplane.ChecksumPartial], dataplane.ChecksumPartial)
 	}
+}
+
+// Sources to which only the kernel knows the way.
+var behind4, behind6 = netip.MustParseAddr("10.8.0.7"), netip.MustParseAddr("2001:db8:8::7")
+
+// onlyKernelAnswers tells whether a packet ends with an error that only the kernel can send.
+func onlyKernelAnswers(frame []byte, r dataplane.Reason) bool {
+	l3 := 14
+	for len(frame) > l3+40 && frame[l3-2] == 0x81 {
+		l3 += 4
+	}
+	if len(frame) < l3+20 {
+		return false
+	}
+	ttl, source := frame[l3+8], frame[l3+12:l3+14]
+	prefix := behind4.AsSlice()[:2]
+	if frame[l3]>>4 == 6 {
+		ttl, source, prefix = frame[l3+7], frame[l3+8:l3+14], behind6.AsSlice()[:6]
+	}
+	if !bytes.Equal(source, prefix) {
+		return false
+	}
+	switch r {
+	case dataplane.TTLValueIsTooSmall, dataplane.IPv4LPMMiss, dataplane.IPv6LPMMiss, dataplane.RejectRoute:
+		return true
+	}
+	return r == dataplane.Glean && ttl <= 1
 }
 
 // randomFrame makes one that comes to each step often enough.
@@ -133,13 +172,13 @@ func randomFrame(r *rand.Rand) []byte {
 		p.Tags = append(p.Tags, []uint16{0, steertest.VLANID, steertest.VLANID + 1}[r.IntN(3)])
 	}
 	if r.IntN(2) == 0 {
-		p.Src = one("10.9.0.1", "10.9.0.1", "10.9.0.1", "127.0.0.1", "0.0.0.1", "224.0.0.1", "255.255.255.255", "240.0.0.1")
+		p.Src = one("10.9.0.1", "10.9.0.1", behind4.String(), behind4.String(), "127.0.0.1", "0.0.0.1", "224.0.0.1", "255.255.255.255", "240.0.0.1")
 		p.Dst = fmt.Sprintf("10.%d.0.5", r.IntN(10))
 		if r.IntN(6) == 0 {
 			p.Dst = one("224.0.0.5", "255.255.255.255", "127.0.0.1", "0.0.0.0", "240.0.0.1", "192.0.2.1")
 		}
 	} else {
-		p.Src = one("2001:db8:9::1", "2001:db8:9::1", "fe80::1", "::1", "::", "ff02::1", "::ffff:1.2.3.4")
+		p.Src = one("2001:db8:9::1", behind6.String(), "fe80::1", "::1", "::", "ff02::1", "::ffff:1.2.3.4")
 		p.Dst = fmt.Sprintf("2001:db8:%x::5", r.IntN(10))
 		if r.IntN(6) == 0 {
 			p.Dst = one("ff02::5", "ff01::1", "::1", "::", "fe80::1", "3000::1", "::ffff:1.2.3.4")
@@ -202,18 +241,18 @@ func TestWithoutSocket(t *testing.T) {
 				p, gotPort, gotReason, gotAction, out, port, reason, action, in)
 		}
 	}
-	want(plain, steertest.PortOne, dataplane.IrifDisabled, pass)
-	want(tagged, steertest.PortVLAN, dataplane.IrifDisabled, pass)
+	want(plain, steertest.PortOne, dataplane.LoopAbsent, pass)
+	want(tagged, steertest.PortVLAN, dataplane.LoopAbsent, pass)
 	if err := sockets[0].Register(s.XSKs, bpf.XSKKey(steertest.PortOne, 0)); err != nil {
 		t.Fatal(err)
 	}
 	want(plain, steertest.PortOne, dataplane.LoopOverrun, redirect)
 	want(exact, steertest.PortOne, dataplane.LoopOverrun, redirect)
-	want(long, steertest.PortOne, dataplane.MTUValueIsTooSmall, pass)
+	want(long, steertest.PortOne, dataplane.LoopFrameTooLong, pass)
 	want(tagged, steertest.PortVLAN, dataplane.LoopOverrun, redirect)
-	want(longTagged, steertest.PortVLAN, dataplane.MTUValueIsTooSmall, pass)
+	want(longTagged, steertest.PortVLAN, dataplane.LoopFrameTooLong, pass)
 	if err := sockets[0].Close(); err != nil {
 		t.Fatal(err)
 	}
-	want(plain, steertest.PortOne, dataplane.IrifDisabled, pass)
+	want(plain, steertest.PortOne, dataplane.LoopAbsent, pass)
 }

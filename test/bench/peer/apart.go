@@ -12,13 +12,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SetApart gives the router a CPU of its own, or takes it away again.
-func (n *Network) SetApart(apart bool, cpu int) error {
-	n.options.Apart, n.options.RouterCPU = apart, cpu
-	if !apart {
-		return n.writeClass(n.port("in"), "threaded", "0")
+// SetApart gives the router a CPU of its own, or takes it away again. Nothing is attached meanwhile.
+func (n *Network) SetApart(apart bool, cpu int) { n.options.Apart, n.options.RouterCPU = apart, cpu }
+
+// place has packets forwarded on the router's CPU, if it has one, or no longer.
+func (n *Network) place(e engine, begin bool) error {
+	if !n.options.Apart {
+		return nil
 	}
-	return n.pollOn(cpu)
+	switch e.(type) {
+	case *softEngine, *testpmd: // they have threads of their own: the kernel takes packets in on the generator's CPU
+		return nil
+	case linux: // as it does by RPS
+		cpus := "0"
+		if begin {
+			cpus = fmt.Sprintf("%x", 1<<n.options.RouterCPU)
+		}
+		return n.writeClass(n.port("in"), "queues/rx-0/rps_cpus", cpus)
+	}
+	if begin { // an XDP program works where the port is polled
+		return n.pollOn(n.options.RouterCPU)
+	}
+	return n.writeClass(n.port("in"), "threaded", "0")
 }
 
 // pollOn has the kernel poll the port that packets come in by in a thread of its own, on one CPU. What is sent on is
@@ -96,20 +111,4 @@ func pin(pid, cpu int) error {
 		return fmt.Errorf("pin to CPU %d: %w", cpu, err)
 	}
 	return nil
-}
-
-// onCPU calls f with the calling thread on a CPU.
-func onCPU(cpu int, f func() error) error {
-	var before unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &before); err != nil {
-		return fmt.Errorf("get affinity: %w", err)
-	}
-	if err := pin(0, cpu); err != nil {
-		return err
-	}
-	err := f()
-	if back := unix.SchedSetaffinity(0, &before); back != nil && err == nil {
-		err = fmt.Errorf("set affinity: %w", back)
-	}
-	return err
 }

@@ -11,7 +11,8 @@
 //
 // With one CPU (Options.RouterCPU is not set) each step of the way is taken in the softirq of the one before: a rate is that
 // of the whole way, nothing is ever lost, and who compares two systems compares what a packet costs. With another CPU for
-// the router, the kernel polls the router's port in a thread there: packets that the router does not take in time are
+// the router, the kernel polls the router's port in a thread there (of Linux, it forwards there by RPS; systems with threads of their own have
+// them there): packets that the router does not take in time are
 // lost in the port's ring of 256, as with hardware. Only so are loss and latency under load its own.
 //
 // # Systems
@@ -25,7 +26,8 @@
 //	lpm_trie    XDP with BPF_MAP_TYPE_LPM_TRIE
 //	ceiling     XDP that rewrites and redirects without a lookup: no XDP program can be faster
 //	weft_xdp    weft's, its FIB following the kernel's table as it does in 'weft run'
-//	weft_soft   'weft run --engine soft', a process of its own
+//	weft_soft   weft's userspace engine, one loop, by AF_XDP in copy mode
+//	testpmd_*   DPDK's testpmd, where it is installed, by AF_XDP and AF_PACKET: it looks nothing up
 package peer
 
 //go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types peers peers.c -- -O2 -g -Wall -Werror -mcpu=v3 -idirafter /usr/include/x86_64-linux-gnu

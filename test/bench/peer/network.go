@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"sync/atomic"
 
@@ -48,10 +49,9 @@ var networks atomic.Int32
 type Options struct {
 	Table     *Table // nil: One
 	Sink      traffic.SinkOptions
-	MTU       int    // of all links; 0: 1500
-	RouterCPU int    // where packets are forwarded, if Apart
-	Apart     bool   // the router has a CPU of its own, and the generator the one that the caller is on
-	Weft      string // the program, for weft_soft; "": there is none
+	MTU       int  // of all links; 0: 1500
+	RouterCPU int  // where packets are forwarded, if Apart
+	Apart     bool // the router has a CPU of its own, and the generator the one that the caller is on
 }
 
 // Network is a router, with what packets come from and go to, each in a namespace. Its methods are called on one
@@ -68,6 +68,7 @@ type Network struct {
 	context                 context.Context
 	programs                *programs
 	engines                 map[string]engine
+	made                    []engine // in the order in which they were
 }
 
 // inNamespace calls f with the calling thread in a namespace.
@@ -137,9 +138,6 @@ func (n *Network) build() error {
 	if err == nil { // now that the ports have a carrier
 		err = n.InRouter(n.addRoutes)
 	}
-	if err == nil && n.options.Apart {
-		err = n.pollOn(n.options.RouterCPU)
-	}
 	return err
 }
 
@@ -176,7 +174,7 @@ func (n *Network) SetSink(o traffic.SinkOptions) error {
 // Close removes all of it.
 func (n *Network) Close() error {
 	var errs []error
-	for _, e := range n.engines {
+	for _, e := range slices.Backward(n.made) {
 		errs = append(errs, n.InRouter(e.close))
 	}
 	if n.programs != nil {

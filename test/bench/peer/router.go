@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os/exec"
 	"slices"
 
 	"weft/test/traffic"
@@ -14,17 +15,35 @@ type System struct {
 	Name  string
 	Title string // for people
 	Note  string // how it is set up
+	needs string // program that must be installed; "": none
+	apart bool   // it needs a CPU of its own
 	make  func(*Network) (engine, error)
 }
 
+// Missing says why a system cannot be measured here; "": it can.
+func (s *System) Missing() string {
+	if s.needs == "" {
+		return ""
+	}
+	if _, err := exec.LookPath(s.needs); err != nil {
+		return s.needs + " is not installed"
+	}
+	return ""
+}
+
+// Apart tells whether it only works with a CPU of its own.
+func (s *System) Apart() bool { return s.apart }
+
 // Systems are all that there are, in the order in which they are measured.
 var Systems = []System{
-	{"linux", "Linux", "ip_forward, GRO on, no netfilter rules", func(*Network) (engine, error) { return linux{}, nil }},
-	{"fib_lookup", "bpf_fib_lookup", "native XDP, as xdp-forward of xdp-tools", program("fib_lookup")},
-	{"lpm_trie", "LPM_TRIE", "native XDP, BPF_MAP_TYPE_LPM_TRIE and a device map", program("lpm_trie")},
-	{"ceiling", "ceiling", "native XDP, rewrite and redirect, no lookup", program("ceiling")},
-	{"weft_xdp", "weft xdp", "native XDP, its FIB following the kernel", func(n *Network) (engine, error) { return newWeft(n) }},
-	{"weft_soft", "weft soft", "weft run --engine soft", newSoft},
+	{"linux", "Linux", "ip_forward, GRO on, no netfilter rules; RPS to a CPU apart", "", false, func(*Network) (engine, error) { return linux{}, nil }},
+	{"fib_lookup", "bpf_fib_lookup", "native XDP, as xdp-forward of xdp-tools", "", false, program("fib_lookup")},
+	{"lpm_trie", "LPM_TRIE", "native XDP, BPF_MAP_TYPE_LPM_TRIE and a device map", "", false, program("lpm_trie")},
+	{"ceiling", "ceiling", "native XDP, rewrite and redirect, no lookup", "", false, program("ceiling")},
+	{"weft_xdp", "weft xdp", "native XDP, its FIB following the kernel", "", false, makeWeft},
+	{"weft_soft", "weft soft", "its userspace engine, one loop, AF_XDP in copy mode", "", true, newSoft},
+	{"testpmd_af_xdp", "testpmd AF_XDP", "DPDK's testpmd, mac mode, which looks nothing up", testpmdBinary, true, newTestpmd("af_xdp")},
+	{"testpmd_af_packet", "testpmd AF_PACKET", "DPDK's testpmd, mac mode, which looks nothing up", testpmdBinary, true, newTestpmd("af_packet")},
 }
 
 // Names are those of Systems.
@@ -67,21 +86,17 @@ type Attached struct {
 
 // Attach has a system forward, until Detach. The first time it is made, which with a full table takes seconds.
 func (n *Network) Attach(name string) (_ *Attached, err error) {
-	e := n.engines[name]
-	if e == nil {
-		s, ok := Find(name)
-		if !ok {
-			return nil, fmt.Errorf("no system is called %q", name)
-		}
-		if e, err = s.make(n); err != nil {
-			return nil, fmt.Errorf("make %s: %w", name, err)
-		}
-		n.engines[name] = e
+	e, err := n.make(name)
+	if err != nil {
+		return nil, err
 	}
 	a := &Attached{n: n, name: name, engine: e}
 	err = n.InRouter(func() error {
 		if err := e.attach(); err != nil {
 			return err
+		}
+		if err := n.place(e, true); err != nil {
+			return errors.Join(err, e.detach())
 		}
 		a.before, err = e.unforwarded()
 		return err
@@ -90,6 +105,28 @@ func (n *Network) Attach(name string) (_ *Attached, err error) {
 		return nil, fmt.Errorf("attach %s: %w", name, err)
 	}
 	return a, nil
+}
+
+// make returns the engine of a system, made once.
+func (n *Network) make(name string) (engine, error) {
+	s, ok := Find(name)
+	if !ok {
+		return nil, fmt.Errorf("no system is called %q", name)
+	}
+	return n.once(name, s.make)
+}
+
+func (n *Network) once(name string, make func(*Network) (engine, error)) (engine, error) {
+	if e := n.engines[name]; e != nil {
+		return e, nil
+	}
+	e, err := make(n)
+	if err != nil {
+		return nil, fmt.Errorf("make %s: %w", name, err)
+	}
+	n.engines[name] = e
+	n.made = append(n.made, e)
+	return e, nil
 }
 
 // Detach ends it.
@@ -101,7 +138,7 @@ func (a *Attached) Detach() error {
 		if err == nil && left != a.before {
 			err = fmt.Errorf("%s: %w: %d, no figure would be its own", a.name, ErrUnforwarded, left-a.before)
 		}
-		return errors.Join(err, a.engine.detach())
+		return errors.Join(err, a.n.place(a.engine, false), a.engine.detach())
 	})
 }
 

@@ -1,92 +1,67 @@
 package peer
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os/exec"
-	"strings"
-	"time"
+
+	"github.com/vishvananda/netns"
+
+	"weft/dataplane"
+	"weft/dataplane/soft"
+	"weft/dataplane/xdp"
 )
 
-// soft is a daemon in the router, whose ports the userspace engine has. It is started for each measurement.
-type soft struct {
-	n       *Network
-	running bool
+// softEngine is the userspace engine, on the image of weft's: with one loop, on the router's CPU, or on all.
+type softEngine struct {
+	*weft
+	engine *soft.Engine
 }
-
-const stopFor = 20 * time.Second
-
-// ErrNoProgram is a system that needs a program which is not there.
-var ErrNoProgram = errors.New("there is no such program here")
 
 func newSoft(n *Network) (engine, error) {
-	if n.options.Weft == "" {
-		return nil, fmt.Errorf("%w: weft", ErrNoProgram)
-	}
-	return &soft{n: n}, nil
-}
-
-// weft runs the program, on the router's CPU, which it inherits.
-func (s *soft) weft(ctx context.Context, args ...string) (out []byte, err error) {
-	run := func() error {
-		out, err = exec.CommandContext(ctx, s.n.options.Weft, append([]string{"-n", s.n.name("router")}, args...)...).Output()
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
-			err = fmt.Errorf("weft %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(exit.Stderr)))
-		}
-		return err
-	}
-	if s.n.options.Apart {
-		return out, onCPU(s.n.options.RouterCPU, run)
-	}
-	return out, run()
-}
-
-func (s *soft) attach() error {
-	s.running = true // or so it may be
-	if _, err := s.weft(s.n.context, "run", "--engine", "soft", "--detach"); err != nil {
-		return err
-	}
-	return s.check()
-}
-
-// check wants both ports with the engine.
-func (s *soft) check() error {
-	out, err := s.weft(s.n.context, "--json", "ports")
+	w, err := n.once("weft_xdp", makeWeft)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var all struct {
-		Ports []struct{ Ifname, Engine string }
+	s := &softEngine{weft: w.(*weft)}
+	o := soft.LoopOptions{Workers: 1}
+	if n.options.Apart {
+		o.CPUs = []int{n.options.RouterCPU}
 	}
-	if err := json.Unmarshal(out, &all); err != nil {
-		return fmt.Errorf("read what ports weft has: %w", err)
-	}
-	for _, p := range all.Ports {
-		if p.Engine != "soft" {
-			return fmt.Errorf("port %s has engine %q, want soft", p.Ifname, p.Engine)
+	err = n.InRouter(func() error {
+		base, err := xdp.New(s.mem, xdp.Options{})
+		if err != nil {
+			return err
 		}
-	}
-	if len(all.Ports) != 2 {
-		return fmt.Errorf("weft has %d ports, want 2", len(all.Ports))
-	}
-	return nil
-}
-
-func (s *soft) detach() error {
-	if !s.running {
+		router, err := netns.Get()
+		if err != nil {
+			return errors.Join(err, base.Stop())
+		}
+		o.Thread = func() error { return netns.Set(router) }
+		s.engine = soft.New(base, s.im, &s.readers, o)
 		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start the userspace engine: %w", err)
 	}
-	s.running = false
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.n.context), stopFor) // also when the bench is interrupted
-	defer cancel()
-	_, err := s.weft(ctx, "stop")
-	return err
+	return s, nil
 }
 
-// unforwarded is none: what the loop does not forward it drops, or answers itself.
-func (s *soft) unforwarded() (uint64, error) { return 0, nil }
+func (s *softEngine) attach() error {
+	out, in := s.n.ports()
+	out.Engine, in.Engine = dataplane.Soft, dataplane.Soft
+	return errors.Join(s.engine.SetPort(out), s.engine.SetPort(in))
+}
 
-func (s *soft) close() error { return s.detach() }
+func (s *softEngine) detach() error {
+	return errors.Join(s.engine.RemovePort(portIn), s.engine.RemovePort(portOut))
+}
+
+// unforwarded leaves out what did not come to the loop: it is no figure of another's.
+func (s *softEngine) unforwarded() (n uint64, err error) {
+	if err := s.engine.Check(); err != nil {
+		return 0, err
+	}
+	return unforwarded(s.engine, dataplane.LoopOverrun), nil
+}
+
+func (s *softEngine) close() error { return s.engine.Stop() }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 
 	"weft/bpf"
 	"weft/control"
@@ -29,12 +30,16 @@ const (
 type weft struct {
 	n        *Network
 	grace    *bpf.Grace
+	readers  fib.Readers
 	mem      *bpf.Image
+	im       *fib.Image // that is in it
 	engine   *xdp.Engine
 	cancel   context.CancelFunc
 	followed chan error
 	lacking  int // routes that found no room
 }
+
+func makeWeft(n *Network) (engine, error) { return newWeft(n) }
 
 // newWeft returns when the FIB has the kernel's routes.
 func newWeft(n *Network) (_ *weft, err error) {
@@ -47,8 +52,7 @@ func newWeft(n *Network) (_ *weft, err error) {
 	if w.mem, err = bpf.NewImage(firstImage); err != nil {
 		return nil, err
 	}
-	im, err := fib.Create(w.mem.Mem(), fib.Options{Grace: w.grace, HashSeed: uint32(os.Getpid())})
-	if err != nil {
+	if w.im, err = fib.Create(w.mem.Mem(), fib.Options{Grace: fib.NewGraces(w.grace, &w.readers), HashSeed: uint32(os.Getpid())}); err != nil {
 		return nil, err
 	}
 	if w.engine, err = xdp.New(w.mem, xdp.Options{}); err != nil {
@@ -57,7 +61,7 @@ func newWeft(n *Network) (_ *weft, err error) {
 	var follower *control.Follower
 	err = n.InRouter(func() (err error) {
 		follower, err = control.Open(control.Config{
-			Image: im, Ports: w, Grow: w.grow, NotInstalled: func(n int, _ bool) { w.lacking = n },
+			Image: w.im, Ports: w, Grow: w.grow, NotInstalled: func(n int, _ bool) { w.lacking = n },
 			Reasons: rib.DataplaneReasons,
 			Log:     slog.New(slog.NewTextHandler(io.Discard, nil)),
 		})
@@ -97,7 +101,7 @@ func (w *weft) grow(im *fib.Image, size int) (*fib.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	larger, err := im.CopyTo(mem.Mem(), fib.Options{Grace: w.grace})
+	larger, err := im.CopyTo(mem.Mem(), fib.Options{Grace: fib.NewGraces(w.grace, &w.readers)})
 	if err == nil {
 		err = w.engine.Replace(mem)
 	}
@@ -105,14 +109,21 @@ func (w *weft) grow(im *fib.Image, size int) (*fib.Image, error) {
 		return nil, errors.Join(err, mem.Close())
 	}
 	old := w.mem
-	w.mem = mem
+	w.mem, w.im = mem, larger
 	return larger, old.Close()
 }
 
+// ports are those of the router.
+func (n *Network) ports() (out, in dataplane.Port) {
+	return dataplane.Port{Number: portOut, Ifindex: n.out, Name: n.port("out"), MAC: outMAC, IPv4: true, IPv6: true},
+		dataplane.Port{Number: portIn, Ifindex: n.in, Name: n.port("in"), MAC: inMAC, IPv4: true, IPv6: true}
+}
+
 func (w *weft) attach() error {
-	err := w.engine.SetPort(dataplane.Port{Number: portOut, Ifindex: w.n.out, Name: w.n.port("out"), MAC: outMAC, IPv4: true, IPv6: true})
+	out, in := w.n.ports()
+	err := w.engine.SetPort(out)
 	if err == nil {
-		err = w.engine.SetPort(dataplane.Port{Number: portIn, Ifindex: w.n.in, Name: w.n.port("in"), MAC: inMAC, IPv4: true, IPv6: true})
+		err = w.engine.SetPort(in)
 	}
 	return err
 }
@@ -121,13 +132,15 @@ func (w *weft) detach() error {
 	return errors.Join(w.engine.RemovePort(portIn), w.engine.RemovePort(portOut))
 }
 
-func (w *weft) unforwarded() (n uint64, err error) {
-	for r, c := range w.engine.Counters(portIn) {
-		if dataplane.Reason(r) != dataplane.Forwarded {
+func (w *weft) unforwarded() (uint64, error) { return unforwarded(w.engine), nil }
+
+func unforwarded(e dataplane.Engine, but ...dataplane.Reason) (n uint64) {
+	for r, c := range e.Counters(portIn) {
+		if r := dataplane.Reason(r); r != dataplane.Forwarded && !slices.Contains(but, r) {
 			n += c.Packets
 		}
 	}
-	return n, nil
+	return n
 }
 
 func (w *weft) close() error {
