@@ -13,7 +13,10 @@ import (
 	"os/user"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Listener waits for FRR on an address of one network namespace.
@@ -42,7 +45,7 @@ func ParseAddress(s string) (netip.AddrPort, error) {
 
 // Listen listens in the network namespace of the calling thread.
 func Listen(at netip.AddrPort) (*Listener, error) {
-	config := net.ListenConfig{KeepAliveConfig: keepAlive}
+	config := net.ListenConfig{KeepAliveConfig: keepAlive, Control: widen}
 	tcp, err := config.Listen(context.Background(), "tcp", at.String())
 	if err != nil {
 		return nil, fmt.Errorf("listen for FRR: %w", err)
@@ -59,6 +62,18 @@ func Listen(at netip.AddrPort) (*Listener, error) {
 		}
 	}
 	return l, nil
+}
+
+// receiveBuffer is what zebra can write while weft has no time to read: it stops for a
+// second when it can write no more. A full table is twice as much.
+const receiveBuffer = 64 << 20
+
+// widen gives the connections of a socket that is to listen a large receive buffer. It is
+// memory of the kernel's only while data is in it.
+func widen(_, _ string, c syscall.RawConn) error {
+	return c.Control(func(fd uintptr) {
+		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) // it works without
+	})
 }
 
 // Addr is where it listens.

@@ -134,3 +134,45 @@ func BenchmarkFlush(b *testing.B) {
 	b.ReportMetric(float64(2*b.N*len(prefixes))/b.Elapsed().Seconds(), "routes/s")
 	b.ReportMetric(0, "ns/op")
 }
+
+// BenchmarkSetBeside measures how fast a daemon tells, by next-hop objects, the
+// Internet's table that it has put into the kernel before (routes/s).
+func BenchmarkSetBeside(b *testing.B) {
+	v4, v6, err := fulltable.Prefixes()
+	if err != nil {
+		b.Fatal(err)
+	}
+	prefixes := append(slices.Clone(v4), v6...)
+	hops := fulltable.NextHops(len(prefixes), 1)
+	for b.Loop() {
+		b.StopTimer()
+		r := New(testImage(b, 128<<20), Options{Ports: portsBelow(9), Reasons: testReasons})
+		r.BeginSync()
+		r.SetLink(testLink(1))
+		m := kernel.Route{Table: tableMain, Type: unix.RTN_UNICAST, Metric: 20, Protocol: unix.RTPROT_BGP}
+		for i, p := range prefixes {
+			m.Prefix, m.NextHop = p, 1+hops[i]
+			r.SetRoute(&m, Dumped)
+		}
+		r.EndSync()
+		for id := range uint32(256) {
+			hop := kernel.Hop{Link: 1, Gateway: netip.AddrFrom4([4]byte{192, 0, 2, byte(id)}), Weight: 1}
+			r.SetNextHopOf(FPM, kernel.NextHop{ID: 1 + id, Hop: hop})
+		}
+		b.StartTimer()
+		for i, p := range prefixes {
+			if err := r.Set(&Route{Prefix: p, Source: FPM, Preference: 20, NextHop: 1 + hops[i]}); err != nil {
+				b.Fatal(err)
+			}
+			if i%4096 == 0 {
+				r.Publish()
+			}
+		}
+		r.Publish()
+		if c := r.Counts(); c.NotInstalled+int(c.Failed) != 0 || c.Candidates < 2*len(prefixes) {
+			b.Fatalf("%+v", c)
+		}
+	}
+	b.ReportMetric(float64(b.N*len(prefixes))/b.Elapsed().Seconds(), "routes/s")
+	b.ReportMetric(0, "ns/op")
+}

@@ -21,6 +21,8 @@ func (r *RIB) chosen(k key) (group uint32, ok bool) {
 		return r.policy, true
 	case best.isKernels() && (k.family == 4 || best.rank != rankMain || r.others.heads.len() == 0):
 		return best.group, true
+	case !best.isKernels() && r.merged.len() == 0 && r.eligible(&best): // most of a table that the kernel has, too
+		return best.group, true
 	case !r.others.has(k):
 		return best.group, r.eligible(&best)
 	}
@@ -77,6 +79,9 @@ func (r *RIB) eligible(c *candidate) bool { return c.isKernels() || !r.groups[c.
 // route with all their hops. The returned function lets go of the group that they
 // had before, when the image no longer leads there.
 func (r *RIB) merge(k key) (release func()) {
+	if r.several == 0 && r.merged.len() == 0 {
+		return func() {}
+	}
 	old, had := r.merged.get(k)
 	if !had && !r.others.has(k) {
 		return func() {}

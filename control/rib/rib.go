@@ -33,6 +33,7 @@ type RIB struct {
 	routes  byPrefix[candidate] // the first of each prefix
 	others  others              // the further ones
 	merged  byPrefix[uint32]    // groups of routes that are several candidates
+	several int                 // prefixes to which a source other than the kernel has several
 	lengths lengths
 	tally   tally          // of prefixes, by source
 	hosts   []host         // usable neighbors, sorted
@@ -228,7 +229,7 @@ func (r *RIB) load() {
 			break // no more
 		}
 		if v4, v6 := t.Len(); v4+v6+len(routes[vrf]) > 0 {
-			r.replace(vrf, routes[vrf])
+			r.refill(vrf, routes[vrf])
 		}
 	}
 	r.changed = true
@@ -259,8 +260,8 @@ func (r *RIB) expect(routes int) {
 	}
 }
 
-// replace fills the table of a VRF, with what fits when not all does.
-func (r *RIB) replace(vrf int, routes []fib.Route) {
+// refill fills the table of a VRF, with what fits when not all does.
+func (r *RIB) refill(vrf int, routes []fib.Route) {
 	err := r.try(func() error {
 		t, err := r.image.Table(vrf)
 		if err == nil {

@@ -283,20 +283,26 @@ func (r *RIB) appendOthers(list []candidate, k key) []candidate {
 
 // put sets the candidates of a prefix.
 func (r *RIB) put(k key, list []candidate) {
-	before, old := 0, rankSet(0)
+	var old census
 	for c := range r.inOrder(k) {
-		before++
 		old.add(c.rank)
 	}
-	r.counts.Candidates += len(list) - before
-	r.tally.change(k, old, ranksOf(list))
+	r.replace(k, old, list)
+}
+
+// replace is put where it is known what there was.
+func (r *RIB) replace(k key, old census, list []candidate) {
+	now := censusOf(list)
+	r.counts.Candidates += now.candidates - old.candidates
+	r.several += now.several() - old.several()
+	r.tally.change(k, old.ranks, now.ranks)
 	switch {
 	case len(list) == 0:
 		r.others.set(k, nil)
 		r.routes.delete(k)
 		r.lengths.add(k, -1)
 	default:
-		if before == 0 {
+		if old.candidates == 0 {
 			r.lengths.add(k, 1)
 		}
 		r.routes.set(k, list[0])

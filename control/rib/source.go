@@ -102,7 +102,7 @@ func (r *RIB) Set(m *Route) error {
 		return nil
 	}
 	list := r.appendOthers(append(r.scratch.list[:0], best), k)
-	gone := make([]candidate, 0, 2)
+	before, gone := censusOf(list), make([]candidate, 0, 2)
 	if i := slices.IndexFunc(list, c.sameOrigin); i >= 0 && list[i].metric == c.metric {
 		gone = append(gone, list[i])
 		list[i] = c
@@ -120,7 +120,7 @@ func (r *RIB) Set(m *Route) error {
 	if len(gone) == 1 && gone[0].equals(&c) {
 		r.replaceOne(k, c) // as it was
 	} else {
-		r.put(k, list)
+		r.replace(k, before, list)
 		r.install(k)
 		r.changedBy(k, &c)
 	}

@@ -86,13 +86,32 @@ type tally [2][rankBGP + 1]int
 // rankSet has a bit for each rank.
 type rankSet uint8
 
-func (s *rankSet) add(r rank) { *s |= 1 << r }
+// census says whose the candidates of a prefix are.
+type census struct {
+	candidates int
+	ranks      rankSet
+	twice      rankSet // ranks of more than one
+}
 
-func ranksOf(list []candidate) (s rankSet) {
+func (c *census) add(r rank) {
+	c.candidates++
+	c.twice |= c.ranks & (1 << r)
+	c.ranks |= 1 << r
+}
+
+func censusOf(list []candidate) (c census) {
 	for i := range list {
-		s.add(list[i].rank)
+		c.add(list[i].rank)
 	}
-	return s
+	return c
+}
+
+// several is 1 if one source other than the kernel has several routes.
+func (c *census) several() int {
+	if c.twice&(1<<rankFPM|1<<rankStatic|1<<rankBGP) != 0 {
+		return 1
+	}
+	return 0
 }
 
 // change takes note of whose candidates a prefix had, and has now.

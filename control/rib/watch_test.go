@@ -95,19 +95,23 @@ func TestCountOf(t *testing.T) {
 	for _, step := range []struct {
 		do         string
 		ipv4, ipv6 int
+		several    int // prefixes of which BGP has several
 	}{
-		{"kernel unicast 192.0.2.0/24 dev 1", 0, 0},
-		{"bgp:1 10.0.0.0/8 via 192.0.2.1 pref 20", 1, 0},
-		{"bgp:2 10.0.0.0/8 via 192.0.2.2 pref 20", 1, 0},
-		{"bgp:1 10.0.0.0/8 via 192.0.2.3 pref 200", 1, 0},
-		{"static blackhole 10.0.0.0/8 pref 1", 1, 0},
-		{"bgp:1 2001:db8::/32 via 2001:db8:1::1 pref 20", 1, 1},
-		{"-bgp:1 10.0.0.0/8", 1, 1},
-		{"-bgp:2 10.0.0.0/8", 0, 1},
+		{"kernel unicast 192.0.2.0/24 dev 1", 0, 0, 0},
+		{"bgp:1 10.0.0.0/8 via 192.0.2.1 pref 20", 1, 0, 0},
+		{"bgp:2 10.0.0.0/8 via 192.0.2.2 pref 20", 1, 0, 1},
+		{"bgp:1 10.0.0.0/8 via 192.0.2.3 pref 200", 1, 0, 1},
+		{"static blackhole 10.0.0.0/8 pref 1", 1, 0, 1},
+		{"bgp:1 2001:db8::/32 via 2001:db8:1::1 pref 20", 1, 1, 1},
+		{"-bgp:1 10.0.0.0/8", 1, 1, 0},
+		{"-bgp:2 10.0.0.0/8", 0, 1, 0},
 	} {
 		b.steps(step.do)
 		if ipv4, ipv6 := b.CountOf(BGP); ipv4 != step.ipv4 || ipv6 != step.ipv6 {
 			t.Errorf("%s: %d and %d prefixes of BGP, want %d and %d", step.do, ipv4, ipv6, step.ipv4, step.ipv6)
+		}
+		if b.several != step.several {
+			t.Errorf("%s: several routes to %d prefixes, want to %d", step.do, b.several, step.several)
 		}
 	}
 	b.BeginReplay(BGP)
