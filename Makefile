@@ -8,7 +8,7 @@ LINT = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 SOFT_ROUTER = ^Test(TimeExceeded|PacketTooBig|LinkDown|LinkRenamed|FirstPacketIsNotLost|NeighborMACChange|RouteTypes|RoutesThatEndPackets|LocalDelivery)$$
 
 .DEFAULT_GOAL := help
-.PHONY: run lookups help all deps build man generate test soak soak-packets soak-faults race fuzz bench bench-fib bench-forward bench-routes bench-designs lint fmt clean
+.PHONY: run lookups help all deps build man generate test soak soak-packets soak-faults race fuzz bench bench-go bench-fib bench-forward bench-routes bench-designs lint fmt clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,7 +58,11 @@ race: ## run the tests of FIB, control and the userspace loop under the race det
 fuzz: ## fuzz each target that there is for a minute, as root: parsers, decoders, the FIB, the programs
 	@.ci/fuzz 1m
 
-bench: ## Go benchmarks, for benchstat
+bench: ## what forwards, side by side in one run, as root, under 10 minutes; figures and plots in build/bench.*
+	@$(GO) build -o build/ ./cmd/weft
+	@build/weft bench --short --json build/bench.json --html build/bench.html --bench build/bench.txt --plot build/bench.svg
+
+bench-go: ## Go benchmarks, for benchstat
 	$(GO) test ./fib ./dataplane/soft -run '^$$' -bench . -cpu 1
 
 bench-fib: ## the FIB beside its peers in one run, as root; FORMAT=table or json

@@ -88,7 +88,7 @@ func newRoot(e *env) *cobra.Command {
 	add(groupDaemon, newRunCommand(e), newStopCommand(e), newConfigCommand(e))
 	add(groupAsk, newStatusCommand(e), newPortsCommand(e), newRoutesCommand(e), newNeighborsCommand(e), newGroupsCommand(e), newBGPCommand(e),
 		newDropsCommand(e), newStatsCommand(e), newMonitorCommand(e), newTraceCommand(e), newCaptureCommand(e), newVerifyCommand(e))
-	add(groupOther, newDoctorCommand(e), newLabCommand(e), newConformanceCommand(e), newShowCommand(root), newVersionCommand(e), newCompletionCommand(e), newManCommand(root))
+	add(groupOther, newDoctorCommand(e), newLabCommand(e), newConformanceCommand(e), newBenchCommand(e), newShowCommand(root), newVersionCommand(e), newCompletionCommand(e), newManCommand(root))
 	root.AddCommand(newExitCodesTopic())
 	root.InitDefaultHelpCmd()
 	describeHelp(root)

@@ -184,7 +184,7 @@ func (s *stream) stop() (l loss) {
 		if err != nil {
 			s.Fatal(err)
 		}
-		if c.WrongTTL+c.WrongMAC+c.Corrupt+c.Repeated+c.Unknown != 0 {
+		if c.WrongTTL+c.WrongMAC+c.Corrupt+c.Repeated != 0 {
 			s.Errorf("packets at h%d are not as they should be: %+v", host, c)
 		}
 		for _, family := range families {

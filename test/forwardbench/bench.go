@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"weft/test/bench/peer"
 	report "weft/test/benchreport"
 	"weft/test/fulltable"
 	"weft/test/traffic"
@@ -51,6 +52,19 @@ func (c *contest) row(engine string) string {
 		return softRow(c.family, c.table, engine)
 	}
 	return rowName(c.family, c.table, engine)
+}
+
+// engineNames and softNames are in the order in which they are measured.
+var (
+	engineNames = []string{"linux", "fib_lookup", "lpm_trie", "ceiling", "weft_xdp"}
+	softNames   = []string{"linux", "weft_xdp", "weft_soft", "testpmd_af_xdp", "testpmd_af_packet"}
+)
+
+func (c *contest) stream() peer.Stream {
+	if c.family == "ipv6" {
+		return peer.Stream{Dst6: c.dst, Pattern: []traffic.Kind{{Size: frameSize, IPv6: true}}}
+	}
+	return peer.Stream{Dst4: c.dst, Pattern: []traffic.Kind{{Size: frameSize}}}
 }
 
 func contests(table string) (all []*contest) {
@@ -91,33 +105,33 @@ func (b *bench) wanted(table string) (wanted []*contest) {
 func (b *bench) measure(ctx context.Context) error {
 	one, full := b.able(b.wanted("one")), b.able(b.wanted("full"))
 	for _, c := range one {
-		c.dst = oneDestinations(c.family, fulltable.TraceLen)
+		c.dst = peer.One().Destinations(c.family == "ipv6", fulltable.TraceLen, nil)
 	}
-	var rOne, rFull *router
+	var rOne, rFull *peer.Network
 	var err error
 	if len(one) > 0 {
-		if rOne, err = b.newRouter(ctx, "one", oneTable()); err != nil {
+		if rOne, err = b.newNetwork(ctx, "one", peer.One()); err != nil {
 			return err
 		}
-		defer rOne.close()
+		defer rOne.Close()
 	}
 	daemon := b.wantsAny(rowSync, rowDump, rowMemory, rowIdle, rowIdleSoft)
 	if len(full) > 0 || daemon {
-		tab, err := fullTable()
+		tab, err := peer.Full()
 		if err != nil {
 			return err
 		}
-		for _, t := range fulltable.Traces(tab.ipv4, tab.ipv6, seed) {
+		for _, t := range fulltable.Traces(tab.IPv4, tab.IPv6, peer.Seed) {
 			for _, c := range full {
 				if c.family == t.Family && t.Name == map[string]string{"full": "pfx", "full_zipf": "zipf"}[c.table] {
 					c.dst = t.Addrs()
 				}
 			}
 		}
-		if rFull, err = b.newRouter(ctx, "full", tab); err != nil {
+		if rFull, err = b.newNetwork(ctx, "full", tab); err != nil {
 			return err
 		}
-		defer rFull.close()
+		defer rFull.Close()
 	}
 	if err := b.forward(ctx, rOne, rFull, append(one, full...)); err != nil {
 		return err
@@ -141,7 +155,8 @@ func (b *bench) able(wanted []*contest) (can []*contest) {
 			continue
 		}
 		c.engines = slices.DeleteFunc(c.engines, func(e string) bool {
-			why := missing(e)
+			s, _ := peer.Find(e)
+			why := s.Missing()
 			if why != "" {
 				b.note(fmt.Sprintf("rows of %s: left out: %s", e, why))
 			}
@@ -160,9 +175,9 @@ func (b *bench) note(text string) {
 	}
 }
 
-func (b *bench) newRouter(ctx context.Context, name string, tab *table) (*router, error) {
+func (b *bench) newNetwork(ctx context.Context, name string, tab *peer.Table) (*peer.Network, error) {
 	start := time.Now()
-	r, err := newRouter(ctx, tab, traffic.SinkOptions{})
+	r, err := peer.New(ctx, peer.Options{Table: tab, RouterCPU: b.CPU})
 	if err != nil {
 		return nil, fmt.Errorf("set up table %s: %w", name, err)
 	}
@@ -170,51 +185,20 @@ func (b *bench) newRouter(ctx context.Context, name string, tab *table) (*router
 	return r, nil
 }
 
-// lane is a router, and what makes its packets.
-type lane struct {
-	router    *router
-	generator *traffic.Generator
-}
-
 // forward takes all rows in each round: full is compared with one, too.
-func (b *bench) forward(ctx context.Context, one, full *router, cs []*contest) error {
-	lanes := make([][]lane, len(cs))
-	var bare *router
+func (b *bench) forward(ctx context.Context, one, full *peer.Network, cs []*contest) error {
+	generators := make([]*traffic.Generator, len(cs))
+	routers := make([]*peer.Network, len(cs))
 	for i, c := range cs {
-		r := full
-		if c.table == "one" {
-			r = one
+		if routers[i] = full; c.table == "one" {
+			routers[i] = one
 		}
-		if c.soft && r.split == nil {
-			if err := r.softEngines(b.CPU); err != nil {
-				return err
-			}
-		}
-		g, err := r.newGenerator(c.family, c.dst, frameSize)
+		g, err := routers[i].Generator(c.stream())
 		if err != nil {
 			return err
 		}
 		defer g.Close()
-		var gBare *traffic.Generator
-		for _, e := range c.engines {
-			if !isTestpmd(e) {
-				lanes[i] = append(lanes[i], lane{r, g})
-				continue
-			}
-			if bare == nil {
-				if bare, err = newBareRouter(ctx, b.CPU); err != nil {
-					return err
-				}
-				defer bare.close()
-			}
-			if gBare == nil {
-				if gBare, err = bare.newGenerator(c.family, c.dst, frameSize); err != nil {
-					return err
-				}
-				defer gBare.Close()
-			}
-			lanes[i] = append(lanes[i], lane{bare, gBare})
-		}
+		generators[i] = g
 	}
 	others := b.allCPUs
 	others.Clear(b.CPU)
@@ -224,18 +208,11 @@ func (b *bench) forward(ctx context.Context, one, full *router, cs []*contest) e
 	for round := range b.Rounds {
 		for i, c := range cs {
 			fmt.Fprintf(b.stderr, "forwardbench: %s, %d rows, round %d of %d\n", path.Dir(c.row("")), len(c.engines), round+1, b.Rounds)
-			for n, e := range c.engines {
-				r, g := lanes[i][n].router, lanes[i][n].generator
+			for _, e := range c.engines {
 				if err := ctx.Err(); err != nil {
 					return err
 				}
-				var counts traffic.Counts
-				var err error
-				if c.soft {
-					counts, err = r.forwardSplit(e, g, &others, warmPackets, countPackets)
-				} else {
-					counts, err = r.forward(e, g, warmPackets, countPackets)
-				}
+				counts, err := b.forwardOnce(ctx, routers[i], c, e, generators[i], &others)
 				if err != nil {
 					return fmt.Errorf("measure %s: %w", c.row(e), err)
 				}
@@ -250,6 +227,19 @@ func (b *bench) forward(ctx context.Context, one, full *router, cs []*contest) e
 	return nil
 }
 
+// forwardOnce measures a row in a round.
+func (b *bench) forwardOnce(ctx context.Context, n *peer.Network, c *contest, engine string, g *traffic.Generator, others *unix.CPUSet) (counts traffic.Counts, err error) {
+	n.SetApart(c.soft, b.CPU)
+	forward := func() error {
+		counts, err = n.Forward(ctx, engine, g, warmPackets, countPackets)
+		return err
+	}
+	if c.soft {
+		return counts, onCPUs(others, forward)
+	}
+	return counts, forward()
+}
+
 // noteLosses tells of rows in which packets did not arrive: the rate is of those that did.
 func (b *bench) noteLosses() {
 	for _, row := range slices.Sorted(maps.Keys(b.lost)) {
@@ -260,7 +250,7 @@ func (b *bench) noteLosses() {
 }
 
 // daemon measures 'weft run' with the full table.
-func (b *bench) daemon(ctx context.Context, r *router) error {
+func (b *bench) daemon(ctx context.Context, r *peer.Network) error {
 	dir, err := os.MkdirTemp("", "forwardbench-")
 	if err != nil {
 		return err
@@ -273,7 +263,7 @@ func (b *bench) daemon(ctx context.Context, r *router) error {
 		}
 		for round := range b.Rounds {
 			fmt.Fprintf(b.stderr, "forwardbench: weft run, round %d of %d\n", round+1, b.Rounds)
-			err := within(r.router, func() error { return b.daemonRound(ctx, binary) })
+			err := r.InRouter(func() error { return b.daemonRound(ctx, binary) })
 			if err != nil {
 				return fmt.Errorf("measure weft run: %w", err)
 			}

@@ -43,7 +43,5 @@
 // it forwards (sync/full/kernel_dump: a dump of the kernel's routes alone), memory/full/daemon its resident memory at
 // most, idle/cpu what it takes of one CPU in 10 s in which nothing changes, idle/cpu_soft the same with --engine soft.
 //
-// Figures reach stdout, progress stderr. Namespaces are named weft-bench-PID-*, and removed.
+// Network and engines are those of package peer. Figures reach stdout, progress stderr. Namespaces are named weft-bench-PID-*, and removed.
 package main
-
-//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types peers bpf/peers.c -- -O2 -g -Wall -Werror -mcpu=v3 -idirafter /usr/include/x86_64-linux-gnu

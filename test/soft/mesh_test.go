@@ -112,7 +112,6 @@ func (m *mesh) counts() (sum traffic.Counts) {
 		sum.WrongTTL += c.WrongTTL
 		sum.Corrupt += c.Corrupt
 		sum.Repeated += c.Repeated
-		sum.Unknown += c.Unknown
 		sum.Late += c.Late
 	}
 	return sum
@@ -169,7 +168,7 @@ func (m *mesh) end() (p passed) {
 		m.Logf("lost: %s", strings.Join(where, ", "))
 	}
 	c := m.counts()
-	if c.WrongTTL+c.Corrupt+c.Repeated+c.Unknown != 0 {
+	if c.WrongTTL+c.Corrupt+c.Repeated != 0 {
 		m.Errorf("packets are not as they should be: %+v", c)
 	}
 	p.late = c.Late

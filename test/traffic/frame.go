@@ -7,50 +7,56 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// magic begins the payload: "weftraf" and a letter, as TRAFFIC_MAGIC.
-const magic = 0x7765667474726166
+// magic begins the payload: "weft", as TRAFFIC_MAGIC.
+const magic = 0x77656674
 
 const (
 	ethLen  = 14
+	ipv4Len = 20
+	ipv6Len = 40
 	udpLen  = 8
-	markLen = 16
+	markLen = 18
 )
 
 // frame is a packet to be made from parts. In the template that the program works from, what varies is 0: destination,
-// source port, sequence number and checksums.
+// source port, sequence number, time and checksums.
 type frame struct {
 	bytes []byte
 	ipLen int // of the IP header
 }
 
-func newFrame(s *Spec) *frame {
-	f := &frame{make([]byte, s.FrameSize), 20}
+func newFrame(s *Spec, k Kind) *frame {
+	f := &frame{make([]byte, k.Size), ipv4Len}
 	b := f.bytes
+	for i := range b {
+		b[i] = byte(i)
+	}
+	clear(b[:ethLen])
 	copy(b, s.DstMAC[:])
 	copy(b[6:], s.SrcMAC[:])
 	ip := b[ethLen:]
-	if s.Src.Is4() {
+	if !k.IPv6 {
+		clear(ip[:f.ipLen])
 		put16(b[12:], unix.ETH_P_IP)
 		ip[0], ip[6], ip[8], ip[9] = 0x45, 0x40, s.TTL, unix.IPPROTO_UDP // may not be fragmented, so needs no ID (RFC 6864)
 		put16(ip[2:], uint16(len(ip)))
-		copy(ip[12:], s.Src.AsSlice())
+		copy(ip[12:], s.source(false).AsSlice())
 	} else {
-		f.ipLen = 40
+		f.ipLen = ipv6Len
+		clear(ip[:f.ipLen])
 		put16(b[12:], unix.ETH_P_IPV6)
 		ip[0], ip[6], ip[7] = 0x60, unix.IPPROTO_UDP, s.TTL
 		put16(ip[4:], uint16(len(ip)-f.ipLen))
-		copy(ip[8:], s.Src.AsSlice())
+		copy(ip[8:], s.source(true).AsSlice())
 	}
 	udp := f.udp()
+	clear(udp[:udpLen])
 	put16(udp[2:], uint16(generateTrafficLimitsTRAFFIC_PORT))
 	put16(udp[4:], uint16(len(udp)))
-	payload := udp[udpLen:]
-	for i := range payload {
-		payload[i] = byte(i)
-	}
 	if f.marked() {
-		binary.BigEndian.PutUint64(payload, magic)
-		clear(payload[8:markLen])
+		payload := udp[udpLen:]
+		binary.BigEndian.PutUint32(payload, magic)
+		clear(payload[4:markLen])
 	}
 	return f
 }
@@ -91,7 +97,7 @@ func fold(s uint64) uint16 {
 
 // headerSum is the sum of the IPv4 header.
 func (f *frame) headerSum() uint64 {
-	if f.ipLen != 20 {
+	if f.ipLen != ipv4Len {
 		return 0
 	}
 	return sum(f.bytes[ethLen:][:f.ipLen])
@@ -100,7 +106,7 @@ func (f *frame) headerSum() uint64 {
 // payloadSum is the sum of the pseudo-header (RFC 768, RFC 8200 8.1) and of the datagram.
 func (f *frame) payloadSum() uint64 {
 	addresses := f.bytes[ethLen+12 : ethLen+20]
-	if f.ipLen == 40 {
+	if f.ipLen == ipv6Len {
 		addresses = f.bytes[ethLen+8 : ethLen+40]
 	}
 	udp := f.udp()
@@ -110,14 +116,17 @@ func (f *frame) payloadSum() uint64 {
 }
 
 // packet returns the whole frame of one packet, made as the RFCs say, and not as the program does.
-func (f *frame) packet(dst netip.Addr, sequence uint64) []byte {
+func (f *frame) packet(dst netip.Addr, sequence, stamp uint64, ports int) []byte {
 	udp := f.udp()
-	put16(udp, sourcePort(sequence))
+	put16(udp, sourcePort(sequence, ports))
 	if f.marked() {
-		binary.BigEndian.PutUint64(udp[udpLen+8:], sequence)
+		mark := udp[udpLen:]
+		put16(mark[4:], uint16(sequence>>32))
+		binary.BigEndian.PutUint32(mark[6:], uint32(sequence))
+		binary.BigEndian.PutUint64(mark[10:], stamp)
 	}
 	ip := f.bytes[ethLen:]
-	if f.ipLen == 20 {
+	if f.ipLen == ipv4Len {
 		copy(ip[16:], dst.AsSlice())
 		binary.LittleEndian.PutUint16(ip[10:], fold(f.headerSum()))
 	} else {

@@ -8,35 +8,68 @@ import (
 	_ "embed"
 	"fmt"
 	"io"
+	"structs"
 
 	"github.com/cilium/ebpf"
 )
+
+type generateKind struct {
+	_          structs.HostLayout
+	Headers    [8]uint64
+	HeaderSum  uint64
+	PayloadSum uint64
+	Size       uint32
+	Family     uint32
+}
 
 type generateTrafficLimits uint32
 
 const (
 	generateTrafficLimitsTRAFFIC_PORT      generateTrafficLimits = 9
-	generateTrafficLimitsTRAFFIC_FRAME     generateTrafficLimits = 1514
+	generateTrafficLimitsTRAFFIC_FRAME     generateTrafficLimits = 9014
+	generateTrafficLimitsTRAFFIC_LIVE      generateTrafficLimits = 3000
 	generateTrafficLimitsTRAFFIC_SEQUENCES generateTrafficLimits = 16777216
 	generateTrafficLimitsTRAFFIC_STRETCHES generateTrafficLimits = 8
 	generateTrafficLimitsTRAFFIC_CPUS      generateTrafficLimits = 256
+	generateTrafficLimitsTRAFFIC_KINDS     generateTrafficLimits = 16
+	generateTrafficLimitsTRAFFIC_PATTERN   generateTrafficLimits = 4096
+	generateTrafficLimitsTRAFFIC_BUCKETS   generateTrafficLimits = 960
 )
 
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	generateMapDestinations = "destinations"
-	generateMapWire         = "wire"
-	generateProgGenerate    = "generate"
-	generateVarDstMask      = "dst_mask"
-	generateVarFamily       = "family"
-	generateVarFrameSize    = "frame_size"
-	generateVarGoLimits     = "go_limits"
-	generateVarHeaderSum    = "header_sum"
-	generateVarHeaders      = "headers"
-	generateVarNextSequence = "next_sequence"
-	generateVarPayloadSum   = "payload_sum"
+	generateMapDestinations4 = "destinations4"
+	generateMapDestinations6 = "destinations6"
+	generateMapWire          = "wire"
+	generateProgGenerate     = "generate"
+	generateVarDst4Mask      = "dst4_mask"
+	generateVarDst6Mask      = "dst6_mask"
+	generateVarEnd           = "end"
+	generateVarFiller        = "filler"
+	generateVarGoLimits      = "go_limits"
+	generateVarKinds         = "kinds"
+	generateVarLongest       = "longest"
+	generateVarMixed         = "mixed"
+	generateVarNext          = "next"
+	generateVarNextSequence  = "next_sequence"
+	generateVarNow           = "now"
+	generateVarPattern       = "pattern"
+	generateVarPatternLen    = "pattern_len"
+	generateVarPeriod        = "period"
+	generateVarPortMask      = "port_mask"
+	generateVarShortest      = "shortest"
+	generateVarSince         = "since"
+	generateVarSinceSequence = "since_sequence"
+	generateVarSkipped       = "skipped"
+	generateVarSlack         = "slack"
+	generateVarSlot          = "slot"
+	generateVarStampMask     = "stamp_mask"
+	generateVarStamps        = "stamps"
+	generateVarStart         = "start"
+	generateVarUntil         = "until"
+	generateVarUntilSequence = "until_sequence"
 )
 
 // loadGenerate returns the embedded CollectionSpec for generate.
@@ -88,22 +121,41 @@ type generateProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type generateMapSpecs struct {
-	Destinations *ebpf.MapSpec `ebpf:"destinations"`
-	Wire         *ebpf.MapSpec `ebpf:"wire"`
+	Destinations4 *ebpf.MapSpec `ebpf:"destinations4"`
+	Destinations6 *ebpf.MapSpec `ebpf:"destinations6"`
+	Wire          *ebpf.MapSpec `ebpf:"wire"`
 }
 
 // generateVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type generateVariableSpecs struct {
-	DstMask      *ebpf.VariableSpec `ebpf:"dst_mask"`
-	Family       *ebpf.VariableSpec `ebpf:"family"`
-	FrameSize    *ebpf.VariableSpec `ebpf:"frame_size"`
-	GoLimits     *ebpf.VariableSpec `ebpf:"go_limits"`
-	HeaderSum    *ebpf.VariableSpec `ebpf:"header_sum"`
-	Headers      *ebpf.VariableSpec `ebpf:"headers"`
-	NextSequence *ebpf.VariableSpec `ebpf:"next_sequence"`
-	PayloadSum   *ebpf.VariableSpec `ebpf:"payload_sum"`
+	Dst4Mask      *ebpf.VariableSpec `ebpf:"dst4_mask"`
+	Dst6Mask      *ebpf.VariableSpec `ebpf:"dst6_mask"`
+	End           *ebpf.VariableSpec `ebpf:"end"`
+	Filler        *ebpf.VariableSpec `ebpf:"filler"`
+	GoLimits      *ebpf.VariableSpec `ebpf:"go_limits"`
+	Kinds         *ebpf.VariableSpec `ebpf:"kinds"`
+	Longest       *ebpf.VariableSpec `ebpf:"longest"`
+	Mixed         *ebpf.VariableSpec `ebpf:"mixed"`
+	Next          *ebpf.VariableSpec `ebpf:"next"`
+	NextSequence  *ebpf.VariableSpec `ebpf:"next_sequence"`
+	Now           *ebpf.VariableSpec `ebpf:"now"`
+	Pattern       *ebpf.VariableSpec `ebpf:"pattern"`
+	PatternLen    *ebpf.VariableSpec `ebpf:"pattern_len"`
+	Period        *ebpf.VariableSpec `ebpf:"period"`
+	PortMask      *ebpf.VariableSpec `ebpf:"port_mask"`
+	Shortest      *ebpf.VariableSpec `ebpf:"shortest"`
+	Since         *ebpf.VariableSpec `ebpf:"since"`
+	SinceSequence *ebpf.VariableSpec `ebpf:"since_sequence"`
+	Skipped       *ebpf.VariableSpec `ebpf:"skipped"`
+	Slack         *ebpf.VariableSpec `ebpf:"slack"`
+	Slot          *ebpf.VariableSpec `ebpf:"slot"`
+	StampMask     *ebpf.VariableSpec `ebpf:"stamp_mask"`
+	Stamps        *ebpf.VariableSpec `ebpf:"stamps"`
+	Start         *ebpf.VariableSpec `ebpf:"start"`
+	Until         *ebpf.VariableSpec `ebpf:"until"`
+	UntilSequence *ebpf.VariableSpec `ebpf:"until_sequence"`
 }
 
 // generateObjects contains all objects after they have been loaded into the kernel.
@@ -126,13 +178,15 @@ func (o *generateObjects) Close() error {
 //
 // It can be passed to loadGenerateObjects or ebpf.CollectionSpec.LoadAndAssign.
 type generateMaps struct {
-	Destinations *ebpf.Map `ebpf:"destinations"`
-	Wire         *ebpf.Map `ebpf:"wire"`
+	Destinations4 *ebpf.Map `ebpf:"destinations4"`
+	Destinations6 *ebpf.Map `ebpf:"destinations6"`
+	Wire          *ebpf.Map `ebpf:"wire"`
 }
 
 func (m *generateMaps) Close() error {
 	return _GenerateClose(
-		m.Destinations,
+		m.Destinations4,
+		m.Destinations6,
 		m.Wire,
 	)
 }
@@ -141,14 +195,32 @@ func (m *generateMaps) Close() error {
 //
 // It can be passed to loadGenerateObjects or ebpf.CollectionSpec.LoadAndAssign.
 type generateVariables struct {
-	DstMask      *ebpf.Variable `ebpf:"dst_mask"`
-	Family       *ebpf.Variable `ebpf:"family"`
-	FrameSize    *ebpf.Variable `ebpf:"frame_size"`
-	GoLimits     *ebpf.Variable `ebpf:"go_limits"`
-	HeaderSum    *ebpf.Variable `ebpf:"header_sum"`
-	Headers      *ebpf.Variable `ebpf:"headers"`
-	NextSequence *ebpf.Variable `ebpf:"next_sequence"`
-	PayloadSum   *ebpf.Variable `ebpf:"payload_sum"`
+	Dst4Mask      *ebpf.Variable `ebpf:"dst4_mask"`
+	Dst6Mask      *ebpf.Variable `ebpf:"dst6_mask"`
+	End           *ebpf.Variable `ebpf:"end"`
+	Filler        *ebpf.Variable `ebpf:"filler"`
+	GoLimits      *ebpf.Variable `ebpf:"go_limits"`
+	Kinds         *ebpf.Variable `ebpf:"kinds"`
+	Longest       *ebpf.Variable `ebpf:"longest"`
+	Mixed         *ebpf.Variable `ebpf:"mixed"`
+	Next          *ebpf.Variable `ebpf:"next"`
+	NextSequence  *ebpf.Variable `ebpf:"next_sequence"`
+	Now           *ebpf.Variable `ebpf:"now"`
+	Pattern       *ebpf.Variable `ebpf:"pattern"`
+	PatternLen    *ebpf.Variable `ebpf:"pattern_len"`
+	Period        *ebpf.Variable `ebpf:"period"`
+	PortMask      *ebpf.Variable `ebpf:"port_mask"`
+	Shortest      *ebpf.Variable `ebpf:"shortest"`
+	Since         *ebpf.Variable `ebpf:"since"`
+	SinceSequence *ebpf.Variable `ebpf:"since_sequence"`
+	Skipped       *ebpf.Variable `ebpf:"skipped"`
+	Slack         *ebpf.Variable `ebpf:"slack"`
+	Slot          *ebpf.Variable `ebpf:"slot"`
+	StampMask     *ebpf.Variable `ebpf:"stamp_mask"`
+	Stamps        *ebpf.Variable `ebpf:"stamps"`
+	Start         *ebpf.Variable `ebpf:"start"`
+	Until         *ebpf.Variable `ebpf:"until"`
+	UntilSequence *ebpf.Variable `ebpf:"until_sequence"`
 }
 
 // generatePrograms contains all programs after they have been loaded into the kernel.

@@ -17,33 +17,40 @@ type sinkCount struct {
 	_            structs.HostLayout
 	Packets      uint64
 	Bytes        uint64
+	Ipv6         uint64
+	Marked       uint64
 	Corrupt      uint64
 	WrongTtl     uint64
 	WrongMac     uint64
 	Repeated     uint64
-	Unknown      uint64
+	Late         uint64
+	Foreign      uint64
+	First        uint64
+	Next         uint64
 	Since        uint64
 	SincePackets uint64
 	Until        uint64
 	UntilPackets uint64
-	Late         uint64
-	Unused       [4]uint64
 }
 
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	sinkProgSink    = "sink"
-	sinkVarCheck    = "check"
-	sinkVarCounts   = "counts"
-	sinkVarGoLimits = "go_limits"
-	sinkVarHighest  = "highest"
-	sinkVarLast     = "last"
-	sinkVarLastSize = "last_size"
-	sinkVarSeen     = "seen"
-	sinkVarWantMac  = "want_mac"
-	sinkVarWantTtl  = "want_ttl"
+	sinkProgSink     = "sink"
+	sinkVarCheck     = "check"
+	sinkVarCounts    = "counts"
+	sinkVarGoLimits  = "go_limits"
+	sinkVarHighest   = "highest"
+	sinkVarJumbo     = "jumbo"
+	sinkVarLast      = "last"
+	sinkVarLastSize  = "last_size"
+	sinkVarLatencies = "latencies"
+	sinkVarLatency   = "latency"
+	sinkVarSeen      = "seen"
+	sinkVarSequences = "sequences"
+	sinkVarWantMac   = "want_mac"
+	sinkVarWantTtl   = "want_ttl"
 )
 
 // loadSink returns the embedded CollectionSpec for sink.
@@ -101,15 +108,19 @@ type sinkMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type sinkVariableSpecs struct {
-	Check    *ebpf.VariableSpec `ebpf:"check"`
-	Counts   *ebpf.VariableSpec `ebpf:"counts"`
-	GoLimits *ebpf.VariableSpec `ebpf:"go_limits"`
-	Highest  *ebpf.VariableSpec `ebpf:"highest"`
-	Last     *ebpf.VariableSpec `ebpf:"last"`
-	LastSize *ebpf.VariableSpec `ebpf:"last_size"`
-	Seen     *ebpf.VariableSpec `ebpf:"seen"`
-	WantMac  *ebpf.VariableSpec `ebpf:"want_mac"`
-	WantTtl  *ebpf.VariableSpec `ebpf:"want_ttl"`
+	Check     *ebpf.VariableSpec `ebpf:"check"`
+	Counts    *ebpf.VariableSpec `ebpf:"counts"`
+	GoLimits  *ebpf.VariableSpec `ebpf:"go_limits"`
+	Highest   *ebpf.VariableSpec `ebpf:"highest"`
+	Jumbo     *ebpf.VariableSpec `ebpf:"jumbo"`
+	Last      *ebpf.VariableSpec `ebpf:"last"`
+	LastSize  *ebpf.VariableSpec `ebpf:"last_size"`
+	Latencies *ebpf.VariableSpec `ebpf:"latencies"`
+	Latency   *ebpf.VariableSpec `ebpf:"latency"`
+	Seen      *ebpf.VariableSpec `ebpf:"seen"`
+	Sequences *ebpf.VariableSpec `ebpf:"sequences"`
+	WantMac   *ebpf.VariableSpec `ebpf:"want_mac"`
+	WantTtl   *ebpf.VariableSpec `ebpf:"want_ttl"`
 }
 
 // sinkObjects contains all objects after they have been loaded into the kernel.
@@ -142,15 +153,19 @@ func (m *sinkMaps) Close() error {
 //
 // It can be passed to loadSinkObjects or ebpf.CollectionSpec.LoadAndAssign.
 type sinkVariables struct {
-	Check    *ebpf.Variable `ebpf:"check"`
-	Counts   *ebpf.Variable `ebpf:"counts"`
-	GoLimits *ebpf.Variable `ebpf:"go_limits"`
-	Highest  *ebpf.Variable `ebpf:"highest"`
-	Last     *ebpf.Variable `ebpf:"last"`
-	LastSize *ebpf.Variable `ebpf:"last_size"`
-	Seen     *ebpf.Variable `ebpf:"seen"`
-	WantMac  *ebpf.Variable `ebpf:"want_mac"`
-	WantTtl  *ebpf.Variable `ebpf:"want_ttl"`
+	Check     *ebpf.Variable `ebpf:"check"`
+	Counts    *ebpf.Variable `ebpf:"counts"`
+	GoLimits  *ebpf.Variable `ebpf:"go_limits"`
+	Highest   *ebpf.Variable `ebpf:"highest"`
+	Jumbo     *ebpf.Variable `ebpf:"jumbo"`
+	Last      *ebpf.Variable `ebpf:"last"`
+	LastSize  *ebpf.Variable `ebpf:"last_size"`
+	Latencies *ebpf.Variable `ebpf:"latencies"`
+	Latency   *ebpf.Variable `ebpf:"latency"`
+	Seen      *ebpf.Variable `ebpf:"seen"`
+	Sequences *ebpf.Variable `ebpf:"sequences"`
+	WantMac   *ebpf.Variable `ebpf:"want_mac"`
+	WantTtl   *ebpf.Variable `ebpf:"want_ttl"`
 }
 
 // sinkPrograms contains all programs after they have been loaded into the kernel.

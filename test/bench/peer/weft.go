@@ -1,4 +1,4 @@
-package main
+package peer
 
 import (
 	"context"
@@ -26,9 +26,9 @@ const (
 	portOut = 2
 )
 
-// weft is the engine, with a FIB that follows the kernel of the router's namespace.
+// weft is the XDP engine, with a FIB that follows the kernel of the router's namespace.
 type weft struct {
-	t        *topology
+	n        *Network
 	grace    *bpf.Grace
 	readers  fib.Readers
 	mem      *bpf.Image
@@ -39,12 +39,14 @@ type weft struct {
 	lacking  int // routes that found no room
 }
 
+func makeWeft(n *Network) (engine, error) { return newWeft(n) }
+
 // newWeft returns when the FIB has the kernel's routes.
-func newWeft(ctx context.Context, t *topology) (_ *weft, err error) {
-	w := &weft{t: t, grace: bpf.NewGrace(), followed: make(chan error, 1)}
+func newWeft(n *Network) (_ *weft, err error) {
+	w := &weft{n: n, grace: bpf.NewGrace(), followed: make(chan error, 1)}
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("start weft: %w", err), w.close())
+			err = errors.Join(err, w.close())
 		}
 	}()
 	if w.mem, err = bpf.NewImage(firstImage); err != nil {
@@ -57,7 +59,7 @@ func newWeft(ctx context.Context, t *topology) (_ *weft, err error) {
 		return nil, err
 	}
 	var follower *control.Follower
-	err = within(t.router, func() (err error) {
+	err = n.InRouter(func() (err error) {
 		follower, err = control.Open(control.Config{
 			Image: w.im, Ports: w, Grow: w.grow, NotInstalled: func(n int, _ bool) { w.lacking = n },
 			Reasons: rib.DataplaneReasons,
@@ -68,7 +70,8 @@ func newWeft(ctx context.Context, t *topology) (_ *weft, err error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, w.cancel = context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(n.context)
+	w.cancel = cancel
 	go func() { w.followed <- follower.Run(ctx) }()
 	select {
 	case err := <-w.followed:
@@ -85,9 +88,9 @@ func newWeft(ctx context.Context, t *topology) (_ *weft, err error) {
 // Number implements rib.Ports.
 func (w *weft) Number(ifindex int) (uint32, bool) {
 	switch ifindex {
-	case w.t.in:
+	case w.n.in:
 		return portIn, true
-	case w.t.out:
+	case w.n.out:
 		return portOut, true
 	}
 	return 0, false
@@ -110,14 +113,14 @@ func (w *weft) grow(im *fib.Image, size int) (*fib.Image, error) {
 	return larger, old.Close()
 }
 
-// ports are those of a router.
-func ports(t *topology) (out, in dataplane.Port) {
-	return dataplane.Port{Number: portOut, Ifindex: t.out, Name: "out", MAC: outMAC, IPv4: true, IPv6: true},
-		dataplane.Port{Number: portIn, Ifindex: t.in, Name: "in", MAC: inMAC, IPv4: true, IPv6: true}
+// ports are those of the router.
+func (n *Network) ports() (out, in dataplane.Port) {
+	return dataplane.Port{Number: portOut, Ifindex: n.out, Name: n.port("out"), MAC: outMAC, IPv4: true, IPv6: true},
+		dataplane.Port{Number: portIn, Ifindex: n.in, Name: n.port("in"), MAC: inMAC, IPv4: true, IPv6: true}
 }
 
 func (w *weft) attach() error {
-	out, in := ports(w.t)
+	out, in := w.n.ports()
 	err := w.engine.SetPort(out)
 	if err == nil {
 		err = w.engine.SetPort(in)
