@@ -99,34 +99,47 @@ func (w *world) rereading() (stop func()) {
 	return func() { close(end); <-ended }
 }
 
-// Whatever changes while all is read again and again, the RIB has at the end what the
-// kernel has.
+// Whatever changes while all is read again and again, and whatever of it is lost, the RIB
+// has at the end what the kernel has.
 func TestRandomChangesWhileRereading(t *testing.T) {
-	rounds := 4
-	if os.Getenv("WEFT_SOAK") != "" {
-		rounds = 1000
-	}
-	const routes = 3000
 	enterNetns(t)
 	shortPause(t)
 	twoPorts(t)
+	const routes = 3000
 	table(t, routes)
-	w := follow(t, Config{Image: newImage(t, 4<<20)})
+	rounds := 3
+	if os.Getenv("WEFT_SOAK") != "" {
+		rounds = 1000
+	}
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	for round := range rounds {
+	w := follow(t, Config{Image: newImage(t, 4<<20)})
+	churn := func() {
 		var lines []string
 		for range 1000 {
 			lines = append(lines, anyChange(rnd, routes))
 		}
-		stop := w.rereading()
 		ipBatch(t, lines)
+	}
+	for round := 0; round < rounds && !t.Failed(); round++ {
+		stop := w.rereading()
+		churn()
 		stop()
 		w.wantVerified(fmt.Sprintf("round %d", round))
-		if t.Failed() {
-			return
+	}
+	w.stop()
+	w = follow(t, Config{Image: newImage(t, 4<<20), ReceiveBuffer: 1})
+	for round := 0; round < rounds && !t.Failed(); round++ {
+		if round == 0 {
+			w.held(churn)
+		} else {
+			churn()
 		}
+		w.wantVerified(fmt.Sprintf("round %d with losses", round))
+	}
+	if c, err := w.Counts(t.Context()); err != nil || c.Overruns == 0 {
+		t.Errorf("%+v %v: want overruns", c, err)
 	}
 }
 

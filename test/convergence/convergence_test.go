@@ -166,20 +166,20 @@ func (w *world) end() {
 	}
 	w.IP("r1", "route flush proto bgp")
 	w.IP("r1", "route flush proto bird")
-	w.Until("the kernel has what it had", func() bool { return w.KernelRoutes() <= w.before })
+	w.await("the kernel has what it had", func() bool { return w.KernelRoutes() <= w.before })
 }
 
 // settle waits until all routes are there, packets go both ways, and what speaks BGP has
 // nothing left to do.
 func (w *world) settle() {
 	w.Helper()
-	w.Until("all routes are there", func() bool {
+	w.await("all routes are there", func() bool {
 		if w.KernelRoutes()-w.before < w.want {
 			return false
 		}
 		return !w.weft || w.Status().FIB.IPv4Routes >= w.want
 	})
-	w.Until("packets go to both neighbors", w.shared)
+	w.await("packets go to both neighbors", w.shared)
 	pids := make([]int, 0, 3)
 	for _, d := range w.speakers {
 		pids = append(pids, d.Pid())
@@ -194,6 +194,18 @@ func (w *world) settle() {
 		}
 		last = now
 	}
+}
+
+// await is Until that asks seldom when there are many routes: the kernel counts them all each time.
+func (w *world) await(what string, is func() bool) {
+	w.Helper()
+	w.Until(what, func() bool {
+		there := is()
+		if !there && w.want > 1 {
+			time.Sleep(500 * time.Millisecond)
+		}
+		return there
+	})
 }
 
 // shared reports whether what arrives of a burst comes to both neighbors, in equal parts.
