@@ -110,7 +110,10 @@ func (w *world) measure(b *testing.B, s system) {
 	w.begin(s)
 	defer w.end()
 	var link, withdraw []float64
-	for range w.rounds {
+	for round := range w.rounds {
+		if round > 0 {
+			w.back()
+		}
 		withdraw = append(withdraw, w.withdraw())
 		link = append(link, w.link())
 	}
@@ -164,6 +167,8 @@ func (w *world) end() {
 		})
 		w.Ended()
 	}
+	w.IP("h2", "link set eth0 up")
+	w.IP("h2", "route replace default via 10.2.0.1")
 	w.IP("r1", "route flush proto bgp")
 	w.IP("r1", "route flush proto bird")
 	w.await("the kernel has what it had", func() bool { return w.KernelRoutes() <= w.before })
@@ -255,12 +260,20 @@ func (w *world) link() float64 {
 	stop()
 	lost := float64(s.Sent() - s.Arrived())
 	s.Close()
+	w.Logf("lost %.0f packets when the link went", lost)
+	return lost / perMS
+}
+
+// back gives the link to h2 its carrier again. Not behind the last round: with all prefixes FRR 8.4 is
+// not through with the loss when it comes again, and keeps the next-hop group out of which the
+// kernel has taken h2.
+func (w *world) back() {
+	w.Helper()
 	start := time.Now()
 	w.IP("h2", "link set eth0 up")
 	w.IP("h2", "route replace default via 10.2.0.1")
 	w.settle()
-	w.Logf("lost %.0f packets when the link went; all routes %.0f s after it came again", lost, time.Since(start).Seconds())
-	return lost / perMS
+	w.Logf("all routes %.0f s after the link came again", time.Since(start).Seconds())
 }
 
 // withdraw lets h2 withdraw the prefix and returns for how many milliseconds packets went
@@ -328,5 +341,6 @@ func TestConvergence(t *testing.T) {
 	w := newWorld(t, nil)
 	w.begin(system{weft: true})
 	defer w.end()
-	t.Logf("%.1f ms without the link, %.1f ms of what was withdrawn", w.link(), w.withdraw())
+	t.Logf("%.1f ms of what was withdrawn, %.1f ms without the link", w.withdraw(), w.link())
+	w.back()
 }

@@ -17,4 +17,7 @@
 // of the rounds; so 0.2 ms is what can be told apart. Each is told for one prefix
 // and for all of the Internet's IPv4 table, with which there is one round: it takes minutes
 // for each system, which can be asked for alone (-bench 'Convergence/900k_prefixes/frr_weft').
+//
+// With weft_bgp and 900k prefixes, on two cores of a virtual machine, all routes were there after 54 s;
+// packets were lost for 0.8 ms when the link went, and late for 56 ms when the prefix was withdrawn.
 package convergence
