@@ -25,8 +25,8 @@ func all(engine string) map[string]string {
 	return map[string]string{"to-h1": engine, "to-h2": engine, "to-h3": engine}
 }
 
-// wantForwarding has h1 and h2 talk.
-func wantForwarding(n *star.Network) {
+// wantForwarding has h1 and h2 talk through an engine.
+func wantForwarding(n *star.Network, engine string) {
 	n.Helper()
 	p := n.Path(2)
 	for _, dst := range []string{"10.2.0.2", "2001:db8:2::2"} {
@@ -36,7 +36,7 @@ func wantForwarding(n *star.Network) {
 			d.Payload = 1400
 			p.Crosses(d)
 		})
-		if l := n.Lookup(dst); l.Engine != "soft" || l.Verdict != "forward" || l.Dev != "to-h2" {
+		if l := n.Lookup(dst); l.Engine != engine || l.Verdict != "forward" || l.Dev != "to-h2" {
 			n.Errorf("explained: %+v", l)
 		}
 		d.Ttl = 1
@@ -51,7 +51,7 @@ func TestForward(t *testing.T) {
 	n.Run("--engine", "soft")
 	wantEngines(n, all("soft"))
 	n.Resolve()
-	wantForwarding(n)
+	wantForwarding(n, "soft")
 	var l []star.Lookup
 	if n.Ask(&l, "routes", "get", "10.2.0.2", "ttl", "1"); len(l) != 1 || l[0].Engine != "soft" || l[0].Fate != "answered" {
 		t.Errorf("of a packet that expires: %+v", l)

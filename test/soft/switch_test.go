@@ -143,7 +143,7 @@ func TestSwitchModeTC(t *testing.T) {
 			t.Fatalf("exit code %d: %s", o.Code, o.Stderr)
 		}
 		wantEngines(n, all(engine))
-		wantForwarding(n)
+		wantForwarding(n, engine)
 	}
 	if strings.Contains(n.DaemonLog(), "pins were gone") {
 		t.Error("links were not pinned when they were the XDP engine's again")

@@ -49,7 +49,7 @@ func TestPackets(t *testing.T) {
 	n.Before = n.Accounts()
 	wantEngines(n, all("soft"))
 	n.Resolve()
-	wantForwarding(n)
+	wantForwarding(n, "soft")
 	n.WantCounted("to-h1", "local_route", 3, func() {
 		n.Command("h1", "ping", "-q", "-c", "3", "-i", "0.01", "-W", "5", "10.1.0.1")
 	})
