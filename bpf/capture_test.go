@@ -3,6 +3,7 @@ package bpf
 import (
 	"testing"
 
+	"github.com/cilium/ebpf"
 	netbpf "golang.org/x/net/bpf"
 
 	"weft/test/root"
@@ -69,4 +70,60 @@ func TestLoadCapture(t *testing.T) {
 		t.Fatalf("%+v", err)
 	}
 	p.Close()
+}
+
+// TestCaptureGoesOn: what was taken and did not reach its reader goes to a packet that comes later, also when nothing was
+// left meanwhile, whichever engine has found that out.
+func TestCaptureGoesOn(t *testing.T) {
+	root.Require(t)
+	im, err := NewImage(1 << 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer im.Close()
+	s, err := NewState(16, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	const room = 4096
+	c, err := NewCapture(room)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	all := []netbpf.Instruction{netbpf.RetConstant{Val: 1}}
+	p, err := Load(im, s, Features{Capture: c.With([Selections][]netbpf.Instruction{2: all})})
+	if err != nil {
+		t.Fatalf("%+v", err)
+	}
+	defer p.Close()
+	packets := func(n int) {
+		t.Helper()
+		if _, err := p.Run(&ebpf.RunOptions{Data: make([]byte, 60), Repeat: uint32(n)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(left int64, lost uint64, armed bool) {
+		t.Helper()
+		if got := c.all.Selection[2].Left; got != left || c.Lost(2) != lost || c.Armed() == 1<<2 != armed {
+			t.Errorf("%d left, %d lost, armed %#x; want %d left, %d lost, armed %t", got, c.Lost(2), c.Armed(), left, lost, armed)
+		}
+	}
+	c.Arm(2, Selection{Reasons: [2]uint64{^uint64(0), ^uint64(0)}, Snap: 60, Left: 2})
+	packets(5)
+	want(0, 0, false)
+	if c.Take(2) {
+		t.Error("one is taken of none")
+	}
+	c.Lose(2)
+	want(1, 1, true)
+	packets(5)
+	want(0, 1, false)
+	c.Disarm(2)
+	c.Arm(2, Selection{Reasons: [2]uint64{^uint64(0), ^uint64(0)}, Snap: 60, Left: 1000})
+	packets(500) // more than the ring has room for
+	if left, lost := c.all.Selection[2].Left, c.Lost(2); lost < 100 || uint64(left) != 500+lost || c.Armed() != 1<<2 {
+		t.Errorf("%d left, %d lost, armed %#x", left, lost, c.Armed())
+	}
 }
