@@ -102,7 +102,8 @@ func reasonsOf(q *TraceRequest) (all []dataplane.Reason, err error) {
 			}
 		}
 	}
-	return all, nil
+	slices.Sort(all) // the loop goes through them for each packet
+	return slices.Compact(all), nil
 }
 
 // portTable is the ports as they are now.
