@@ -28,7 +28,8 @@ func (p *parser) enter(t token) error {
 
 func (p *parser) leave() { p.depth-- }
 
-func (p *parser) peek() token { return p.tokens[p.pos] }
+// peek is the next word; behind the end there is another end.
+func (p *parser) peek() token { return p.after(0) }
 
 // after looks n words ahead.
 func (p *parser) after(n int) token { return p.tokens[min(p.pos+n, len(p.tokens)-1)] }
