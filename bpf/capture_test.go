@@ -43,23 +43,30 @@ var everything = []netbpf.Instruction{
 	netbpf.RetConstant{Val: 0xffff},
 }
 
-func TestLoadCapture(t *testing.T) {
+// captures makes what programs that capture are loaded on.
+func captures(t *testing.T, room int) (*Image, *State, *Capture) {
+	t.Helper()
 	root.Require(t)
 	im, err := NewImage(1 << 20)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer im.Close()
+	t.Cleanup(func() { im.Close() })
 	s, err := NewState(16, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
-	c, err := NewCapture(1 << 16)
+	t.Cleanup(func() { s.Close() })
+	c, err := NewCapture(room)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	t.Cleanup(func() { c.Close() })
+	return im, s, c
+}
+
+func TestLoadCapture(t *testing.T) {
+	im, s, c := captures(t, 1<<16)
 	with := c.With([Selections][]netbpf.Instruction{3: everything, 7: everything})
 	p, err := Load(im, s, Features{Capture: with, VLANs: true, Partial: true})
 	if err != nil {
@@ -75,23 +82,7 @@ func TestLoadCapture(t *testing.T) {
 // TestCaptureGoesOn: what was taken and did not reach its reader goes to a packet that comes later, also when nothing was
 // left meanwhile, whichever engine has found that out.
 func TestCaptureGoesOn(t *testing.T) {
-	root.Require(t)
-	im, err := NewImage(1 << 20)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer im.Close()
-	s, err := NewState(16, 2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	const room = 4096
-	c, err := NewCapture(room)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	im, s, c := captures(t, 4096)
 	all := []netbpf.Instruction{netbpf.RetConstant{Val: 1}}
 	p, err := Load(im, s, Features{Capture: c.With([Selections][]netbpf.Instruction{2: all})})
 	if err != nil {

@@ -87,16 +87,18 @@ func (p *parser) whole() (condition, error) {
 	return c, err
 }
 
-// expression joins terms from left to right.
-func (p *parser) expression() (condition, error) {
-	c, err := p.term()
+func (p *parser) expression() (condition, error) { return p.joined(p.term) }
+
+// joined joins parts by 'and' and 'or', from left to right.
+func (p *parser) joined(part func() (condition, error)) (condition, error) {
+	c, err := part()
 	for err == nil {
 		isAnd := p.takes("and", "&&")
 		if !isAnd && !p.takes("or", "||") {
 			return c, nil
 		}
 		var next condition
-		if next, err = p.term(); err != nil {
+		if next, err = part(); err != nil {
 			break
 		}
 		if isAnd {
