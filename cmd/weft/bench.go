@@ -149,6 +149,10 @@ func (f *benchFlags) open() (all outputs, err error) {
 		if o.path == "" {
 			continue
 		}
+		if st, err := os.Stat(o.path); err == nil && !st.Mode().IsRegular() { // as /dev/stdout: a file would take its place
+			all.close()
+			return nil, fail(codeFailed, "bench: write "+o.path+": it is no regular file", "name another file")
+		}
 		file, err := os.CreateTemp(filepath.Dir(o.path), "."+filepath.Base(o.path)+"-")
 		if err != nil {
 			all.close()
