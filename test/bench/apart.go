@@ -39,6 +39,9 @@ func (b *bench) apart(ctx context.Context, net *peer.Network, cases []oneCase) e
 
 // measure takes all tests of one system in one round.
 func (b *bench) measure(ctx context.Context, net *peer.Network, c oneCase, system string) (err error) {
+	if net, err = net.Of(system); err != nil {
+		return err
+	}
 	g, err := c.generator(net, 8)
 	if err != nil {
 		return err
