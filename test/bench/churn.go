@@ -31,7 +31,8 @@ func (b *bench) churn(ctx context.Context) (err error) {
 		for _, c := range b.smallest(table) {
 			b.tell("churn %s, %s routes: round %d of %d", c.family, table, round+1, b.Rounds)
 			for _, s := range b.among("linux", "fib_lookup", "weft_xdp") {
-				if err := b.churnOf(ctx, net, c, s); err != nil {
+				err := withSystem(net, c, s, 0, func(net *peer.Network, g *traffic.Generator) error { return b.churnOf(ctx, net, g, c, s) })
+				if err != nil {
 					return fmt.Errorf("churn: %s: %w", s, err)
 				}
 			}
@@ -41,17 +42,7 @@ func (b *bench) churn(ctx context.Context) (err error) {
 	return nil
 }
 
-func (b *bench) churnOf(ctx context.Context, net *peer.Network, c oneCase, system string) (err error) {
-	g, err := c.generator(net, 0)
-	if err != nil {
-		return err
-	}
-	defer g.Close()
-	a, err := net.Attach(system)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, release(a)) }()
+func (b *bench) churnOf(ctx context.Context, net *peer.Network, g *traffic.Generator, c oneCase, system string) error {
 	for _, n := range churns {
 		var full, some peer.Outcome
 		changed, err := net.Churn(ctx, n, churnTick, c.family == "ipv6", func() (err error) {
@@ -68,14 +59,6 @@ func (b *bench) churnOf(ctx context.Context, net *peer.Network, c oneCase, syste
 		if n > 0 {
 			b.doc.Add(c.key("churn", system, fmt.Sprintf("changes_at_%d/s", n)), "route/s", false, changed)
 		}
-	}
-	return nil
-}
-
-// release is Detach where packets may have been left to Linux: what arrives is what is measured.
-func release(a *peer.Attached) error {
-	if err := a.Detach(); !errors.Is(err, peer.ErrUnforwarded) {
-		return err
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"weft/test/bench/peer"
+	"weft/test/traffic"
 )
 
 const (
@@ -50,7 +51,7 @@ func (b *bench) convergence(ctx context.Context) (err error) {
 	return nil
 }
 
-func (b *bench) converge(ctx context.Context, net *peer.Network, c oneCase, system string, f failure) (err error) {
+func (b *bench) converge(ctx context.Context, net *peer.Network, c oneCase, system string, f failure) error {
 	stream, err := c.stream(net, 0)
 	if err != nil {
 		return err
@@ -63,11 +64,10 @@ func (b *bench) converge(ctx context.Context, net *peer.Network, c oneCase, syst
 		return err
 	}
 	defer g.Close()
-	a, err := net.Attach(system)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, release(a)) }()
+	return whileAttached(net, system, func() error { return b.fail(ctx, net, g, c, system, f) })
+}
+
+func (b *bench) fail(ctx context.Context, net *peer.Network, g *traffic.Generator, c oneCase, system string, f failure) error {
 	if err := net.Settle(ctx, g); err != nil {
 		return err
 	}

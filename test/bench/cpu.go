@@ -36,7 +36,8 @@ func (b *bench) cpu(ctx context.Context) (err error) {
 		for _, c := range b.smallest("1") {
 			for _, s := range b.Systems {
 				b.tell("cost %s, %s: round %d of %d", c.family, s, round+1, b.Rounds)
-				if err := b.cpuOf(ctx, net, c, s); err != nil {
+				err := withSystem(net, c, s, 0, func(net *peer.Network, g *traffic.Generator) error { return b.cpuOf(ctx, net, g, c, s) })
+				if err != nil {
 					return fmt.Errorf("cost: %s: %w", s, err)
 				}
 			}
@@ -46,20 +47,7 @@ func (b *bench) cpu(ctx context.Context) (err error) {
 	return nil
 }
 
-func (b *bench) cpuOf(ctx context.Context, net *peer.Network, c oneCase, system string) (err error) {
-	if net, err = net.Of(system); err != nil {
-		return err
-	}
-	g, err := c.generator(net, 0)
-	if err != nil {
-		return err
-	}
-	defer g.Close()
-	a, err := net.Attach(system)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, release(a)) }()
+func (b *bench) cpuOf(ctx context.Context, net *peer.Network, g *traffic.Generator, c oneCase, system string) error {
 	if _, err := net.Trial(ctx, g, traffic.Load{Rate: costHigh, Time: warmFor}); err != nil {
 		return err
 	}

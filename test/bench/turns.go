@@ -92,6 +92,32 @@ func (b *bench) saturate(ctx context.Context, l lane, system string) (rate float
 	return o.Got.Rate, nil
 }
 
+// withSystem calls f while a system forwards, in the network that is its own, with what makes a case's packets. What the system leaves to
+// Linux is no error: what arrives is what is measured.
+func withSystem(net *peer.Network, c oneCase, system string, stamp int, f func(*peer.Network, *traffic.Generator) error) (err error) {
+	if net, err = net.Of(system); err != nil {
+		return err
+	}
+	g, err := c.generator(net, stamp)
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	return whileAttached(net, system, func() error { return f(net, g) })
+}
+
+func whileAttached(net *peer.Network, system string, f func() error) error {
+	a, err := net.Attach(system)
+	if err != nil {
+		return err
+	}
+	err = f()
+	if e := a.Detach(); !errors.Is(e, peer.ErrUnforwarded) {
+		err = errors.Join(err, e)
+	}
+	return err
+}
+
 // smallest are cases of the least size, with a table of which only the name is told.
 func (b *bench) smallest(table string) (all []oneCase) {
 	for _, family := range b.Families {
