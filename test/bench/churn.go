@@ -16,7 +16,7 @@ var churns = []int{0, 1000, 10_000}
 
 const (
 	steady    = 100_000.0 // packets a second where a loss is to be the event's
-	churnFor  = 500 * time.Millisecond
+	churnFor  = 300 * time.Millisecond
 	churnTick = 10 * time.Millisecond
 )
 

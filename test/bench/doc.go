@@ -46,7 +46,7 @@
 //	convergence  one route is removed, or the link is set down by which all go: time that packets do not arrive, until a default
 //	             route has them. IPv4
 //
-// A short run has tables of 100,000 routes at most in churn and convergence.
+// A short run has IPv4 alone in tests after backtoback, and in churn and convergence tables of 100,000 routes at most.
 //
 // Frame sizes are of the whole Ethernet frame with its checksum, as RFC 2544 has them: 64 is 60 bytes on a veth. IPv6 begins at
 // 84 (RFC 8219): there is room for a sequence number and a time. imix is 64, 570, 1518 as 7, 4, 1 (RFC 6985); letters of RFC 6985 are

@@ -73,6 +73,9 @@ func (o *Options) Complete() error {
 	}
 	if o.width == 0 {
 		o.width = 0.05
+		if o.Short {
+			o.width = 0.1
+		}
 	}
 	if o.CPU < 0 {
 		o.CPU = runtime.NumCPU() - 1

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"testing"
 
 	"weft/test/bench/peer"
@@ -106,6 +107,11 @@ func TestConvergence(t *testing.T) {
 	for _, s := range o.Systems {
 		for _, f := range failures {
 			want(t, d, "1000", "convergence", s, f.name, 0, 2000)
+		}
+	}
+	for _, n := range d.Notes {
+		if strings.Contains(n, neverArrived) {
+			t.Error(n)
 		}
 	}
 }

@@ -221,7 +221,7 @@ func (b *bench) count() {
 			}
 		}
 	}
-	families := b.Rounds * len(b.Families)
+	families := b.Rounds * len(b.smallest(""))
 	for test, steps := range map[string]int{
 		"cost": families, "tax": families, "ecmp": families, "churn": families, "cores": families, "routers": families,
 		"reset": b.Rounds * len(b.among("weft_xdp", "weft_soft")), "idle": b.Rounds * len(b.among("weft_xdp", "weft_soft")),

@@ -118,9 +118,13 @@ func whileAttached(net *peer.Network, system string, f func() error) error {
 	return err
 }
 
-// smallest are cases of the least size, with a table of which only the name is told.
+// smallest are cases of the least size, with a table of which only the name is told; in a short run of one family.
 func (b *bench) smallest(table string) (all []oneCase) {
-	for _, family := range b.Families {
+	families := b.Families
+	if b.Short {
+		families = families[:1]
+	}
+	for _, family := range families {
 		all = append(all, oneCase{family, table, sizeOf(family, b.Sizes[0])})
 	}
 	return all
