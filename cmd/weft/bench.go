@@ -33,7 +33,7 @@ ceiling that looks nothing up, weft in XDP and weft's userspace engine. It needs
 but weft. Without --short it takes an hour or so.
 
 Tests:
-  cost         of generator and sink alone; a packet's CPU time in each system (and energy)
+  cost         CPU time (and energy) of a packet in each system, and of the generator
   mrr          packets a second at saturation, all on one CPU (maximum receive rate)
   scale        the same with each table, of the least size
   throughput   RFC 2544: NDR (no loss) and PDR (0.5 % lost), the router on its own CPU
