@@ -48,7 +48,7 @@ func (s *switcher) keep(f func()) (times uint64) {
 // What else changes while ports go to and fro: routes, a neighbor's MAC, and the image, which
 // grows. No packet is lost.
 func TestSwitchWhileAllChanges(t *testing.T) {
-	n := star.New(t)
+	n := newNetwork(t)
 	n.Wait = time.Minute
 	n.Run()
 	n.Resolve()
@@ -90,7 +90,7 @@ func TestSwitchWhileAllChanges(t *testing.T) {
 // The daemon is killed while it switches ports: the next one takes over, with what the configuration
 // says. What is lost is what the loop had, and is counted.
 func TestSwitchKilled(t *testing.T) {
-	n := star.New(t)
+	n := newNetwork(t)
 	n.Run()
 	n.Resolve()
 	m := beginMesh(n)

@@ -43,7 +43,7 @@ func (s *switcher) set(engine string, ports ...string) {
 // Each port goes to the loop and back, 50 times, under traffic of all hosts in both families: no
 // packet is lost, and each is counted once.
 func TestSwitchPorts(t *testing.T) {
-	n := star.New(t)
+	n := newNetwork(t)
 	n.Run()
 	n.Resolve()
 	s := newSwitcher(n)
@@ -74,7 +74,7 @@ func TestSwitchPorts(t *testing.T) {
 // Words of the command line, and what is kept of them: across a daemon that takes over, one that is
 // killed, and against --engine.
 func TestSwitchIsKept(t *testing.T) {
-	n := star.New(t)
+	n := newNetwork(t)
 	n.Run()
 	n.Resolve()
 	if o := n.Weft("ports", "set", "to-h1", "to-h[2]", "engine", "soft"); o.Code != 0 {
@@ -108,7 +108,7 @@ func TestSwitchIsKept(t *testing.T) {
 
 // A configuration file says the same, and what it says that cannot be leaves all as it was.
 func TestSwitchByFile(t *testing.T) {
-	n := star.New(t)
+	n := newNetwork(t)
 	n.Run()
 	n.Resolve()
 	file := filepath.Join(t.TempDir(), "weft.yaml")
@@ -135,7 +135,7 @@ func TestSwitchByFile(t *testing.T) {
 
 // In mode tc a port's packets come to the loop by AF_PACKET, and go back to the program of tc.
 func TestSwitchModeTC(t *testing.T) {
-	n := star.New(t)
+	n := newNetwork(t)
 	n.Start("--mode", "tc")
 	n.Resolve()
 	for _, engine := range []string{"soft", "xdp", "soft"} {
@@ -143,7 +143,7 @@ func TestSwitchModeTC(t *testing.T) {
 			t.Fatalf("exit code %d: %s", o.Code, o.Stderr)
 		}
 		wantEngines(n, all(engine))
-		wantForwarding(n)
+		wantForwarding(n, engine)
 	}
 	if strings.Contains(n.DaemonLog(), "pins were gone") {
 		t.Error("links were not pinned when they were the XDP engine's again")
@@ -156,7 +156,7 @@ func TestSwitchModeTC(t *testing.T) {
 // A queue whose socket another program has: the port keeps the engine it has, and forwards, and so do
 // those that were asked for with it.
 func TestSwitchRefused(t *testing.T) {
-	n := star.New(t)
+	n := newNetwork(t)
 	n.Run()
 	n.Resolve()
 	other := occupy(n, "to-h2")

@@ -15,7 +15,7 @@ import (
 
 // Three loops for three ports: hosts of all ports talk to each other at once, and nothing is lost.
 func TestWorkers(t *testing.T) {
-	n := star.New(t)
+	n := newNetwork(t)
 	n.Run("--engine", "soft", "--engine-workers", "3")
 	wantEngines(n, all("soft"))
 	n.Resolve()
@@ -35,7 +35,7 @@ func TestWorkers(t *testing.T) {
 // Without AF_XDP: mode tc has the loop receive by AF_PACKET. What is Linux's it has once, and what is the loop's not at
 // all.
 func TestPackets(t *testing.T) {
-	n := star.New(t)
+	n := newNetwork(t)
 	n.Start("--engine", "soft", "--mode", "tc")
 	n.Until("weft forwards by three ports", func() bool {
 		ports := 0
@@ -49,7 +49,7 @@ func TestPackets(t *testing.T) {
 	n.Before = n.Accounts()
 	wantEngines(n, all("soft"))
 	n.Resolve()
-	wantForwarding(n)
+	wantForwarding(n, "soft")
 	n.WantCounted("to-h1", "local_route", 3, func() {
 		n.Command("h1", "ping", "-q", "-c", "3", "-i", "0.01", "-W", "5", "10.1.0.1")
 	})
@@ -63,7 +63,7 @@ func TestPackets(t *testing.T) {
 // A flood that comes in by one port, as fast as packets are made, takes nothing from a trickle that comes in by another: one
 // loop has both.
 func TestFlood(t *testing.T) {
-	n := star.New(t)
+	n := newNetwork(t)
 	n.Run("--engine", "soft", "--engine-workers", "1")
 	n.Resolve()
 	trickle := n.Stream("10.2.0.2")

@@ -55,6 +55,10 @@ type Network struct {
 	Daemon *lab.Process
 	Before map[int]Account // of the ports that there were, by ifindex
 	Wait   time.Duration   // how long Until does; 30 s unless changed
+
+	// Trickle has streams send packets one by one: all arrive, however busy the machine is, also where a thread forwards,
+	// and not whoever sends.
+	Trickle bool
 }
 
 var networks atomic.Int32

@@ -54,7 +54,7 @@ func (n *Network) AgainStable() *Stable {
 // Pass waits until so much of the stream has passed.
 func (s *Stable) Pass(d time.Duration) {
 	s.Helper()
-	want := s.Arrived() + uint64(d.Seconds()*Rate)
+	want := s.Arrived() + uint64(d.Seconds()*float64(s.Rate()))
 	for deadline := time.Now().Add(2*d + 10*time.Second); s.Arrived() < want; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			s.Fatalf("%d packets have arrived, want %d", s.Arrived(), want)

@@ -28,6 +28,18 @@ type Stream struct {
 // enough for thousands of them.
 const Rate = 20000
 
+// TrickleRate is that of a Network whose streams trickle: the loop's rings have room for what comes in 2 s, as long may it
+// not come to run where others have its core. What a host sends late, of at most 100 ms, has room in a veth's queue.
+const TrickleRate = 2000
+
+// Rate is that of the Network's streams.
+func (n *Network) Rate() uint64 {
+	if n.Trickle {
+		return TrickleRate
+	}
+	return Rate
+}
+
 // Stream makes a stream to destinations in turns: a power of two of them.
 func (n *Network) Stream(dst ...string) *Stream {
 	n.Helper()
@@ -70,6 +82,9 @@ func (n *Network) Stream(dst ...string) *Stream {
 // full, as the machine was busy with something else. The router has not seen them.
 func (n *Network) unsent() (sum uint64) {
 	n.Helper()
+	if n.Trickle {
+		return n.Link("h1", "eth0").Attrs().Statistics.TxDropped
+	}
 	for line := range strings.Lines(n.Command("h1", "ethtool", "-S", "eth0")) {
 		var count uint64
 		if name, text, _ := strings.Cut(strings.TrimSpace(line), ": "); strings.HasSuffix(name, "_xdp_xmit_errors") {
@@ -111,7 +126,7 @@ func (s *Stream) Burst(packets int) {
 	}
 }
 
-// Begin sends at rate until stop.
+// Begin sends at the Network's rate until stop.
 func (s *Stream) Begin() {
 	s.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -120,9 +135,13 @@ func (s *Stream) Begin() {
 	go func() {
 		runtime.LockOSThread() // packets go on where they were made
 		defer runtime.UnlockOSThread()
+		if s.Trickle {
+			s.Ended <- s.Lab.In("h1", func() error { return s.Gen.Trickle(ctx, TrickleRate) })
+			return
+		}
 		s.Ended <- s.Gen.Pace(ctx, Rate)
 	}()
-	s.Until("packets arrive", func() bool { return s.Arrived() > Rate/20 })
+	s.Until("packets arrive", func() bool { return s.Arrived() > s.Rate()/20 })
 }
 
 // Stop ends what begin began, and waits for what is on its way.

@@ -202,7 +202,7 @@ func TestNothingLost(t *testing.T) {
 			n.Ask(new(map[string]uint32), "trace", "clear")
 		}
 		c := capture(n)
-		s.Pass(300 * time.Millisecond)
+		s.Pass(time.Second)
 		told := c.end()
 		sent := s.Finish()
 		if got := len(c.packets()); got < 1000 {

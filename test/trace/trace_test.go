@@ -16,6 +16,7 @@ func each(t *testing.T, test func(n *star.Network, engine string)) {
 	for _, engine := range engines {
 		t.Run(engine, func(t *testing.T) {
 			n := star.New(t)
+			n.Trickle = engine == "soft"
 			n.Run("--engine", engine)
 			n.Resolve()
 			test(n, engine)
