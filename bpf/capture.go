@@ -142,15 +142,23 @@ func (c *Capture) Armed() uint64 { return atomic.LoadUint64(&c.all.Armed) }
 func (c *Capture) Take(i int) bool {
 	if atomic.AddInt64(&c.all.Selection[i].Left, -1) < 0 {
 		atomic.AndUint64(&c.all.Armed, ^uint64(1<<i))
+		c.giveBack(i)
 		return false
 	}
 	return true
 }
 
-// Lose gives back what was taken, and counts it as lost.
+// giveBack is the twin of capture_return.
+func (c *Capture) giveBack(i int) {
+	if atomic.AddInt64(&c.all.Selection[i].Left, 1) > 0 {
+		atomic.OrUint64(&c.all.Armed, 1<<i)
+	}
+}
+
+// Lose gives back what was taken, and counts it as lost: another packet may come in its place.
 func (c *Capture) Lose(i int) {
-	atomic.AddInt64(&c.all.Selection[i].Left, 1)
 	atomic.AddUint64(&c.all.Selection[i].Lost, 1)
+	c.giveBack(i)
 }
 
 // Miss counts a packet as lost that was not taken.

@@ -3,6 +3,7 @@ package bpf
 import (
 	"testing"
 
+	"github.com/cilium/ebpf"
 	netbpf "golang.org/x/net/bpf"
 
 	"weft/test/root"
@@ -42,23 +43,30 @@ var everything = []netbpf.Instruction{
 	netbpf.RetConstant{Val: 0xffff},
 }
 
-func TestLoadCapture(t *testing.T) {
+// captures makes what programs that capture are loaded on.
+func captures(t *testing.T, room int) (*Image, *State, *Capture) {
+	t.Helper()
 	root.Require(t)
 	im, err := NewImage(1 << 20)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer im.Close()
+	t.Cleanup(func() { im.Close() })
 	s, err := NewState(16, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
-	c, err := NewCapture(1 << 16)
+	t.Cleanup(func() { s.Close() })
+	c, err := NewCapture(room)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	t.Cleanup(func() { c.Close() })
+	return im, s, c
+}
+
+func TestLoadCapture(t *testing.T) {
+	im, s, c := captures(t, 1<<16)
 	with := c.With([Selections][]netbpf.Instruction{3: everything, 7: everything})
 	p, err := Load(im, s, Features{Capture: with, VLANs: true, Partial: true})
 	if err != nil {
@@ -69,4 +77,44 @@ func TestLoadCapture(t *testing.T) {
 		t.Fatalf("%+v", err)
 	}
 	p.Close()
+}
+
+// TestCaptureGoesOn: what was taken and did not reach its reader goes to a packet that comes later, also when nothing was
+// left meanwhile, whichever engine has found that out.
+func TestCaptureGoesOn(t *testing.T) {
+	im, s, c := captures(t, 4096)
+	all := []netbpf.Instruction{netbpf.RetConstant{Val: 1}}
+	p, err := Load(im, s, Features{Capture: c.With([Selections][]netbpf.Instruction{2: all})})
+	if err != nil {
+		t.Fatalf("%+v", err)
+	}
+	defer p.Close()
+	packets := func(n int) {
+		t.Helper()
+		if _, err := p.Run(&ebpf.RunOptions{Data: make([]byte, 60), Repeat: uint32(n)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(left int64, lost uint64, armed bool) {
+		t.Helper()
+		if got := c.all.Selection[2].Left; got != left || c.Lost(2) != lost || c.Armed() == 1<<2 != armed {
+			t.Errorf("%d left, %d lost, armed %#x; want %d left, %d lost, armed %t", got, c.Lost(2), c.Armed(), left, lost, armed)
+		}
+	}
+	c.Arm(2, Selection{Reasons: [2]uint64{^uint64(0), ^uint64(0)}, Snap: 60, Left: 2})
+	packets(5)
+	want(0, 0, false)
+	if c.Take(2) {
+		t.Error("one is taken of none")
+	}
+	c.Lose(2)
+	want(1, 1, true)
+	packets(5)
+	want(0, 1, false)
+	c.Disarm(2)
+	c.Arm(2, Selection{Reasons: [2]uint64{^uint64(0), ^uint64(0)}, Snap: 60, Left: 1000})
+	packets(500) // more than the ring has room for
+	if left, lost := c.all.Selection[2].Left, c.Lost(2); lost < 100 || uint64(left) != 500+lost || c.Armed() != 1<<2 {
+		t.Errorf("%d left, %d lost, armed %#x", left, lost, c.Armed())
+	}
 }

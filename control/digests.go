@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -125,18 +126,23 @@ func dumpDigests(conn *kernel.Conn, table kernel.Table, d *rib.Digester, size in
 	if errors.Is(err, kernel.ErrInterrupted) {
 		err = nil
 	}
-	slices.SortFunc(all, digest.compare)
+	slices.SortFunc(all, func(a, b digest) int { return cmp.Or(a.compare(b), cmp.Compare(a.sum, b.sum)) })
 	return addUp(all), err
 }
 
-// addUp makes neighbors of one key be one, with their sum.
+// addUp makes neighbors of one key be one, with their sum. What stands twice counts once: a dump
+// of IPv6 shows it so when others have come meanwhile.
 func addUp(all []digest) []digest {
-	n := 0
+	n, last := 0, uint64(0)
 	for i, one := range all {
 		if i > 0 && one.key == all[n-1].key {
-			all[n-1].sum += one.sum
+			if one.sum != last {
+				all[n-1].sum += one.sum
+			}
+			last = one.sum
 			continue
 		}
+		last = one.sum
 		all[n] = one
 		n++
 	}

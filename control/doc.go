@@ -25,7 +25,9 @@
 //
 // Changes do not wait for the end of a dump, which takes seconds for a million routes.
 // Routes are taken when they change, and once more at the end, behind what the dump
-// shows of their prefix (rib.Retake): it may be older or newer. Only when a next-hop
+// shows of their prefix from then on (rib.Retake): it may be older or newer. While IPv6 routes go,
+// Linux leaves out others that it should show: it is asked up to three times, what was seen
+// lately stays, and all is read again later. Only when a next-hop
 // object goes meanwhile, with routes of which the kernel says nothing, what comes behind it waits.
 // That end, the end of the routes of an object, and routes of weft's own whose link has gone may
 // be a million prefixes: they are worked off some thousands at a time, and changes, sources and

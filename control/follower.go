@@ -92,6 +92,9 @@ type Follower struct {
 
 	held     []kernel.Event // while dumping
 	retakes  map[rib.Key]*retake
+	round    int         // of dumps
+	gone     uint64      // IPv6 routes that went while routes were dumped
+	gaps     bool        // the last dump of IPv6 routes may have left out some
 	dumped   bool        // no dump is to come that could be older than a change of a route
 	inOrder  bool        // all changes of routes and next-hop objects are held
 	settle   *time.Timer // until interfaces are told that have lost settings

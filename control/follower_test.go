@@ -446,18 +446,7 @@ func TestChangesDuringSynchronizations(t *testing.T) {
 	enterNetns(t)
 	twoPorts(t)
 	w := follow(t, Config{})
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-				_ = w.Do(context.Background(), func(*rib.RIB) { w.again() })
-			}
-		}
-	}()
+	stop := w.rereading()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
@@ -468,8 +457,7 @@ func TestChangesDuringSynchronizations(t *testing.T) {
 		}
 		ipBatch(t, lines)
 	}
-	close(stop)
-	<-stopped
+	stop()
 	w.agree()
 	if c, err := w.Counts(context.Background()); err != nil || c.Syncs < 10 || c.Failed > c.Syncs {
 		t.Errorf("%+v %v", c, err)

@@ -47,6 +47,7 @@ func (f *Follower) sync(anyway bool) error {
 	f.rib.TakeStale()
 	f.rib.BeginSync()
 	f.retakes, f.dumped, f.inOrder = map[rib.Key]*retake{}, false, f.counts.Syncs == 0 // the first fills an image that nobody waits for
+	f.gaps = false
 	// gofail: var syncBegun struct{}
 	interrupted := error(nil)
 	for _, part := range []struct {
@@ -65,7 +66,7 @@ func (f *Follower) sync(anyway bool) error {
 		{"next hops", func() error { return f.dumpOptional(kernel.NextHops, func(b []byte) { f.takeNextHop(b, true) }) }},
 		{"", f.releaseOthers},
 		{"ipv4 routes", func() error { return f.dump(kernel.RoutesIPv4, f.holdRoutes, f.takeDumpedRoute) }},
-		{"ipv6 routes", func() error { return f.dump(kernel.RoutesIPv6, f.holdRoutes, f.takeDumpedRoute) }},
+		{"ipv6 routes", f.dumpRoutesIPv6},
 	} {
 		switch err := part.dump(); {
 		case errors.Is(err, kernel.ErrInterrupted):
@@ -95,13 +96,48 @@ func (f *Follower) sync(anyway bool) error {
 	if interrupted != nil {
 		f.request(interrupted.Error())
 	}
+	if f.gaps {
+		f.request("IPv6 routes went while they were dumped: Linux may have left out others")
+	}
 	return nil
+}
+
+// dumpRoutesIPv6 is dump for the IPv6 routes. When their tree changes Linux goes on from its root, past
+// as many prefixes as it has told of (fib6_dump_table): when some of those have gone it leaves out others.
+// So they are dumped again until none has gone, or another synchronization has to look.
+func (f *Follower) dumpRoutesIPv6() error {
+	for try := 1; ; try++ {
+		before := f.gone
+		if err := f.dump(kernel.RoutesIPv6, f.holdRoutes, f.takeDumpedRoute); err != nil {
+			return err
+		}
+		f.gaps = !f.heardAll() || f.gone != before
+		switch {
+		case !f.gaps:
+			return nil
+		case try == dumpTries:
+			f.rib.ExpectGaps()
+			return nil
+		}
+	}
+}
+
+// heardAll takes what has arrived, and reports whether nothing more waits.
+func (f *Follower) heardAll() bool {
+	for range dumpTries {
+		f.holdRoutes()
+		if !f.watcher.Pending() && len(f.arrived) == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // dump asks for a table, again if it changed meanwhile. What has changed is in
 // the meantime given to hold.
 func (f *Follower) dump(what kernel.Table, hold func(), each func([]byte)) error {
 	for try := 1; ; try++ {
+		f.round++
 		n := 0
 		err := f.conn.Dump(what, func(payload []byte) {
 			if n++; n%pollEvery == 0 {
@@ -142,6 +178,9 @@ func (f *Follower) takeDumpedRoute(payload []byte) {
 		return
 	}
 	if t := f.retakeOf(&f.route); t != nil {
+		if t.round != f.round { // what an earlier dump has shown counts no longer
+			t.round, t.shown, t.dumped = f.round, false, nil
+		}
 		t.dumped = append(t.dumped, slices.Clone(payload))
 		return
 	}
@@ -150,7 +189,9 @@ func (f *Follower) takeDumpedRoute(payload []byte) {
 
 // retake is what is known of a prefix whose routes have changed while they are dumped.
 type retake struct {
-	dumped  [][]byte       // maybe older than some of the changes
+	round   int            // of dumps, which has shown it
+	shown   bool           // before the first change, so that the RIB has it
+	dumped  [][]byte       // since then, maybe older than some of the changes
 	changes []kernel.Event // which were taken when they came
 }
 
@@ -167,9 +208,12 @@ func (f *Follower) retakeOf(m *kernel.Route) *retake {
 // takeTwice takes a change of a route at once, and keeps it for the end of the
 // dump: what is dumped of its prefix from now on is not known to be newer.
 func (f *Follower) takeTwice(e kernel.Event) {
-	f.take(e)
-	k, ok := f.rib.RouteKey(&f.route) // which take has decoded
-	if !ok || !f.route.Prefix.IsValid() {
+	defer f.take(e)
+	if f.route.Decode(e.Payload) != nil {
+		return
+	}
+	k, ok := f.rib.RouteKey(&f.route)
+	if !ok {
 		return
 	}
 	t := f.retakes[k]
@@ -177,7 +221,7 @@ func (f *Follower) takeTwice(e kernel.Event) {
 		return
 	}
 	if t == nil {
-		t = new(retake)
+		t = &retake{round: f.round, shown: f.rib.IsSeen(k)}
 		f.retakes[k] = t
 	}
 	t.changes = append(t.changes, e)
@@ -192,7 +236,10 @@ func (f *Follower) retake() {
 			f.holdRoutes()
 		}
 		delete(f.retakes, k) // what is told of it from now on is newer
-		f.rib.Retake(k, func() {
+		if len(t.dumped) == 0 && (t.shown || f.gaps && !k.Is4()) {
+			continue // the RIB has what the dump has shown, or had to show, and the changes since
+		}
+		f.rib.Retake(k, t.shown, func() {
 			for _, payload := range t.dumped {
 				if f.decoded(f.route.Decode(payload)) {
 					f.rib.SetRoute(&f.route, rib.Dumped)
@@ -245,6 +292,9 @@ func (f *Follower) releaseOthers() error {
 // and routes. When an object goes the kernel drops its routes without a word, maybe
 // after they were dumped: from then on objects and routes wait for the end.
 func (f *Follower) takeOrHold(e kernel.Event) {
+	if e.Type == unix.RTM_DELROUTE && len(e.Payload) > 0 && e.Payload[0] == unix.AF_INET6 {
+		f.gone++
+	}
 	switch e.Type {
 	case unix.RTM_DELNEXTHOP:
 		f.inOrder = true

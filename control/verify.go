@@ -163,8 +163,9 @@ func (v *verification) again(ctx context.Context, suspects map[rib.Key]Differenc
 		return nil, err
 	}
 	return found, v.f.Do(ctx, func(r *rib.RIB) {
-		// With changes in the queue it is not known which prefixes they are of.
-		unsure := v.f.waiting || v.f.counts.Syncs != syncs || v.f.watcher.Pending() || len(v.f.arrived) > 0
+		// With changes in the queue it is not known which prefixes they are of, and what is read
+		// again may not be put together yet.
+		unsure := v.f.waiting || v.f.running.Running || v.f.counts.Syncs != syncs || v.f.watcher.Pending() || len(v.f.arrived) > 0
 		for k, d := range found {
 			if d.Between == KernelAndRIB && (unsure || v.f.watched[k]) || r.IsBehind() {
 				found[k] = Difference{VRF: k.VRF(), Prefix: k.Prefix(), Between: changing}

@@ -33,15 +33,25 @@ ceiling that looks nothing up, weft in XDP and weft's userspace engine. It needs
 but weft. Without --short it takes an hour or so.
 
 Tests:
-  cost        of generator and sink alone
-  mrr         packets a second at saturation, all on one CPU (maximum receive rate)
-  throughput  RFC 2544: NDR (no loss) and PDR (0.5 % lost), the router on its own CPU
-  latency     at 10, 50 and 90 % of PDR
-  loss        at 10 to 120 % of PDR
-  backtoback  the longest burst without loss
+  cost         of generator and sink alone; a packet's CPU time in each system (and energy)
+  mrr          packets a second at saturation, all on one CPU (maximum receive rate)
+  scale        the same with each table, of the least size
+  throughput   RFC 2544: NDR (no loss) and PDR (0.5 % lost), the router on its own CPU
+  latency      at 10, 50 and 90 % of PDR
+  loss         at 10 to 120 % of PDR
+  backtoback   the longest burst without loss
+  tax          what each feature of weft costs a packet, alone and all together
+  ecmp         routes with 1, 2, 16 and 256 next hops
+  churn        1,000 and 10,000 routes change each second: rate kept, time blocked
+  reset        the daemon is killed and started again: packets lost
+  idle         CPU and memory of a daemon with nothing to do
+  cores        1, 2, ... CPUs that forward
+  routers      1 to 32 routers, one behind the other
+  convergence  a route goes, and a link goes down: time until packets go another way
 
 Sizes are of Ethernet frames with checksum, IPv6 has 84 at least. Tables are numbers of
-routes of each family, taken from the Internet's, or full: all of it.
+routes of each family, taken from the Internet's, or full: all of it. Frames above 1518
+have a network of their own, with jumbo frames on.
 
 Interrupted, it keeps what it has, and says so in what it writes; the exit code is 3.`,
 		Example: `  sudo weft bench --short
@@ -72,12 +82,12 @@ Interrupted, it keeps what it has, and says so in what it writes; the exit code 
 	flags.StringArrayVar(&f.Families, "family", nil, "only this `FAMILY`: ipv4 or ipv6")
 	flags.StringArrayVar(&f.Sizes, "size", nil, "only frames of this `SIZE`: bytes, or imix; may be repeated")
 	flags.StringArrayVar(&f.Tables, "table", nil, "only with so many `ROUTES`, or full; may be repeated")
-	flags.IntVar(&f.Rounds, "rounds", 0, "measure each `N` times (default: 10, or 3 with --short)")
+	flags.IntVar(&f.Rounds, "rounds", 0, "measure each `N` times (default: 10, or 4 with --short)")
 	flags.IntVar(&f.CPU, "cpu", -1, "generate on CPU `N` (default: the last)")
 	complete(cmd, "system", choices(peer.Names()...))
 	complete(cmd, "family", choices(bench.Families...))
 	complete(cmd, "table", choices("1", "1000", "100000", "full"))
-	complete(cmd, "size", choices("64", "128", "256", "512", "1024", "1280", "1518", "imix"))
+	complete(cmd, "size", choices("64", "128", "256", "512", "1024", "1280", "1518", "imix", "9000"))
 	cmd.AddCommand(newBenchGenCommand(e), newBenchSinkCommand(e), newBenchCompareCommand(e))
 	return cmd
 }
@@ -148,6 +158,10 @@ func (f *benchFlags) open() (all outputs, err error) {
 	} {
 		if o.path == "" {
 			continue
+		}
+		if st, err := os.Stat(o.path); err == nil && !st.Mode().IsRegular() { // as /dev/stdout: a file would take its place
+			all.close()
+			return nil, fail(codeFailed, "bench: write "+o.path+": it is no regular file", "name another file")
 		}
 		file, err := os.CreateTemp(filepath.Dir(o.path), "."+filepath.Base(o.path)+"-")
 		if err != nil {

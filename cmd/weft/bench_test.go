@@ -59,6 +59,10 @@ func TestBenchOutputs(t *testing.T) {
 	if err != nil || len(files) != 0 {
 		t.Errorf("%d files are left: %v", len(files), err)
 	}
+	f = benchFlags{json: filepath.Join(dir, "a.json"), html: os.DevNull}
+	if _, err := f.open(); err == nil || !strings.Contains(err.Error(), "no regular file") {
+		t.Errorf("a device would be replaced: %v", err)
+	}
 	f = benchFlags{json: filepath.Join(dir, "a.json"), lines: filepath.Join(dir, "a.txt"), html: filepath.Join(dir, "a.html")}
 	all, err := f.open()
 	if err != nil {

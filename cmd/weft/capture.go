@@ -74,7 +74,7 @@ func (e *env) capture(ctx context.Context, o *captureOptions, q *api.TraceReques
 		if o.file != "-" {
 			f, err := os.OpenFile(o.file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) // packets are nobody else's business
 			if err != nil {
-				return err
+				return fail(codeFailed, "capture: "+err.Error(), "name another file, or - for standard output")
 			}
 			defer func() { err = errors.Join(err, f.Close()) }()
 			out = f

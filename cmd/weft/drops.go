@@ -21,7 +21,7 @@ type dropsOptions struct {
 func newDropsCommand(e *env) *cobra.Command {
 	var o dropsOptions
 	cmd := &cobra.Command{
-		Use: "drops", Short: "List what did not go out by XDP, by reason and port",
+		Use: "drops", Short: "List what was not forwarded, by reason and port",
 		Long: `Lists the packets that weft dropped, and those that it handed to Linux (punt), by
 reason and by the port they came in by, most first. PPS is measured over -i
 seconds; with -i 0 the command does not wait and leaves it out. The reason

@@ -32,7 +32,7 @@ const exitCodes = `  0  done; also when the reader of the output left early ('| 
   2  wrong usage, or what was asked for is not there (also: no route to the address)
   3  done, and there is something to see to: verify found differences, doctor a FAIL,
      conformance a fail, lab check hosts that are not reached, status packets that
-     are unaccounted
+     are unaccounted, bench was interrupted, bench compare something worse
   4  no daemon answers
   5  not permitted`
 

@@ -247,6 +247,8 @@ var golden = []struct {
 	{"usage-families", fake{}, "-4 -6 routes"},
 	{"usage-mode", fake{}, "run --mode nativ"},
 	{"usage-glob", fake{}, "run --ports eth["},
+	{"usage-engine-glob", fake{}, "run --engine soft:eth1,"},
+	{"capture-no-file", fake{}, "capture -w nowhere/packets.pcapng"},
 	{"usage-interval", fake{}, "stats -i 0"},
 	{"usage-in-full", fake{}, "sto"},
 	{"enters", fake{}, "-n blue doctor"},

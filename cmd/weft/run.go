@@ -117,6 +117,9 @@ func (o *runOptions) checkEngine() error {
 	if err := portset.CheckNames(globs); err != nil {
 		return usage("--engine "+err.Error(), "want a glob like 'eth*'")
 	}
+	if slices.Contains(globs, "") {
+		return usage("--engine "+o.engine+": a glob is empty", "want one like 'eth*', or "+name+" alone for all ports")
+	}
 	if !slices.Contains(runEngines, name) {
 		return usage("--engine "+name+": no such engine", meant(name, runEngines, "want xdp or soft"))
 	}

@@ -20,7 +20,7 @@ func (e *env) stages(ctx context.Context) error {
 		return err
 	}
 	if len(reply.GetStages()) == 0 {
-		return fail(codeNotFound, "no port has the soft engine", "'weft run --engine soft' gives it all of them")
+		return fail(codeNotFound, "no port has the soft engine", "'weft ports set DEV engine soft' gives it one")
 	}
 	all := []stage{}
 	for _, s := range reply.GetStages() {

@@ -27,7 +27,8 @@ func (s *Server) ListPorts(ctx context.Context, _ *PortsRequest) (*Ports, error)
 		counters := s.config.Engine.Counters(p.Number)
 		reply.Ports = append(reply.Ports, &Port{
 			Number: p.Number, Dev: validUTF8(p.Name), Ifindex: uint32(p.Ifindex), Mac: net.HardwareAddr(p.MAC[:]).String(),
-			Vrf: uint32(p.VRF), Vlan: uint32(p.VLAN), Parent: p.Parent, Mode: string(p.Mode), Engine: p.Engine.String(), EngineMatch: s.engineMatch(&p), Sockets: string(p.Sockets), SocketsWhy: validUTF8(p.SocketsReason), Ipv4: p.IPv4, Ipv6: p.IPv6,
+			Vrf: uint32(p.VRF), Vlan: uint32(p.VLAN), Parent: p.Parent, Mode: string(p.Mode), Ipv4: p.IPv4, Ipv6: p.IPv6,
+			Engine: p.Engine.String(), EngineMatch: s.engineMatch(&p), Sockets: string(p.Sockets), SocketsWhy: validUTF8(p.SocketsReason),
 			IngressWhy: validUTF8(p.IngressReason), Egress: string(p.Egress), EgressWhy: validUTF8(p.EgressReason), EgressErrors: p.EgressLost,
 			Unaccounted: p.Unaccounted, UnaccountedWhy: validUTF8(p.UnaccountedReason),
 			Mtu: l.MTU, Up: l.IsUp() && l.HasCarrier(), Counters: s.seen.counters(p.Number, &counters),

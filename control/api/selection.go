@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -94,7 +95,7 @@ func reasonsOf(q *TraceRequest) (all []dataplane.Reason, err error) {
 	verdicts := []string{dataplane.Forward.String(), dataplane.Punt.String(), dataplane.Drop.String()}
 	for _, v := range q.Verdicts {
 		if !slices.Contains(verdicts, v) {
-			return nil, invalid("verdict %q: want one of %v", v, verdicts)
+			return nil, invalid("verdict %q: want one of %s", v, strings.Join(verdicts, ", "))
 		}
 		for r := range dataplane.Reasons() {
 			if r.Verdict().String() == v {
@@ -102,7 +103,8 @@ func reasonsOf(q *TraceRequest) (all []dataplane.Reason, err error) {
 			}
 		}
 	}
-	return all, nil
+	slices.Sort(all) // the loop goes through them for each packet
+	return slices.Compact(all), nil
 }
 
 // portTable is the ports as they are now.

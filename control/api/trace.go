@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -16,10 +17,12 @@ import (
 )
 
 const (
-	tracedMost  = 10_000 // packets of a trace: they are kept
-	tracesMost  = 32     // that are kept, with those that have ended
-	tracedSnap  = 256    // bytes of a frame that are kept unless told otherwise
-	tracedBatch = 64     // packets that are explained together
+	tracedMost  = 10_000    // packets of a trace: they are kept
+	tracesMost  = 32        // that are kept, with those that have ended
+	tracedSnap  = 256       // bytes of a frame that are kept unless told otherwise
+	tracedBatch = 64        // packets that are explained together
+	tracedRoom  = 128 << 20 // bytes that all traces may come to keep of frames as received, and of explanations
+	tracedEach  = 1 << 10   // of that, for one packet's explanation
 )
 
 // Tracer is an Engine whose packets can be looked at.
@@ -85,9 +88,8 @@ func (s *Server) AddTrace(_ context.Context, q *TraceRequest) (*AddTraceReply, e
 	t := &s.traces
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.all) >= tracesMost {
-		return nil, errors.Join(s.stopTrace(session), status.Errorf(codes.Aborted,
-			"there are %d traces that were added, the most: 'weft trace clear' forgets them", tracesMost))
+	if err := t.fits(q); err != nil {
+		return nil, errors.Join(err, s.stopTrace(session))
 	}
 	t.next++
 	k := &keptTrace{id: t.next, request: q, added: time.Now(), session: session}
@@ -98,6 +100,25 @@ func (s *Server) AddTrace(_ context.Context, q *TraceRequest) (*AddTraceReply, e
 	go s.keep(k)
 	return &AddTraceReply{Id: k.id}, nil
 }
+
+// fits tells whether there is room for one more trace. The caller holds mu.
+func (t *traces) fits(q *TraceRequest) error {
+	if len(t.all) >= tracesMost {
+		return status.Errorf(codes.Aborted, "there are %d traces that were added, the most: 'weft trace clear' forgets them", tracesMost)
+	}
+	wanted := keptBytes(q)
+	for _, k := range t.all {
+		wanted += keptBytes(k.request)
+	}
+	if wanted > tracedRoom {
+		return status.Errorf(codes.Aborted, "%d packets of up to %d bytes: with the traces that there are they may take more than %d MiB: "+
+			"'weft trace clear' forgets those, or want fewer packets or a smaller --snaplen", q.Count, q.Snap, tracedRoom>>20)
+	}
+	return nil
+}
+
+// keptBytes is how much a trace may come to keep.
+func keptBytes(q *TraceRequest) uint64 { return q.Count * (uint64(q.Snap) + tracedEach) }
 
 // keep takes a trace's packets until it has ended.
 func (s *Server) keep(k *keptTrace) {
@@ -181,7 +202,7 @@ func (s *Server) ShowTraces(_ *ShowTracesRequest, stream grpc.ServerStreamingSer
 		packets = append(packets, k.packets...)
 	}
 	t.mu.Unlock()
-	slices.SortStableFunc(packets, func(a, b *TracedPacket) int { return int(a.Packet.Time - b.Packet.Time) })
+	slices.SortStableFunc(packets, func(a, b *TracedPacket) int { return cmp.Compare(a.Packet.Time, b.Packet.Time) })
 	if err := stream.Send(first); err != nil {
 		return err
 	}

@@ -56,6 +56,9 @@ func (sp *speaker) followHops(ctx context.Context) error {
 	sp.hops.lost = lost
 	began := time.Now()
 	err := sp.setPolicies(ctx, &sp.config)
+	if err != nil {
+		sp.hops.lost = before // it is tried again after a rest
+	}
 	sp.hops.rest = time.Now().Add(max(hopsRest, hopsShare*time.Since(began)))
 	sp.census.forget()
 	return err

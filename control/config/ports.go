@@ -80,6 +80,9 @@ func (c *Config) WithEngine(globs []string, engine string) (*Config, error) {
 	if engine != "" && !slices.Contains(Engines(), engine) {
 		return nil, fmt.Errorf("%w: engine %q: want one of %s", ErrEngine, engine, strings.Join(Engines(), ", "))
 	}
+	if len(globs) > maxPorts {
+		return nil, fmt.Errorf("%w: %d names or globs: want %d at most", ErrEngine, len(globs), maxPorts)
+	}
 	for _, glob := range globs {
 		var w *wrong
 		if errors.As(checkGlob(glob), &w) {

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"reflect"
+	"strings"
 	"testing"
 )
 
@@ -34,6 +35,9 @@ func TestWithEngine(t *testing.T) {
 		if _, err := c.WithEngine([]string{"eth1", glob}, EngineSoft); !errors.Is(err, ErrEngine) {
 			t.Errorf("%q: %v", glob, err)
 		}
+	}
+	if _, err := c.WithEngine(make([]string, maxPorts+1), ""); !errors.Is(err, ErrEngine) || !strings.Contains(err.Error(), "at most") {
+		t.Errorf("too many globs: %v", err)
 	}
 	if _, err := c.WithEngine([]string{"eth1"}, "fast"); !errors.Is(err, ErrEngine) {
 		t.Error(err)

@@ -93,9 +93,10 @@ func (c *candidate) rivals(o *candidate) bool {
 	return c.rank == o.rank && c.metric == o.metric && c.detail>>8 == o.detail>>8
 }
 
-// equals reports whether c and o are the same route.
+// equals reports whether c and o are the same route. Linux keeps routes of one metric that
+// differ in protocol or scope alone.
 func (c *candidate) equals(o *candidate) bool {
-	return c.rivals(o) && c.group == o.group && c.kind == o.kind
+	return c.rivals(o) && c.group == o.group && c.kind == o.kind && c.protocol == o.protocol && c.detail == o.detail
 }
 
 // class reports whether c and o are of one source and preference.

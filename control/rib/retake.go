@@ -5,14 +5,20 @@ import "slices"
 // Retake puts the kernel's routes to a prefix together again, at the end of a
 // synchronization during which they have changed, and the changes were taken at
 // once: dumped gives what a dump shows of them, which may be older than some of
-// the changes, and changes gives these once more. Packets find what there was until
+// the changes, and changes gives these once more. With shown the dump had shown some of them
+// before the first change: these are in the RIB, changed since. Packets find what there was until
 // all of it is known.
-func (r *RIB) Retake(k Key, dumped, changes func()) {
+func (r *RIB) Retake(k Key, shown bool, dumped, changes func()) {
 	held, lost := r.holdCandidates(k.key), len(r.exports.lost)
 	r.retaken, r.retaking = k.key, true
-	r.age(k.key)
+	if !shown {
+		delete(r.doubtful, k.key)
+		r.age(k.key)
+	}
 	dumped()
-	r.sweepPrefix(k.key)
+	if !shown {
+		r.sweepPrefix(k.key)
+	}
 	changes()
 	r.retaking = false
 	if t, ok := r.exports.told.get(k.key); ok && slices.ContainsFunc(r.copies.at(k.key), func(c copied) bool { return c.metric == t.metric }) {
@@ -80,3 +86,24 @@ func (r *RIB) sweepPrefix(k key) {
 func (r *RIB) isUnseen(c *candidate) bool {
 	return c.isKernels() && c.rank != rankReserved && c.generation != r.generation
 }
+
+// IsSeen reports whether a route of the kernel to a prefix has been seen in this
+// synchronization.
+func (r *RIB) IsSeen(k Key) bool {
+	_, seen := r.best(k.key, func(c *candidate) bool {
+		return c.isKernels() && c.rank != rankReserved && c.generation == r.generation
+	})
+	return seen || slices.ContainsFunc(r.copies.at(k.key), func(c copied) bool { return c.generation == r.generation })
+}
+
+// spared is in how many synchronizations whose dumps may have left it out a route stays.
+const spared = 2
+
+// isLongUnseen is isUnseen where the dumps may have left out what is there.
+func (r *RIB) isLongUnseen(c *candidate) bool {
+	return r.isUnseen(c) && r.generation-c.generation > spared
+}
+
+// ExpectGaps takes note that what the kernel was asked for in this synchronization may lack
+// IPv6 routes that are there: what was seen lately stays.
+func (r *RIB) ExpectGaps() { r.gaps = true }

@@ -85,7 +85,7 @@ func TestRetake(t *testing.T) {
 				t.Fatalf("seed %d: packets go to group %d meanwhile, want %d (%v)", seed, g, before, err)
 			}
 		}
-		b.Retake(k, func() {
+		b.Retake(k, false, func() {
 			for _, m := range dumped {
 				b.SetRoute(m, Dumped)
 				during()

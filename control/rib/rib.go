@@ -65,8 +65,9 @@ type RIB struct {
 	generation uint8 // of the present synchronization
 	retaken    key   // while retaking: it is installed at the end
 	retaking   bool
-	doubtful   map[key]struct{} // while synchronizing: may have two entries of one metric
-	scratch    struct {         // reused
+	gaps       bool // in what it tells of IPv6
+	doubtful   doubtful
+	scratch    struct { // reused
 		name  []byte
 		hops  []hop
 		hosts []key
@@ -167,7 +168,8 @@ func (r *RIB) Publish() uint64 {
 // again, and what is not is removed by EndSync.
 func (r *RIB) BeginSync() {
 	r.generation++
-	r.doubtful = map[key]struct{}{}
+	r.gaps = false
+	r.doubtful = doubtful{}
 }
 
 // EndSync ends a synchronization. The first one fills the image.

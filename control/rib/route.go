@@ -72,48 +72,15 @@ func (r *RIB) SetRoute(m *kernel.Route, how Change) {
 		return
 	}
 	list, left := r.withoutDoomed(r.candidates(k))
+	late := how == Replace && isLate(list, &c)
 	list, gone := r.enter(list, c, how, k.family)
 	gone = append(gone, left...)
-	if how != Dumped && slices.ContainsFunc(list, func(o candidate) bool { return o.rivals(&c) && o != c }) {
-		r.doubt(k)
-	}
+	r.doubtIf(k, list, &c, how, late)
 	r.put(k, list)
 	r.install(k)
 	for _, o := range gone {
 		r.drop(o.group)
 	}
-}
-
-// hasRivals reports whether two candidates are entries of one metric.
-func hasRivals(list []candidate) bool {
-	for i := range list {
-		if slices.ContainsFunc(list[:i], func(o candidate) bool { return o.rivals(&list[i]) }) {
-			return true
-		}
-	}
-	return false
-}
-
-// doubt takes note that a prefix has two entries of one metric. That is rare in a
-// kernel. It may come of changes that are told behind a dump that shows what came after
-// them: look again. While all is being read it may be over at the end.
-func (r *RIB) doubt(k key) {
-	if r.doubtful != nil {
-		r.doubtful[k] = struct{}{}
-		return
-	}
-	r.mistrust(RoutesAtOdds)
-}
-
-// believe is the end of doubts: those that are left need another look.
-func (r *RIB) believe() {
-	for k := range r.doubtful {
-		if hasRivals(r.candidates(k)) {
-			r.mistrust(RoutesAtOdds)
-			break
-		}
-	}
-	r.doubtful = nil
 }
 
 // refreshed reports whether a prefix has a candidate already, and notes that it
@@ -168,10 +135,15 @@ func (r *RIB) enter(list []candidate, c candidate, how Change, family uint8) (_,
 	}
 	joins := family == 6 && r.joins(&c)
 	// replaced is the one that the kernel had instead: not c itself, which it
-	// does not replace (IPv4), or to no effect.
+	// does not replace (IPv4), or to no effect. When c is there it took the first
+	// place (IPv4), so what is behind it stays.
 	replaced := func() {
+		before := list
+		if at := slices.IndexFunc(list, func(o candidate) bool { return o.equals(&c) }); at >= 0 && family == 4 {
+			before = list[:at]
+		}
 		for _, alike := range []bool{true, false} {
-			i := slices.IndexFunc(list, func(o candidate) bool {
+			i := slices.IndexFunc(before, func(o candidate) bool {
 				return o.rivals(&c) && !o.equals(&c) && (!alike || family == 4 || r.joins(&o) == joins)
 			})
 			if i >= 0 {
@@ -257,7 +229,11 @@ func (r *RIB) DeleteRoute(m *kernel.Route) {
 	}
 	old, w := list[i].group, r.groups[list[i].group].wish
 	w.hops = slices.DeleteFunc(slices.Clone(w.hops), func(h hop) bool { return slices.Contains(r.groups[c.group].hops, h) })
-	list[i].group = r.hold(w)
+	if len(w.hops) == 0 { // all are named, in another order
+		list = slices.Delete(list, i, i+1)
+	} else {
+		list[i].group = r.hold(w)
+	}
 	r.put(k, list)
 	r.install(k)
 	r.drop(old)
@@ -366,6 +342,10 @@ func (r *RIB) sweepRoutes(between func()) {
 		if (i+1)%sweepAtOnce == 0 {
 			between()
 		}
-		r.removeAt(k, r.isUnseen)
+		if r.gaps && k.family == 6 {
+			r.removeAt(k, r.isLongUnseen)
+		} else {
+			r.removeAt(k, r.isUnseen)
+		}
 	}
 }

@@ -28,7 +28,8 @@ func (p *parser) enter(t token) error {
 
 func (p *parser) leave() { p.depth-- }
 
-func (p *parser) peek() token { return p.tokens[p.pos] }
+// peek is the next word; behind the end there is another end.
+func (p *parser) peek() token { return p.after(0) }
 
 // after looks n words ahead.
 func (p *parser) after(n int) token { return p.tokens[min(p.pos+n, len(p.tokens)-1)] }
@@ -86,16 +87,18 @@ func (p *parser) whole() (condition, error) {
 	return c, err
 }
 
-// expression joins terms from left to right.
-func (p *parser) expression() (condition, error) {
-	c, err := p.term()
+func (p *parser) expression() (condition, error) { return p.joined(p.term) }
+
+// joined joins parts by 'and' and 'or', from left to right.
+func (p *parser) joined(part func() (condition, error)) (condition, error) {
+	c, err := part()
 	for err == nil {
 		isAnd := p.takes("and", "&&")
 		if !isAnd && !p.takes("or", "||") {
 			return c, nil
 		}
 		var next condition
-		if next, err = p.term(); err != nil {
+		if next, err = part(); err != nil {
 			break
 		}
 		if isAnd {

@@ -8,6 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+const wantPort = "want a number up to 65535, or a service of /etc/services"
+
 // ports parses a port, or a range of them: A-B, which the scanner may take for a word or for three.
 func (p *parser) ports(q *qualifiers) (condition, error) {
 	t := p.peek()
@@ -19,6 +21,9 @@ func (p *parser) ports(q *qualifiers) (condition, error) {
 		network = strings.Replace(q.proto, "sctp", "", 1)
 	default:
 		return nil, p.errorAt(q.at, q.proto+" has no ports", "want tcp, udp, sctp or nothing in front of 'port'")
+	}
+	if t.kind == end {
+		return nil, p.errorAt(t, "unexpected end", wantPort)
 	}
 	text := t.text
 	p.pos++
@@ -59,5 +64,5 @@ func (p *parser) port(network string, numbers []uint32, t token, text string) (u
 			}
 		}
 	}
-	return 0, p.errorAt(t, strconv.Quote(text)+" is no port", "want a number up to 65535, or a service of /etc/services")
+	return 0, p.errorAt(t, strconv.Quote(text)+" is no port", wantPort)
 }

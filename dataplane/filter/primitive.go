@@ -175,27 +175,9 @@ func (p *parser) identifiers(q *qualifiers) (condition, error) {
 	if !p.isSign("(") {
 		return p.identifier(q)
 	}
-	return p.group(func() (condition, error) { return p.identifierList(q) })
-}
-
-func (p *parser) identifierList(q *qualifiers) (condition, error) {
-	c, err := p.identifierOrNot(q)
-	for err == nil {
-		isAnd := p.takes("and", "&&")
-		if !isAnd && !p.takes("or", "||") {
-			return c, nil
-		}
-		var next condition
-		if next, err = p.identifierOrNot(q); err != nil {
-			break
-		}
-		if isAnd {
-			c = and{c, next}
-		} else {
-			c = or{c, next}
-		}
-	}
-	return nil, err
+	return p.group(func() (condition, error) {
+		return p.joined(func() (condition, error) { return p.identifierOrNot(q) })
+	})
 }
 
 func (p *parser) identifierOrNot(q *qualifiers) (condition, error) {

@@ -37,6 +37,7 @@ type Engine struct {
 	mu      sync.Mutex // guards what follows
 	image   *fib.Image
 	config  *Config // that the loop goes by
+	stale   bool    // the kernel has changed something that is not in it
 	probe   *probe  // made by the first Run
 	ports   map[uint32]dataplane.Port
 	counted map[uint32]*account
@@ -339,7 +340,7 @@ func (e *Engine) configure() error {
 func (e *Engine) refresh() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	_ = e.configure() // the next change, or Check, tries again
+	e.stale = e.configure() != nil // Check tries again, and tells why not
 }
 
 // Replace takes all ports to another image, which has the routes of im. Nobody reads the
@@ -418,6 +419,11 @@ func (e *Engine) Check() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.settle(true)
+	if e.stale {
+		failed := e.configure()
+		e.stale = failed != nil
+		err = errors.Join(err, failed)
+	}
 	if e.crew != nil {
 		for n := range e.sockets {
 			e.lost[n] = e.crew.lost(n)

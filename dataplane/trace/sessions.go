@@ -87,7 +87,9 @@ func (s *Sessions) open() (err error) {
 		return err
 	}
 	if s.boot, err = bootTime(); err != nil {
-		return errors.Join(err, s.close())
+		err = errors.Join(err, s.close())
+		s.capture = nil
+		return err
 	}
 	s.flushed = make(chan struct{}, 1)
 	s.ended.Go(func() { s.read(s.reader, s.boot) })
@@ -162,10 +164,10 @@ func (s *Sessions) Settle(one *Session) error {
 	s.flush()
 	s.setLive(one.slot, nil)
 	one.end()
+	one.capture.Disarm(one.slot) // what was lost on its way has given back
 	if s.capture != nil {
 		return nil
 	}
-	one.capture.Disarm(one.slot)
 	s.capture = one.capture
 	err := s.close()
 	s.capture = nil

@@ -37,23 +37,15 @@ func (b *bench) apart(ctx context.Context, net *peer.Network, cases []oneCase) e
 	return nil
 }
 
-// measure takes all tests of one system in one round.
-func (b *bench) measure(ctx context.Context, net *peer.Network, c oneCase, system string) (err error) {
-	g, err := c.generator(net, 8)
-	if err != nil {
-		return err
-	}
-	defer g.Close()
-	a, err := net.Attach(system)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		// Under overload an engine may leave packets to Linux; that is what loss is about.
-		if e := a.Detach(); !errors.Is(e, peer.ErrUnforwarded) {
-			err = errors.Join(err, e)
-		}
-	}()
+// measure takes all tests of one system in one round. Under overload an engine may leave packets to Linux; that is what
+// loss is about.
+func (b *bench) measure(ctx context.Context, net *peer.Network, c oneCase, system string) error {
+	return withSystem(net, c, system, 8, func(net *peer.Network, g *traffic.Generator) error {
+		return b.measureAttached(ctx, net, g, c, system)
+	})
+}
+
+func (b *bench) measureAttached(ctx context.Context, net *peer.Network, g *traffic.Generator, c oneCase, system string) error {
 	try := func(ctx context.Context, l traffic.Load) (peer.Outcome, error) {
 		return net.Trial(ctx, g, l)
 	}

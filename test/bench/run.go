@@ -77,20 +77,66 @@ func (b *bench) run(ctx context.Context) error {
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	for _, table := range b.Tables {
 		if cases := b.casesOf(table); len(cases) > 0 {
-			if err := b.runTable(ctx, table, cases); err != nil {
+			if err := b.runSizes(ctx, table, cases); err != nil {
 				return err
 			}
+		}
+	}
+	for _, o := range others {
+		if !b.wants(o.name) {
+			continue
+		}
+		if err := o.run(b, ctx); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
+// others are the tests that make networks of their own.
+var others = []struct {
+	name string
+	run  func(*bench, context.Context) error
+}{
+	{"cost", (*bench).cpu}, {"tax", (*bench).tax}, {"ecmp", (*bench).ecmp}, {"churn", (*bench).churn}, {"reset", (*bench).reset},
+	{"idle", (*bench).idle}, {"cores", (*bench).cores}, {"routers", (*bench).routers}, {"convergence", (*bench).convergence},
+}
+
+// apartTests are those that need the router on a CPU of its own.
+var apartTests = []string{"throughput", "latency", "loss", "backtoback"}
+
+// runSizes makes a network for frames that fit a page, and one for longer ones: what forwards those takes longer for all.
+func (b *bench) runSizes(ctx context.Context, table string, cases []oneCase) error {
+	for _, jumbo := range []bool{false, true} {
+		some := slices.DeleteFunc(slices.Clone(cases), func(c oneCase) bool { return c.jumbo() != jumbo })
+		if len(some) == 0 {
+			continue
+		}
+		mtu := 0
+		if jumbo {
+			mtu = jumboMTU
+		}
+		if err := b.runTable(ctx, table, some, mtu); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const jumboMTU = MaxSize - headerLen - checksumLen
+
+// jumbo tells whether frames do not fit a link's usual MTU.
+func (c oneCase) jumbo() bool {
+	sizes, err := ParseSizes(c.size)
+	return err == nil && checkMTU("", 1500, sizes) != nil
+}
+
 // describe says what will be measured, and what will not.
 func (b *bench) describe(cpus int) {
 	note := func(format string, args ...any) { b.doc.Notes = append(b.doc.Notes, fmt.Sprintf(format, args...)) }
-	if cpus < 2 && b.wants("throughput", "latency", "loss", "backtoback") {
-		note("One CPU: throughput, latency, loss and backtoback need another one for the router, and are left out.")
-		b.Tests = slices.DeleteFunc(slices.Clone(b.Tests), func(t string) bool { return t != "mrr" && t != "cost" })
+	if needTwo := append(slices.Clone(apartTests), "cost"); cpus < 2 && b.wants(needTwo...) {
+		note("One CPU: %s need another one for the router, and are left out.", strings.Join(needTwo, ", "))
+		b.Tests = slices.DeleteFunc(slices.Clone(b.Tests), func(t string) bool { return slices.Contains(needTwo, t) })
 	}
 	b.Systems = slices.DeleteFunc(slices.Clone(b.Systems), func(name string) bool {
 		s, _ := peer.Find(name)
@@ -102,13 +148,18 @@ func (b *bench) describe(cpus int) {
 	})
 	for _, name := range b.Systems {
 		s, _ := peer.Find(name)
-		version := b.doc.Machine.Kernel
-		if strings.HasPrefix(name, "weft") {
-			version = b.Version
-		}
-		b.doc.Systems = append(b.doc.Systems, result.System{Name: s.Name, Title: s.Title, Note: s.Note, Version: version})
+		b.describeSystem(s)
 	}
-	note("mrr, cost: generator, router and sink on CPU %d. Others: generator on CPU %d, router and sink on CPU %d.", b.CPU, b.CPU, b.routerCPU())
+	note("%s, cost a packet of systems: generator on CPU %d, router and sink on CPU %d. Others: all on CPU %d.",
+		strings.Join(apartTests, ", "), b.CPU, b.routerCPU(), b.CPU)
+}
+
+func (b *bench) describeSystem(s peer.System) {
+	version := b.doc.Machine.Kernel
+	if strings.HasPrefix(s.Name, "weft") {
+		version = b.Version
+	}
+	b.doc.Systems = append(b.doc.Systems, result.System{Name: s.Name, Title: s.Title, Note: s.Note, Version: version})
 }
 
 func (b *bench) routerCPU() int { return (b.CPU + 1) % runtime.NumCPU() }
@@ -120,31 +171,64 @@ func (b *bench) casesOf(table string) (all []oneCase) {
 			if i > 0 && (table != b.Tables[0] || b.Short && family == "ipv6") {
 				break
 			}
-			if family == "ipv6" && size == "64" {
-				size = "84"
-			}
-			all = append(all, oneCase{family, table, size})
+			all = append(all, oneCase{family, table, sizeOf(family, size)})
 		}
 	}
 	return all
 }
 
-// thorough tells whether a case has the tests that take long: in a short run, one size of the first and the last table.
+// sizeOf is a size as a family has it.
+func sizeOf(family, size string) string {
+	if family == "ipv6" && size == "64" {
+		return "84"
+	}
+	return size
+}
+
+// thorough tells whether a case has the tests that take long: of one size, with the first and the last table; in a short
+// run with the last.
 func (b *bench) thorough(c oneCase) bool {
-	first := c.size == b.Sizes[0] || c.family == "ipv6" && c.size == "84"
-	return first && (c.table == b.Tables[0] || c.table == b.Tables[len(b.Tables)-1]) && (!b.Short || c.family == b.Families[0])
+	first := c.size == sizeOf(c.family, b.Sizes[0]) && !c.jumbo()
+	last := c.table == b.Tables[len(b.Tables)-1]
+	if b.Short {
+		return first && last && c.family == b.Families[0]
+	}
+	return first && (last || c.table == b.Tables[0])
+}
+
+// saturated are the cases of a test of rates at saturation: with scale, it has the other tables.
+func (b *bench) saturated(test string, cases []oneCase) []oneCase {
+	return slices.DeleteFunc(slices.Clone(cases), func(c oneCase) bool {
+		if test == "scale" {
+			return c.size != sizeOf(c.family, b.Sizes[0])
+		}
+		return b.wants("scale") && c.table != b.Tables[0]
+	})
 }
 
 // count finds out how many steps there are.
 func (b *bench) count() {
 	for _, table := range b.Tables {
-		for _, c := range b.casesOf(table) {
-			if b.wants("mrr") {
-				b.all += b.Rounds
+		cases := b.casesOf(table)
+		for _, test := range []string{"mrr", "scale"} {
+			if b.wants(test) {
+				b.all += b.Rounds * len(b.saturated(test, cases))
 			}
-			if b.thorough(c) && b.wants("throughput", "latency", "loss", "backtoback") {
+		}
+		for _, c := range cases {
+			if b.thorough(c) && b.wants(apartTests...) {
 				b.all += b.Rounds * len(b.Systems)
 			}
+		}
+	}
+	families := b.Rounds * len(b.smallest(""))
+	for test, steps := range map[string]int{
+		"cost": families, "tax": families, "ecmp": families, "churn": families, "cores": families, "routers": families,
+		"reset": b.Rounds * len(b.among("weft_xdp", "weft_soft")), "idle": b.Rounds * len(b.among("weft_xdp", "weft_soft")),
+		"convergence": b.Rounds * len(failures) * len(b.among("linux", "weft_xdp")),
+	} {
+		if b.wants(test) {
+			b.all += steps
 		}
 	}
 }
@@ -156,7 +240,11 @@ func (b *bench) tell(format string, args ...any) {
 	}
 }
 
-func (b *bench) runTable(ctx context.Context, table string, cases []oneCase) (err error) {
+func (b *bench) runTable(ctx context.Context, table string, cases []oneCase, mtu int) (err error) {
+	thorough := slices.DeleteFunc(slices.Clone(cases), func(c oneCase) bool { return !b.thorough(c) })
+	if !b.wants("cost", "mrr", "scale") && (len(thorough) == 0 || !b.wants(apartTests...)) {
+		return nil
+	}
 	n, err := routes(table)
 	if err != nil {
 		return err
@@ -166,34 +254,33 @@ func (b *bench) runTable(ctx context.Context, table string, cases []oneCase) (er
 		return err
 	}
 	b.tell("setting up %s", tab)
-	net, err := peer.New(ctx, peer.Options{Table: tab})
+	net, err := peer.New(ctx, peer.Options{Table: tab, MTU: mtu})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, net.Close()) }()
 	runtime.GC()
 	if b.wants("cost") && table == b.Tables[0] {
-		if err := b.cost(ctx, net); err != nil {
+		if err := b.cost(ctx, net, cases); err != nil {
 			return err
 		}
 	}
-	if b.wants("mrr") {
-		if err := b.mrr(ctx, net, cases); err != nil {
+	for _, test := range []string{"mrr", "scale"} {
+		if !b.wants(test) {
+			continue
+		}
+		if err := b.mrr(ctx, net, test, b.saturated(test, cases)); err != nil {
 			return err
 		}
 	}
-	if !b.wants("throughput", "latency", "loss", "backtoback") {
-		return nil
-	}
-	cases = slices.DeleteFunc(slices.Clone(cases), func(c oneCase) bool { return !b.thorough(c) })
-	if len(cases) == 0 {
+	if len(thorough) == 0 || !b.wants(apartTests...) {
 		return nil
 	}
 	if err := net.SetSink(traffic.SinkOptions{Latency: true}); err != nil {
 		return err
 	}
 	net.SetApart(true, b.routerCPU())
-	return b.apart(ctx, net, cases)
+	return b.apart(ctx, net, thorough)
 }
 
 // stream is the packets of a case.
@@ -222,8 +309,8 @@ func (c oneCase) generator(net *peer.Network, stamp int) (*traffic.Generator, er
 }
 
 // cost measures the generator, to a sink in the router's place.
-func (b *bench) cost(ctx context.Context, net *peer.Network) error {
-	for _, c := range b.casesOf(b.Tables[0]) {
+func (b *bench) cost(ctx context.Context, net *peer.Network, cases []oneCase) error {
+	for _, c := range cases {
 		g, err := c.generator(net, 0)
 		if err != nil {
 			return err
@@ -242,52 +329,15 @@ func (b *bench) cost(ctx context.Context, net *peer.Network) error {
 	return nil
 }
 
-// mrr measures the kernel's systems, which take turns in each round; a process needs a CPU of its own.
-func (b *bench) mrr(ctx context.Context, net *peer.Network, cases []oneCase) error {
-	systems := slices.DeleteFunc(slices.Clone(b.Systems), func(name string) bool {
-		s, _ := peer.Find(name)
-		return s.Apart()
+// mrr measures the kernel's systems at saturation; a process needs a CPU of its own.
+func (b *bench) mrr(ctx context.Context, net *peer.Network, test string, cases []oneCase) error {
+	var all []turn
+	for _, name := range b.Systems {
+		if s, _ := peer.Find(name); !s.Apart() {
+			all = append(all, turn{net: net, system: name})
+		}
+	}
+	return b.turns(ctx, test, cases, all, func(c oneCase, t turn, rate float64) {
+		b.doc.Add(c.key(test, t.system, "rate"), "pkt/s", false, rate)
 	})
-	generators := make([]*traffic.Generator, len(cases))
-	for i, c := range cases {
-		g, err := c.generator(net, 0)
-		if err != nil {
-			return err
-		}
-		defer g.Close()
-		generators[i] = g
-	}
-	for round := range b.Rounds {
-		for i, c := range cases {
-			b.tell("mrr %s, %s routes, size %s: round %d of %d", c.family, c.table, c.size, round+1, b.Rounds)
-			for _, s := range systems {
-				rate, err := saturate(ctx, net, s, generators[i])
-				if err != nil {
-					return err
-				}
-				b.doc.Add(c.key("mrr", s, "rate"), "pkt/s", false, rate)
-			}
-			b.done++
-		}
-	}
-	return nil
-}
-
-// saturate returns how many packets a second a system forwards when as many come as go.
-func saturate(ctx context.Context, net *peer.Network, system string, g *traffic.Generator) (rate float64, err error) {
-	a, err := net.Attach(system)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, a.Detach()) }()
-	var o peer.Outcome
-	for _, d := range []time.Duration{warmFor, mrrFor} {
-		if o, err = net.Trial(ctx, g, traffic.Load{Time: d}); err != nil {
-			return 0, err
-		}
-	}
-	if o.Got.Packets == 0 {
-		return 0, fmt.Errorf("%s: no packet came through", system)
-	}
-	return o.Got.Rate, nil
 }

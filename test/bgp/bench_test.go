@@ -3,7 +3,6 @@ package bgp
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -96,21 +95,23 @@ const glance = time.Second / 4
 // busy returns how much time of a core a process has used.
 func busy(t testing.TB, pid int) time.Duration {
 	t.Helper()
-	var ns int64
-	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range tasks {
-		var n int64
-		if text, err := os.ReadFile(name); err == nil { // else the thread has ended
-			if _, err = fmt.Sscan(string(text), &n); err != nil {
-				t.Fatal(err)
-			}
-			ns += n
+	const tick = time.Second / 100 // USER_HZ
+	// pid (comm) state ppid ... utime stime: the 14th and 15th field, and a name may have blanks
+	_, fields, _ := strings.Cut(string(text), ") ")
+	f := strings.Fields(fields)
+	var sum time.Duration
+	for _, n := range f[11:13] {
+		ticks, err := strconv.Atoi(n)
+		if err != nil {
+			t.Fatal(err)
 		}
+		sum += time.Duration(ticks) * tick
 	}
-	return time.Duration(ns)
+	return sum
 }
 
 // BenchmarkFullTable takes an Internet table from BIRD: from the first connection until

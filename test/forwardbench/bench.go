@@ -197,18 +197,17 @@ func (b *bench) newNetwork(ctx context.Context, name string, tab *peer.Table) (*
 
 // forward takes all rows in each round: full is compared with one, too.
 func (b *bench) forward(ctx context.Context, one, full *peer.Network, cs []*contest) error {
-	generators := make([]*traffic.Generator, len(cs))
-	routers := make([]*peer.Network, len(cs))
+	lanes := make([]map[string]lane, len(cs))
 	for i, c := range cs {
-		if routers[i] = full; c.table == "one" {
-			routers[i] = one
+		r := full
+		if c.table == "one" {
+			r = one
 		}
-		g, err := routers[i].Generator(c.stream())
-		if err != nil {
+		var err error
+		if lanes[i], err = c.lanes(r); err != nil {
 			return err
 		}
-		defer g.Close()
-		generators[i] = g
+		defer closeAll(lanes[i])
 	}
 	others := b.allCPUs
 	others.Clear(b.CPU)
@@ -228,7 +227,7 @@ func (b *bench) forward(ctx context.Context, one, full *peer.Network, cs []*cont
 				if err := ctx.Err(); err != nil {
 					return err
 				}
-				counts, err := b.forwardOnce(ctx, routers[i], c, e, generators[i], &others)
+				counts, err := b.forwardOnce(ctx, lanes[i][e], c, e, &others)
 				if err != nil {
 					return fmt.Errorf("measure %s: %w", c.row(e), err)
 				}
@@ -243,15 +242,44 @@ func (b *bench) forward(ctx context.Context, one, full *peer.Network, cs []*cont
 	return nil
 }
 
+// lane is a network, and what makes packets in it.
+type lane struct {
+	network   *peer.Network
+	generator *traffic.Generator
+}
+
+// lanes are those of each engine: not all can be in the same network.
+func (c *contest) lanes(n *peer.Network) (all map[string]lane, err error) {
+	all = map[string]lane{}
+	for _, e := range c.engines {
+		l := lane{}
+		if l.network, err = n.Of(e); err == nil {
+			l.generator, err = l.network.Generator(c.stream())
+		}
+		if err != nil {
+			closeAll(all)
+			return nil, err
+		}
+		all[e] = l
+	}
+	return all, nil
+}
+
+func closeAll(lanes map[string]lane) {
+	for _, l := range lanes {
+		l.generator.Close()
+	}
+}
+
 // forwardOnce measures a row in a round.
-func (b *bench) forwardOnce(ctx context.Context, n *peer.Network, c *contest, engine string, g *traffic.Generator, others *unix.CPUSet) (counts traffic.Counts, err error) {
-	n.SetApart(c.soft, b.CPU)
+func (b *bench) forwardOnce(ctx context.Context, l lane, c *contest, engine string, others *unix.CPUSet) (counts traffic.Counts, err error) {
+	l.network.SetApart(c.soft, b.CPU)
 	forward := func() error {
-		counts, err = n.Forward(ctx, engine, g, warmPackets, countPackets)
+		counts, err = l.network.Forward(ctx, engine, l.generator, warmPackets, countPackets)
 		return err
 	}
 	if c.soft {
-		return counts, onCPUs(others, forward)
+		return counts, peer.OnCPUs(others, forward)
 	}
 	return counts, forward()
 }
@@ -272,7 +300,7 @@ func (b *bench) daemon(ctx context.Context, r *peer.Network) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	return onCPUs(&b.allCPUs, func() error {
+	return peer.OnCPUs(&b.allCPUs, func() error {
 		binary, err := buildDaemon(ctx, dir)
 		if err != nil {
 			return err

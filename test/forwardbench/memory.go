@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"weft/test/bench/peer"
 )
 
 // memRows are the rows of the loop in memory, by what package soft's BenchmarkMem calls them.
@@ -29,7 +30,7 @@ func (b *bench) memory(ctx context.Context) error {
 	}
 	defer os.RemoveAll(dir)
 	binary := filepath.Join(dir, "soft.test")
-	err = onCPUs(&b.allCPUs, func() error {
+	err = peer.OnCPUs(&b.allCPUs, func() error {
 		out, err := exec.CommandContext(ctx, "go", "test", "-c", "-o", binary, "weft/dataplane/soft").CombinedOutput()
 		if err != nil {
 			return fmt.Errorf("build the benchmark of package soft: %w: %s", err, out)

@@ -43,6 +43,16 @@ static __noinline __u64 capture_filter(void *eth, void *end, __u64 bytes)
 }
 
 /*
+ * capture_return gives a selection back a packet that it was to have and has not got: it may go on then. Who
+ * has cleared its bit of armed comes here after that, so that the bit is set in the end if there is something left.
+ */
+static __always_inline void capture_return(struct weft_selection *s, __u64 bit)
+{
+	if (__sync_fetch_and_add(&s->left, 1) >= 0)
+		__sync_fetch_and_or(&selections.armed, bit);
+}
+
+/*
  * capture_choose tells which of some selections want a packet, and takes it off what they
  * have left. A function of its own, for the verifier: it looks at it once.
  */
@@ -60,6 +70,7 @@ __noinline __u64 capture_choose(__u64 wanted, __u32 reason, __u32 port, __u32 ro
 			wanted &= ~bit;
 		} else if (__sync_fetch_and_add(&s->left, -1) <= 0) {
 			__sync_fetch_and_and(&selections.armed, ~bit);
+			capture_return(s, bit);
 			wanted &= ~bit;
 		}
 	}
@@ -74,8 +85,8 @@ __noinline __u64 capture_lose(__u64 wanted)
 	for (int i = 0; i < WEFT_SELECTIONS; i++, bit <<= 1) {
 		if (!(wanted & bit))
 			continue;
-		__sync_fetch_and_add(&selections.selection[i].left, 1);
 		__sync_fetch_and_add(&selections.selection[i].lost, 1);
+		capture_return(&selections.selection[i], bit);
 	}
 	return 0;
 }

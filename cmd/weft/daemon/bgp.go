@@ -3,7 +3,10 @@ package daemon
 import (
 	"context"
 	"errors"
+	"os"
 	"runtime/debug"
+
+	"golang.org/x/sys/unix"
 
 	"weft/control/bgp"
 	"weft/control/config"
@@ -49,14 +52,22 @@ func (r *router) settle(ctx context.Context) {
 	}()
 }
 
-// GoBGP makes much garbage of its own while a table is loaded, with which gcPercent
-// would cost it half as much time again.
-const gcPercentBGP = 100
+// GoBGP makes much garbage while a table is loaded. To collect it as early as gcPercent asks for,
+// or even 100, takes twice the time. So it may grow until all is a share of the machine's memory.
+const (
+	gcPercentBGP = 300
+	memoryShare  = 4
+	memoryLeast  = 2 << 30 // bytes: with less the Internet's table would be collected all the time
+)
 
 func tuneGC(c *config.Config) {
-	percent := gcPercent
-	if c.BGP != nil {
-		percent = gcPercentBGP
+	if c.BGP == nil {
+		debug.SetGCPercent(gcPercent)
+		return
 	}
-	debug.SetGCPercent(percent)
+	debug.SetGCPercent(gcPercentBGP)
+	var machine unix.Sysinfo_t
+	if err := unix.Sysinfo(&machine); err == nil && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(max(memoryLeast, int64(machine.Totalram)*int64(machine.Unit)/memoryShare))
+	}
 }

@@ -13,7 +13,12 @@ import (
 )
 
 // SetApart gives the router a CPU of its own, or takes it away again. Nothing is attached meanwhile.
-func (n *Network) SetApart(apart bool, cpu int) { n.options.Apart, n.options.RouterCPU = apart, cpu }
+func (n *Network) SetApart(apart bool, cpu int) {
+	n.options.Apart, n.options.RouterCPU = apart, cpu
+	for _, v := range n.variants {
+		v.SetApart(apart, cpu)
+	}
+}
 
 // place has packets forwarded on the router's CPU, if it has one, or no longer.
 func (n *Network) place(e engine, begin bool) error {

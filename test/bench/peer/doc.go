@@ -18,8 +18,8 @@
 // # Systems
 //
 // A System is one way to forward. It is attached to the router's ports for a measurement, and detached after it: they
-// take turns in one network. What it leaves to another (an XDP program to Linux) ends the measurement: the figure would not
-// be its own. A new one is an entry of Systems and a type with three methods (engine).
+// take turns in one network; testpmd has one of its own kind, in which the kernel forwards nothing (Network.Of). What it leaves to another (an XDP program to Linux) ends the measurement: the figure would not
+// be its own. A new one is an entry of Systems and a type with four methods (engine).
 //
 //	linux       the kernel, no XDP program in the router
 //	fib_lookup  XDP with bpf_fib_lookup(), as xdp-forward

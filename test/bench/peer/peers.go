@@ -5,6 +5,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
 )
 
 // linux is what forwards when nothing else does.
@@ -25,6 +26,11 @@ func (n *Network) loadPrograms() (*programs, error) {
 	spec, err := loadPeers()
 	if err != nil {
 		return nil, err
+	}
+	if n.options.jumbo() { // they only look at headers, which are in the first piece
+		for _, p := range spec.Programs {
+			p.Flags |= unix.BPF_F_XDP_HAS_FRAGS
+		}
 	}
 	coll, err := ebpf.NewCollection(spec)
 	if err != nil {
@@ -72,7 +78,7 @@ type nextHop struct {
 func (p *programs) fill(n *Network) error {
 	var hops [256]nextHop
 	for hop := 1; hop <= NextHops; hop++ {
-		hops[hop] = nextHop{[2]mac{hopMAC(hop), outMAC}, uint32(n.out)}
+		hops[hop] = nextHop{[2]mac{n.hopMAC(hop), outMAC}, uint32(n.out)}
 	}
 	if err := p.coll.Variables["next_hops"].Set(hops); err != nil {
 		return err

@@ -12,12 +12,13 @@ import (
 
 // System is one that forwards.
 type System struct {
-	Name  string
-	Title string // for people
-	Note  string // how it is set up
-	needs string // program that must be installed; "": none
-	apart bool   // it needs a CPU of its own
-	make  func(*Network) (engine, error)
+	Name    string
+	Title   string // for people
+	Note    string // how it is set up
+	needs   string // program that must be installed; "": none
+	apart   bool   // it needs a CPU of its own
+	variant        // of the network that it is in: see Network.Of
+	make    func(*Network) (engine, error)
 }
 
 // Missing says why a system cannot be measured here; "": it can.
@@ -36,14 +37,17 @@ func (s *System) Apart() bool { return s.apart }
 
 // Systems are all that there are, in the order in which they are measured.
 var Systems = []System{
-	{"linux", "Linux", "ip_forward, GRO on, no netfilter rules; RPS to a CPU apart", "", false, func(*Network) (engine, error) { return linux{}, nil }},
-	{"fib_lookup", "bpf_fib_lookup", "native XDP, as xdp-forward of xdp-tools", "", false, program("fib_lookup")},
-	{"lpm_trie", "LPM_TRIE", "native XDP, BPF_MAP_TYPE_LPM_TRIE and a device map", "", false, program("lpm_trie")},
-	{"ceiling", "ceiling", "native XDP, rewrite and redirect, no lookup", "", false, program("ceiling")},
-	{"weft_xdp", "weft xdp", "native XDP, its FIB following the kernel", "", false, makeWeft},
-	{"weft_soft", "weft soft", "its userspace engine, one loop, AF_XDP in copy mode", "", true, newSoft},
-	{"testpmd_af_xdp", "testpmd AF_XDP", "DPDK's testpmd, mac mode, which looks nothing up", testpmdBinary, true, newTestpmd("af_xdp")},
-	{"testpmd_af_packet", "testpmd AF_PACKET", "DPDK's testpmd, mac mode, which looks nothing up", testpmdBinary, true, newTestpmd("af_packet")},
+	{
+		Name: "linux", Title: "Linux", Note: "ip_forward, GRO on, no netfilter rules; RPS to a CPU apart",
+		make: func(*Network) (engine, error) { return linux{}, nil },
+	},
+	{Name: "fib_lookup", Title: "bpf_fib_lookup", Note: "native XDP, as xdp-forward of xdp-tools", make: program("fib_lookup")},
+	{Name: "lpm_trie", Title: "LPM_TRIE", Note: "native XDP, BPF_MAP_TYPE_LPM_TRIE and a device map", make: program("lpm_trie")},
+	{Name: "ceiling", Title: "ceiling", Note: "native XDP, rewrite and redirect, no lookup", make: program("ceiling")},
+	{Name: "weft_xdp", Title: "weft xdp", Note: "native XDP, its FIB following the kernel", make: makeWeft},
+	{Name: "weft_soft", Title: "weft soft", Note: "its userspace engine, one loop, AF_XDP in copy mode", apart: true, make: newSoft},
+	newTestpmd("af_xdp", "AF_XDP"),
+	newTestpmd("af_packet", "AF_PACKET"),
 }
 
 // Names are those of Systems.
@@ -54,13 +58,14 @@ func Names() (all []string) {
 	return all
 }
 
-// Find returns the System with a name.
+// Find returns the System with a name, which may be one of Features.
 func Find(name string) (System, bool) {
-	i := slices.IndexFunc(Systems, func(s System) bool { return s.Name == name })
-	if i < 0 {
-		return System{}, false
+	for _, all := range [][]System{Systems, Features} {
+		if i := slices.IndexFunc(all, func(s System) bool { return s.Name == name }); i >= 0 {
+			return all[i], true
+		}
 	}
-	return Systems[i], true
+	return System{}, false
 }
 
 // engine is one way to forward in one network. It is attached to the router's ports for each measurement and detached
@@ -82,6 +87,7 @@ type Attached struct {
 	name   string
 	engine engine
 	before uint64
+	next   *Attached // in the router behind; nil: there is none
 }
 
 // Attach has a system forward, until Detach. The first time it is made, which with a full table takes seconds.
@@ -104,6 +110,12 @@ func (n *Network) Attach(name string) (_ *Attached, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("attach %s: %w", name, err)
 	}
+	if n.next == nil {
+		return a, nil
+	}
+	if a.next, err = n.next.Attach(name); err != nil {
+		return nil, errors.Join(err, a.Detach())
+	}
 	return a, nil
 }
 
@@ -112,6 +124,9 @@ func (n *Network) make(name string) (engine, error) {
 	s, ok := Find(name)
 	if !ok {
 		return nil, fmt.Errorf("no system is called %q", name)
+	}
+	if err := n.suits(&s); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return n.once(name, s.make)
 }
@@ -133,24 +148,40 @@ func (n *Network) once(name string, make func(*Network) (engine, error)) (engine
 //
 // Errors: ErrUnforwarded.
 func (a *Attached) Detach() error {
-	return a.n.InRouter(func() error {
+	var behind error
+	if a.next != nil {
+		behind = a.next.Detach()
+	}
+	err := a.n.InRouter(func() error {
 		left, err := a.engine.unforwarded()
-		if err == nil && left != a.before {
+		if err == nil && left-a.before > a.n.chatter() {
 			err = fmt.Errorf("%s: %w: %d, no figure would be its own", a.name, ErrUnforwarded, left-a.before)
 		}
 		return errors.Join(err, a.n.place(a.engine, false), a.engine.detach())
 	})
+	return errors.Join(err, behind)
+}
+
+// chatter is how many packets may come that are none of the generator's: the kernel of a router before this one sends some (MLD).
+func (n *Network) chatter() uint64 {
+	if n.behind {
+		return 100
+	}
+	return 0
 }
 
 // Outcome is what became of packets.
 type Outcome struct {
 	Sent      traffic.Sent
 	Got       traffic.Counts
+	Alternate uint64 // packets that took the second way (Options.Backup)
 	Latencies *traffic.Histogram
 }
 
 // Lost returns how many packets were sent that have not come in.
-func (o *Outcome) Lost() uint64 { return o.Sent.Packets - min(o.Sent.Packets, o.Got.Packets) }
+func (o *Outcome) Lost() uint64 {
+	return o.Sent.Packets - min(o.Sent.Packets, o.Got.Packets-o.Got.Repeated+o.Alternate)
+}
 
 // Loss returns which share of what should have come in has not: packets that could not be sent in time, too.
 func (o *Outcome) Loss() float64 {
@@ -163,24 +194,43 @@ func (o *Outcome) Loss() float64 {
 
 // Trial sends a load, which has an end, and waits for what comes in.
 func (n *Network) Trial(ctx context.Context, g *traffic.Generator, l traffic.Load) (o Outcome, err error) {
+	o, err = n.trial(ctx, g, l)
+	return o, errors.Join(err, ctx.Err())
+}
+
+// trial is Trial of a load that ends with ctx.
+func (n *Network) trial(ctx context.Context, g *traffic.Generator, l traffic.Load) (o Outcome, err error) {
 	if err := n.Sink.Reset(); err != nil {
 		return o, err
+	}
+	if n.alternate != nil {
+		if err := n.alternate.Reset(); err != nil {
+			return o, err
+		}
 	}
 	err = inNamespace(n.generator, func() (err error) { o.Sent, err = g.Run(ctx, l); return err })
 	if err == nil {
 		o.Got, err = n.Sink.Wait(o.Sent.Packets)
 	}
+	if err == nil && n.alternate != nil {
+		var c traffic.Counts
+		c, err = n.alternate.Counts()
+		o.Alternate = c.Packets
+	}
 	if err == nil {
 		o.Latencies, err = n.Sink.Latencies()
 	}
-	return o, errors.Join(err, ctx.Err())
+	return o, err
 }
 
 // Floor is a Trial without a router: a sink is where it would take packets in. It is what all figures have in common.
 func (n *Network) Floor(ctx context.Context, g *traffic.Generator, l traffic.Load) (o Outcome, err error) {
 	behind := n.Sink
 	defer func() { n.Sink = behind }()
-	err = n.InRouter(func() (err error) { n.Sink, err = traffic.NewSink(n.in, traffic.SinkOptions{}); return err })
+	err = n.InRouter(func() (err error) {
+		n.Sink, err = traffic.NewSink(n.in, traffic.SinkOptions{Jumbo: n.options.jumbo()})
+		return err
+	})
 	if err != nil {
 		return o, err
 	}

@@ -15,9 +15,13 @@ import (
 // the MACs of the port that it leaves by, and sends it.
 const testpmdBinary = "dpdk-testpmd"
 
-// newTestpmd makes one with a driver.
-func newTestpmd(driver string) func(*Network) (engine, error) {
-	return func(n *Network) (engine, error) { return &testpmd{n: n, driver: driver}, nil }
+// newTestpmd is it with a driver.
+func newTestpmd(driver, title string) System {
+	return System{
+		Name: "testpmd_" + driver, Title: "testpmd " + title, Note: "DPDK's testpmd, mac mode, which looks nothing up; the kernel forwards nothing beside it",
+		needs: testpmdBinary, apart: true, variant: variant{bare: true},
+		make: func(n *Network) (engine, error) { return &testpmd{n: n, driver: driver}, nil },
+	}
 }
 
 type testpmd struct {

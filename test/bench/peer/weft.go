@@ -24,6 +24,7 @@ const firstImage = 1 << 20
 const (
 	portIn  = 1
 	portOut = 2
+	portAlt = 3
 )
 
 // weft is the XDP engine, with a FIB that follows the kernel of the router's namespace.
@@ -37,19 +38,22 @@ type weft struct {
 	cancel   context.CancelFunc
 	followed chan error
 	lacking  int // routes that found no room
+	want     dataplane.Mode
 }
 
-func makeWeft(n *Network) (engine, error) { return newWeft(n) }
+func makeWeft(n *Network) (engine, error) {
+	return newWeft(n, func() (*bpf.Image, error) { return bpf.NewImage(firstImage) })
+}
 
-// newWeft returns when the FIB has the kernel's routes.
-func newWeft(n *Network) (_ *weft, err error) {
+// newWeft returns when the FIB, in an image that is made for it, has the kernel's routes.
+func newWeft(n *Network, image func() (*bpf.Image, error)) (_ *weft, err error) {
 	w := &weft{n: n, grace: bpf.NewGrace(), followed: make(chan error, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.close())
 		}
 	}()
-	if w.mem, err = bpf.NewImage(firstImage); err != nil {
+	if w.mem, err = image(); err != nil {
 		return nil, err
 	}
 	if w.im, err = fib.Create(w.mem.Mem(), fib.Options{Grace: fib.NewGraces(w.grace, &w.readers), HashSeed: uint32(os.Getpid())}); err != nil {
@@ -92,6 +96,8 @@ func (w *weft) Number(ifindex int) (uint32, bool) {
 		return portIn, true
 	case w.n.out:
 		return portOut, true
+	case w.n.alt:
+		return portAlt, w.n.options.Backup
 	}
 	return 0, false
 }
@@ -121,7 +127,11 @@ func (n *Network) ports() (out, in dataplane.Port) {
 
 func (w *weft) attach() error {
 	out, in := w.n.ports()
+	out.Want, in.Want = w.want, w.want
 	err := w.engine.SetPort(out)
+	if err == nil && w.n.options.Backup {
+		err = w.engine.SetPort(dataplane.Port{Number: portAlt, Ifindex: w.n.alt, Name: w.n.port("alt"), MAC: mac{2, 0, 0, 0, 0, 5}, IPv4: true})
+	}
 	if err == nil {
 		err = w.engine.SetPort(in)
 	}
@@ -129,6 +139,11 @@ func (w *weft) attach() error {
 }
 
 func (w *weft) detach() error {
+	if w.n.options.Backup {
+		if err := w.engine.RemovePort(portAlt); err != nil {
+			return err
+		}
+	}
 	return errors.Join(w.engine.RemovePort(portIn), w.engine.RemovePort(portOut))
 }
 

@@ -21,6 +21,9 @@ type Change struct {
 	Few         bool    `json:"few"`   // too few samples to be ever significant
 }
 
+// Enough rounds on both sides may show a change.
+const Enough = 4
+
 // alpha is how likely noise may be taken for a change.
 const alpha = 0.05
 

@@ -21,28 +21,9 @@ func (d *Document) WritePage(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	type cell struct {
-		Case  Key
-		Unit  string
-		Cells []string
-	}
-	type table struct {
-		Test    string
-		Systems []string
-		Cases   []cell
-	}
 	var tables []table
 	for _, test := range d.tests() {
-		systems := d.systems(test)
-		t := table{Test: test, Systems: d.heads(systems)}
-		for _, r := range d.cases(test) {
-			c := cell{Case: r.Key, Unit: r.Unit}
-			for _, s := range systems {
-				c.Cells = append(c.Cells, d.cell(r.Key, s))
-			}
-			t.Cases = append(t.Cases, c)
-		}
-		tables = append(tables, t)
+		tables = append(tables, d.table(test))
 	}
 	var plots []template.HTML
 	for _, p := range d.plots() {
@@ -69,10 +50,18 @@ func (d *Document) WritePlot(w io.Writer, title string) (ok bool, err error) {
 }
 
 func (d *Document) plots() (all []plot) {
+	scale := "mrr" // in which tables are measured
+	if slices.Contains(d.tests(), "scale") {
+		scale = "scale"
+	}
+	count := func(k Key) (string, bool) { return strings.CutPrefix(k.Metric, "rate_of_") }
 	for _, family := range []string{"ipv4", "ipv6"} {
 		all = append(all,
-			d.over("Throughput by frame size, "+family, "bytes", func(k Key) (string, bool) { return k.Size, k.Table == "1" }, family),
-			d.over("Throughput by routes, "+family, "routes of the family", func(k Key) (string, bool) { return k.Table, k.Size == smallest(family) }, family),
+			d.over("mrr", "Throughput by frame size, "+family, "bytes", func(k Key) (string, bool) { return k.Size, k.Table == "1" }, family),
+			d.over(scale, "Throughput by routes, "+family, "routes of the family", func(k Key) (string, bool) { return k.Table, k.Size == smallest(family) }, family),
+			d.over("ecmp", "Throughput by next hops, "+family, "next hops of a route", count, family),
+			d.over("routers", "Throughput by routers in a row, "+family, "routers", count, family),
+			d.over("cores", "Throughput by CPUs, "+family, "CPUs", count, family),
 		)
 	}
 	return append(all, d.curves("latency", "Latency of weft and its peers, ", "us under way", "share of packets"),
@@ -88,7 +77,7 @@ func smallest(family string) string {
 }
 
 // over draws the rate of each system over a number that is in the key.
-func (d *Document) over(title, x string, number func(Key) (string, bool), family string) plot {
+func (d *Document) over(test, title, x string, number func(Key) (string, bool), family string) plot {
 	p := plot{Title: title, X: x, Y: "packets/s"}
 	lines := map[string][][2]float64{}
 	for _, r := range d.Rows {
@@ -97,7 +86,7 @@ func (d *Document) over(title, x string, number func(Key) (string, bool), family
 			text = map[string]string{"ipv4": "901899", "ipv6": "160147"}[family]
 		}
 		v, err := strconv.ParseFloat(text, 64)
-		if ok && err == nil && r.Test == "mrr" && r.Family == family && r.Metric == "rate" {
+		if ok && err == nil && r.Test == test && r.Family == family && strings.HasPrefix(r.Metric, "rate") {
 			lines[r.System] = append(lines[r.System], [2]float64{v, r.Median})
 		}
 	}

@@ -11,7 +11,7 @@ import (
 // Headline is the system that others are compared with in tables.
 const Headline = "weft_xdp"
 
-// WriteTable prints a line for each case, a column for each system.
+// WriteTable prints a table of each test.
 func (d *Document) WriteTable(w io.Writer) error {
 	fmt.Fprintf(w, "weft bench %s: %s, %d CPUs, kernel %s\nmedians of %d rounds, ± half their spread; (2x): the figure of weft xdp is twice this one, by the median of the rounds' ratios\n", d.Version, d.Machine.CPU, d.Machine.CPUs, d.Machine.Kernel, d.Rounds)
 	if d.Partial != "" {
@@ -21,30 +21,17 @@ func (d *Document) WriteTable(w io.Writer) error {
 		fmt.Fprintln(w, n)
 	}
 	for _, test := range d.tests() {
-		systems := d.systems(test)
+		t := d.table(test)
 		fmt.Fprintf(w, "\n%s\n", test)
 		tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		fmt.Fprintf(tw, "family\ttable\tsize\tmetric\tunit\t%s\n", strings.Join(d.heads(systems), "\t"))
-		for _, c := range d.cases(test) {
-			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s", c.Family, c.Table, c.Size, c.Metric, c.Unit)
-			for _, s := range systems {
-				fmt.Fprintf(tw, "\t%s", d.cell(c.Key, s))
-			}
-			fmt.Fprintln(tw)
+		for _, line := range append([][]string{t.Head}, t.Lines...) {
+			fmt.Fprintln(tw, strings.Join(line, "\t"))
 		}
 		if err := tw.Flush(); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// heads are the columns: of each system but the headline, how it compares with that.
-func (d *Document) heads(systems []string) (all []string) {
-	for _, s := range systems {
-		all = append(all, d.title(s))
-	}
-	return all
 }
 
 // cell is the median, its spread in percent, and the headline's ratio to it.
