@@ -218,7 +218,7 @@ func (b *bench) forward(ctx context.Context, one, full *peer.Network, cs []*cont
 		for i, c := range cs {
 			fmt.Fprintf(b.stderr, "forwardbench: %s, %d rows, round %d of %d\n", path.Dir(c.row("")), len(c.engines), round+1, b.Rounds)
 			if c.latency {
-				if err := b.latencies(ctx, routers[i], c, generators[i], &others); err != nil {
+				if err := b.latencies(ctx, lanes[i][c.engines[0]], c, &others); err != nil {
 					return fmt.Errorf("measure %s: %w", path.Dir(c.row("")), err)
 				}
 				continue

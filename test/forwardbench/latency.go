@@ -26,13 +26,14 @@ func latencyRow(family, table, engine string) string {
 }
 
 // latencies measures a contest's rows in a round.
-func (b *bench) latencies(ctx context.Context, n *peer.Network, c *contest, g *traffic.Generator, others *unix.CPUSet) (err error) {
+func (b *bench) latencies(ctx context.Context, l lane, c *contest, others *unix.CPUSet) (err error) {
+	n, g := l.network, l.generator // both engines' are the same
 	if err := n.SetSink(traffic.SinkOptions{Latency: true}); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.SetSink(traffic.SinkOptions{})) }()
 	n.SetApart(true, b.CPU)
-	return onCPUs(others, func() error {
+	return peer.OnCPUs(others, func() error {
 		most, err := n.Forward(ctx, "weft_soft", g, warmPackets, countPackets)
 		if err != nil {
 			return err
