@@ -44,11 +44,15 @@ type contest struct {
 	family, table string
 	engines       []string
 	soft          bool // router and sink have a CPU of their own
+	latency       bool // how long packets are under way, not how many arrive
 	dst           []netip.Addr
 }
 
 func (c *contest) row(engine string) string {
-	if c.soft {
+	switch {
+	case c.latency:
+		return latencyRow(c.family, c.table, engine)
+	case c.soft:
 		return softRow(c.family, c.table, engine)
 	}
 	return rowName(c.family, c.table, engine)
@@ -61,6 +65,9 @@ var (
 )
 
 func (c *contest) stream() peer.Stream {
+	if c.latency {
+		return peer.Stream{Dst4: c.dst, Pattern: []traffic.Kind{{Size: frameSize}}, Stamp: latencyStamp}
+	}
 	if c.family == "ipv6" {
 		return peer.Stream{Dst6: c.dst, Pattern: []traffic.Kind{{Size: frameSize, IPv6: true}}}
 	}
@@ -75,6 +82,9 @@ func contests(table string) (all []*contest) {
 		}
 		if family == "ipv4" || table == "full" {
 			all = append(all, &contest{family: family, table: table, engines: softNames, soft: true})
+		}
+		if family == "ipv4" {
+			all = append(all, &contest{family: family, table: table, engines: latencyNames, soft: true, latency: true})
 		}
 	}
 	return all
@@ -207,6 +217,12 @@ func (b *bench) forward(ctx context.Context, one, full *peer.Network, cs []*cont
 	for round := range b.Rounds {
 		for i, c := range cs {
 			fmt.Fprintf(b.stderr, "forwardbench: %s, %d rows, round %d of %d\n", path.Dir(c.row("")), len(c.engines), round+1, b.Rounds)
+			if c.latency {
+				if err := b.latencies(ctx, lanes[i][c.engines[0]], c, &others); err != nil {
+					return fmt.Errorf("measure %s: %w", path.Dir(c.row("")), err)
+				}
+				continue
+			}
 			for _, e := range c.engines {
 				if err := ctx.Err(); err != nil {
 					return err

@@ -35,6 +35,11 @@ func goals() []report.Goal {
 			report.Goal{Row: softRow(row[0], row[1], "weft_soft"), Relation: report.AtLeast, Limit: map[string]float64{"one": 0.75, "full": 0.73}[row[1]]},
 		)
 	}
+	for _, table := range []string{"one", "full"} {
+		gs = append(gs, report.Goal{
+			Row: latencyRow("ipv4", table, "weft_soft"), Peer: latencyRow("ipv4", table, "weft_xdp"), Relation: report.Within, Limit: 3,
+		})
+	}
 	return append(gs,
 		report.Goal{Row: "mem/ipv4/one/64/weft_soft", Relation: report.AtMost, Limit: 35},
 		report.Goal{Row: "mem/ipv4/full/64/weft_soft", Relation: report.AtMost, Limit: 50},
