@@ -31,7 +31,7 @@ type Config struct {
 	PortEngine  dataplane.Name // of ports that EngineNames match; the others are the XDP engine's
 	EngineNames []string       // globs, as Names; none: all
 	Hold        bool           // give the engine no port until Start: the FIB is empty
-	Log         *slog.Logger
+	Log         *slog.Logger   // nil: nobody is told; Refused tells
 
 	// Explain, if not nil, gives the log more about why an interface is refused.
 	Explain func(error) slog.Attr
@@ -80,6 +80,9 @@ func CheckNames(names []string) error {
 
 // New makes a Set. The engine's ports keep their numbers.
 func New(c Config) *Set {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
 	s := &Set{
 		config: c, engine: c.Engine, interfaces: map[int]control.Interface{}, ports: map[int]dataplane.Port{},
 		numbers: map[int]uint32{}, refused: map[int]Refused{},

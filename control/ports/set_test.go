@@ -3,7 +3,6 @@ package ports
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"reflect"
 	"slices"
@@ -95,7 +94,7 @@ func newBench(t testing.TB, engine *fakeEngine, names ...string) *bench {
 	}
 	b := &bench{engine: engine}
 	b.Set = New(Config{
-		Engine: engine, Names: names, Log: slog.New(slog.DiscardHandler),
+		Engine: engine, Names: names,
 		Changed: func(text string) { b.told = append(b.told, text) },
 	})
 	return b
@@ -198,7 +197,7 @@ func TestPortFollowsInterface(t *testing.T) {
 // TestHold: while the FIB is empty, ports have numbers, and the engine nothing.
 func TestHold(t *testing.T) {
 	e := newFake(t)
-	s := New(Config{Engine: e, Hold: true, Mode: dataplane.TC, Log: slog.New(slog.DiscardHandler)})
+	s := New(Config{Engine: e, Hold: true, Mode: dataplane.TC})
 	for index, name := range []string{2: "a", 3: "b", 4: "c"} {
 		if name != "" {
 			s.Take(hardware(index, name), true)
@@ -225,7 +224,7 @@ func TestHoldOfAdopted(t *testing.T) {
 	e.ports[7] = dataplane.Port{Number: 7, Ifindex: 2, Name: "a"}
 	e.ports[2] = dataplane.Port{Number: 2, Ifindex: 3, Name: "b"}
 	e.ports[3] = dataplane.Port{Number: 3, Ifindex: 9, Name: "gone"}
-	s := New(Config{Engine: e, Hold: true, Log: slog.New(slog.DiscardHandler)})
+	s := New(Config{Engine: e, Hold: true})
 	off := hardware(3, "b")
 	off.IPv4, off.IPv6 = false, false
 	s.Take(hardware(2, "a"), true)

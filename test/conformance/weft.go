@@ -143,6 +143,9 @@ func (w *weft) settle(ctx context.Context) error {
 		case time.Now().After(deadline):
 			return fmt.Errorf("start weft: %s", wrong)
 		}
+		if err := w.follower.UpdatePorts(ctx, w.ports.Retry); err != nil {
+			return fmt.Errorf("start weft: %w", err)
+		}
 		if err := w.check(ctx); err != nil {
 			return fmt.Errorf("start weft: %w", err)
 		}
