@@ -71,7 +71,7 @@ func copyTree(to string) (rooms, points []string, err error) {
 			return nil
 		}
 		source := filepath.Ext(path) == ".go" && !strings.HasSuffix(path, "_test.go")
-		if !source && !slices.Contains([]string{".o", ".s", ".mod", ".sum"}, filepath.Ext(path)) {
+		if !source && !slices.Contains([]string{".o", ".s", ".mod", ".sum", ".gz", ".html"}, filepath.Ext(path)) {
 			return nil
 		}
 		text, err := os.ReadFile(path)
