@@ -4,6 +4,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -122,7 +123,11 @@ func TestCPUCost(t *testing.T) {
 	}
 	d := hastily(t, short(t, "cost"))
 	for _, s := range []string{"linux", "weft_xdp"} {
-		want(t, d, "1", "cost", s, "cpu", -much, much)
+		k := oneCase{"ipv4", "1", "64"}.key("cost", s, "cpu")
+		told := slices.ContainsFunc(d.Notes, func(n string) bool { return strings.HasPrefix(n, "cost: "+s) })
+		if r := d.Find(k); told == (r != nil) || r != nil && (r.Median < 0 || r.Median > 20_000) { // on a busy machine there is none
+			t.Errorf("%s: %+v, and notes %q", k, r, d.Notes)
+		}
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"runtime"
 	"sync/atomic"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,8 +17,8 @@ type Soaker struct {
 	ended chan error
 }
 
-// schedIdle is SCHED_IDLE of linux/sched.h: behind all others.
-const schedIdle = 5
+// leastPriority still has its turns: Go waits for all threads now and then, which SCHED_IDLE would keep waiting.
+const leastPriority = 19
 
 // NewSoaker starts one.
 func NewSoaker(cpu int) (*Soaker, error) {
@@ -29,10 +28,7 @@ func NewSoaker(cpu int) (*Soaker, error) {
 		runtime.LockOSThread() // not unlocked: the thread ends
 		err := pin(0, cpu)
 		if err == nil {
-			param := struct{ priority int32 }{}
-			if _, _, errno := unix.Syscall(unix.SYS_SCHED_SETSCHEDULER, 0, schedIdle, uintptr(unsafe.Pointer(&param))); errno != 0 {
-				err = fmt.Errorf("set scheduler: %w", errno)
-			}
+			err = unix.Setpriority(unix.PRIO_PROCESS, 0, leastPriority)
 		}
 		ready <- err
 		for err == nil && !s.stop.Load() {
