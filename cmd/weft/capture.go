@@ -60,6 +60,17 @@ their number is told at the end.
 	return cmd
 }
 
+// empty takes away what a file had before: not until the daemon has said yes.
+func empty(f *os.File) error {
+	if f == nil {
+		return nil
+	}
+	if s, err := f.Stat(); err != nil || !s.Mode().IsRegular() {
+		return err
+	}
+	return f.Truncate(0)
+}
+
 // sink is what captured packets are written to.
 type sink interface {
 	begin(ports []string) error
@@ -69,17 +80,17 @@ type sink interface {
 
 func (e *env) capture(ctx context.Context, o *captureOptions, q *api.TraceRequest) (err error) {
 	var to sink = &lineSink{e}
-	if o.file != "" {
-		out := e.stdout
-		if o.file != "-" {
-			f, err := os.OpenFile(o.file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) // packets are nobody else's business
-			if err != nil {
-				return fail(codeFailed, "capture: "+err.Error(), "name another file, or - for standard output")
-			}
-			defer func() { err = errors.Join(err, f.Close()) }()
-			out = f
+	var file *os.File
+	switch o.file {
+	case "":
+	case "-":
+		to = &fileSink{e: e, out: e.stdout, sent: o.sent, filter: inWords(q)}
+	default:
+		if file, err = os.OpenFile(o.file, os.O_WRONLY|os.O_CREATE, 0o600); err != nil { // packets are nobody else's business
+			return fail(codeFailed, "capture: "+err.Error(), "name another file, or - for standard output")
 		}
-		to = &fileSink{e: e, out: out, sent: o.sent, filter: inWords(q)}
+		defer func() { err = errors.Join(err, file.Close()) }()
+		to = &fileSink{e: e, out: file, sent: o.sent, filter: inWords(q)}
 	}
 	packets, lost := uint64(0), uint64(0)
 	err = e.ask(ctx, func(ctx context.Context, c api.RouterClient) error {
@@ -90,7 +101,7 @@ func (e *env) capture(ctx context.Context, o *captureOptions, q *api.TraceReques
 				break
 			}
 			if first {
-				err = to.begin(m.GetPorts())
+				err = errors.Join(empty(file), to.begin(m.GetPorts()))
 			}
 			for _, p := range m.GetPackets() {
 				packets++

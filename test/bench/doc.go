@@ -12,14 +12,13 @@
 //
 // # A run
 //
-// A Test is a name, what it measures, and a function that measures one Case of it in one network; a Case is a family, a
-// frame size, a table, a system. The run makes one network for each table, and in each round takes all systems of a Case
-// one after the other: what is compared is measured within seconds, so that a noisy neighbour meets all of them. A
+// A case is a family, a table and a frame size. The run makes one network for each table, and in each round a test takes all systems
+// in a case one after the other: what is compared is measured within seconds, so that a noisy neighbour meets all of them. A
 // figure is the median of the rounds; a ratio of two systems is the median of the rounds' ratios. Both come with their spread
 // (least, greatest) and all samples.
 //
-// Where the CPUs are (Placement): "one" has generator, router and sink on one CPU. Nothing is lost then, and the rate is what a
-// packet costs on its whole way: best for ratios, and for machines with one CPU. "apart" gives the router, and the sink, a CPU
+// There are two ways to share the CPUs. On one: generator, router and sink have the same. Nothing is lost then, and the rate is what a
+// packet costs on its whole way: best for ratios, and for machines with one CPU. Apart: the router and the sink have a CPU
 // of their own: that is for loss and latency, and for systems that are processes (weft soft).
 //
 // # Tests
@@ -56,14 +55,14 @@
 // # The document
 //
 // result.Document is the only thing that a run makes; tables, pages and lines are views of it. It carries a version (Schema),
-// the machine, kernel, versions, seeds and the command line, and for each row its key (test, system, family, size, table, placement),
+// the machine, kernel, versions, seeds and the command line, and for each row its key (test, system, family, table, size, metric),
 // the metric with its unit and whether more is better, and all samples in the order in which they were taken. A run that
 // was interrupted, or failed, leaves the rows that it has, with the rounds that it has; Document.Partial says that, and why. Who reads it must take fields that he does not know as if
 // they were not there. A field that changes its meaning takes a new Schema.
 //
 // # How to add
 //
-// A system: an entry of peer.Systems and a type with four methods. A test: an entry of Tests. A metric: a Row with its unit: tables,
+// A system: an entry of peer.Systems and a type with four methods. A test: an entry of TestNames and of others (run.go). A metric: a Row with its unit: tables,
 // page, benchmark lines and compare take it from there. A feature of weft that costs something
 // is an entry of peer.Features.
 package bench

@@ -31,7 +31,7 @@ func (n *Network) place(e engine, begin bool) error {
 	case linux: // as it does by RPS
 		cpus := "0"
 		if begin {
-			cpus = fmt.Sprintf("%x", 1<<n.options.RouterCPU)
+			cpus = maskOf(n.options.RouterCPU)
 		}
 		return n.writeClass(n.port("in"), "queues/rx-0/rps_cpus", cpus)
 	}
@@ -39,6 +39,11 @@ func (n *Network) place(e engine, begin bool) error {
 		return n.pollOn(n.options.RouterCPU)
 	}
 	return n.writeClass(n.port("in"), "threaded", "0")
+}
+
+// maskOf is a CPU as the kernel reads sets of them: hexadecimal words of 32 bits, commas between.
+func maskOf(cpu int) string {
+	return fmt.Sprintf("%x", 1<<(cpu%32)) + strings.Repeat(",00000000", cpu/32)
 }
 
 // pollOn has the kernel poll the port that packets come in by in a thread of its own, on one CPU. What is sent on is

@@ -15,6 +15,7 @@ import (
 type softEngine struct {
 	*weft
 	engine *soft.Engine
+	netns  netns.NsHandle // the router's: loops enter it
 }
 
 func newSoft(n *Network) (engine, error) {
@@ -36,6 +37,7 @@ func newSoft(n *Network) (engine, error) {
 		if err != nil {
 			return errors.Join(err, base.Stop())
 		}
+		s.netns = router
 		o.Thread = func() error { return netns.Set(router) }
 		s.engine = soft.New(base, s.im, &s.readers, o)
 		return nil
@@ -64,4 +66,4 @@ func (s *softEngine) unforwarded() (n uint64, err error) {
 	return unforwarded(s.engine, dataplane.LoopOverrun), nil
 }
 
-func (s *softEngine) close() error { return s.engine.Stop() }
+func (s *softEngine) close() error { return errors.Join(s.engine.Stop(), s.netns.Close()) }
