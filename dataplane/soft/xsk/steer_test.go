@@ -137,7 +137,7 @@ var behind4, behind6 = netip.MustParseAddr("10.8.0.7"), netip.MustParseAddr("200
 // onlyKernelAnswers tells whether a packet ends with an error that only the kernel can send.
 func onlyKernelAnswers(frame []byte, r dataplane.Reason) bool {
 	l3 := 14
-	for len(frame) > l3+40 && frame[l3-2] == 0x81 {
+	for len(frame) >= l3+24 && frame[l3-2] == 0x81 {
 		l3 += 4
 	}
 	if len(frame) < l3+20 {
