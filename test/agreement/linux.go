@@ -92,7 +92,12 @@ func (l *Linux) forward(p Packet, a *Answer) error {
 	if err != nil {
 		return err
 	}
-	if _, err := unix.Write(l.send[n], p.Frame); err != nil {
+	_, err = unix.Write(l.send[n], p.Frame)
+	for tries := 0; errors.Is(err, unix.ENOBUFS) && tries < 100; tries++ { // the other end's backlog is full: softirqs are late
+		time.Sleep(10 * time.Millisecond)
+		_, err = unix.Write(l.send[n], p.Frame)
+	}
+	if err != nil {
 		return fmt.Errorf("linux: send %d bytes to %s: %w", len(p.Frame), l.s.Ports[p.Port].Name, err)
 	}
 	l.collect(a)
