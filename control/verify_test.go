@@ -25,6 +25,8 @@ import (
 // addresses in wrong.
 func (w *world) program(image **fib.Image, wrong map[netip.Addr]fib.GroupID) Resolve {
 	return func(vrf int, dst []netip.Addr, group []fib.GroupID, ok []bool) error {
+		reader := readers.Join()
+		defer reader.Leave()
 		t, err := (*image).Table(vrf)
 		if err != nil {
 			return err

@@ -104,9 +104,12 @@ type world struct {
 	stop  func()
 }
 
+// readers are those of the tests' images beside their writers.
+var readers fib.Readers
+
 func newImage(t testing.TB, size int) *fib.Image {
 	t.Helper()
-	im, err := fib.Create(make([]byte, size), fib.Options{})
+	im, err := fib.Create(make([]byte, size), fib.Options{Grace: &readers})
 	if err != nil {
 		t.Fatal(err)
 	}
